@@ -1,0 +1,83 @@
+//! What outlives a request.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aws_config::{SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_secretsmanager::{Client, config::Builder};
+
+use crate::{
+    auth::KeyRing,
+    config::{Config, DatabaseSource},
+    database::{Database, Login, Logins},
+    error::Error,
+    log,
+    secret::{FIRST_FETCH_LIMIT, Secret},
+};
+
+/// The key ring, the database, and what the configuration says about requests.
+#[derive(Debug)]
+pub struct App {
+    /// The tokens that are accepted.
+    pub api_keys: Secret<KeyRing>,
+    /// Where the sessions are.
+    pub database: Database,
+    /// The largest `limit` that is served.
+    pub limit_max: i64,
+    served: AtomicBool,
+}
+
+impl App {
+    /// Makes the app and warms it up, so that the first request finds all it needs. What fails is in the log and is
+    /// tried again by the request that needs it: a database that is away costs requests, not the environment.
+    pub async fn start(config: Config, aws: &SdkConfig) -> Self {
+        let client = Client::from_conf(
+            Builder::from(aws)
+                .timeout_config(
+                    TimeoutConfig::builder()
+                        .connect_timeout(FIRST_FETCH_LIMIT / 3)
+                        .operation_attempt_timeout(FIRST_FETCH_LIMIT / 2)
+                        .operation_timeout(FIRST_FETCH_LIMIT)
+                        .build(),
+                )
+                .retry_config(RetryConfig::standard())
+                .build(),
+        );
+        let logins = match config.database {
+            DatabaseSource::Url(login) => Logins::Fixed(login),
+            DatabaseSource::Secret(id) => {
+                let parse = move |secret: &str| Login::from_secret(secret, config.allow_plaintext);
+                Logins::Secret(Secret::new(client.clone(), id, config.secret_lifetime, parse))
+            }
+        };
+        let app = Self {
+            api_keys: Secret::new(client, config.api_keys_secret_id, config.secret_lifetime, KeyRing::parse),
+            database: Database::new(logins, config.database_ca_pem, config.query_limit),
+            limit_max: config.limit_max,
+            served: AtomicBool::new(false),
+        };
+        if let Err(error) = app.warm_up().await {
+            log::degraded("init is incomplete", &error);
+        }
+        app
+    }
+
+    /// Fetches the key ring and opens the connection, side by side, if the next request would have to.
+    ///
+    /// # Errors
+    ///
+    /// What failed; of two failures, the key ring's.
+    pub async fn warm_up(&self) -> Result<(), Error> {
+        let (api_keys, database) = tokio::join!(self.api_keys.current(), self.database.warm_up());
+        api_keys.and(database)
+    }
+
+    /// Whether a secret is in use that could not be refreshed.
+    pub fn has_stale_secret(&self) -> bool {
+        self.api_keys.is_stale() || self.database.has_stale_login()
+    }
+
+    /// Whether this is the first request that this environment serves. True once.
+    pub fn is_cold_start(&self) -> bool {
+        !self.served.swap(true, Ordering::Relaxed)
+    }
+}

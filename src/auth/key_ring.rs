@@ -1,0 +1,81 @@
+//! The tokens that are accepted: the content of the secret `API_KEYS_SECRET_ID`.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use subtle::ConstantTimeEq;
+use uuid::Uuid;
+
+use super::{Authenticated, TokenHash};
+
+/// The accepted tokens' hashes, and the account of each.
+#[derive(Debug)]
+pub struct KeyRing(Vec<ApiKey>);
+
+#[derive(Debug)]
+struct ApiKey {
+    hash: TokenHash,
+    user_id: Uuid,
+    is_active: bool,
+    expires_at: Option<Timestamp>,
+}
+
+impl KeyRing {
+    /// Reads the secret's JSON.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the secret and where, in words that hold none of its content.
+    pub fn parse(secret: &str) -> Result<Self, String> {
+        let secret: Value = serde_json::from_str(secret)
+            .map_err(|error| format!("it is not JSON, at line {} column {}", error.line(), error.column()))?;
+        let entries = secret.get("api_keys").and_then(Value::as_array).ok_or("it has no array \"api_keys\"")?;
+        let entry = |(index, entry)| ApiKey::parse(entry).map_err(|fault| format!("api_keys[{index}]{fault}"));
+        let keys = entries.iter().enumerate().map(entry).collect::<Result<Vec<_>, _>>()?;
+        let mut seen = HashMap::new();
+        for (index, key) in keys.iter().enumerate() {
+            let first = *seen.entry(key.hash.0).or_insert(index);
+            if keys[first].user_id != key.user_id {
+                return Err(format!("api_keys[{index}] gives the key_hash of api_keys[{first}] to another account"));
+            }
+        }
+        Ok(Self(keys))
+    }
+
+    /// The account that a token belongs to, if a key of it is active and has not expired at `now`.
+    ///
+    /// Every entry is compared in constant time, so the time this takes tells nothing about the entries.
+    #[must_use]
+    pub fn authenticate(&self, hash: &TokenHash, now: Timestamp) -> Option<Authenticated> {
+        let mut caller = None;
+        for key in &self.0 {
+            let matches = bool::from(key.hash.0.ct_eq(&hash.0));
+            if matches && key.is_active && key.expires_at.is_none_or(|expiry| now < expiry) {
+                caller = Some(Authenticated { user_id: key.user_id });
+            }
+        }
+        caller
+    }
+}
+
+impl ApiKey {
+    fn parse(entry: &Value) -> Result<Self, &'static str> {
+        // `null` is the same as not given, as everywhere in the contract.
+        let field = |name| entry.get(name).filter(|value| !value.is_null());
+        let text = |name| field(name).and_then(Value::as_str);
+        if !entry.is_object() {
+            return Err(" is not an object");
+        }
+        Ok(Self {
+            hash: text("key_hash").and_then(TokenHash::from_hex).ok_or(".key_hash is not 64 lower-case hex digits")?,
+            user_id: text("user_id").and_then(|id| id.parse().ok()).ok_or(".user_id is not a UUID")?,
+            is_active: field("is_active").map_or(Some(true), Value::as_bool).ok_or(".is_active is not a boolean")?,
+            expires_at: field("expires_at")
+                .map(|time| {
+                    time.as_str().and_then(|time| time.parse().ok()).ok_or(".expires_at is not an RFC 3339 time")
+                })
+                .transpose()?,
+        })
+    }
+}

@@ -1,0 +1,62 @@
+//! Time that passes while the environment is frozen, and time that is left.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use lambda_http::Context;
+
+/// Kept back from the invocation for cancelling a query and sending the answer.
+pub const ANSWER_RESERVE: Duration = Duration::from_millis(500);
+
+/// The time for a request that comes without a deadline, which Lambda's never do.
+const UNBOUNDED_REQUEST: Duration = Duration::from_secs(10);
+
+/// A moment whose age counts on.
+///
+/// Whether the monotonic clock runs while Lambda keeps an environment frozen is not documented, and the wall clock can
+/// be set back: the larger of the two ages is right in both cases.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    monotonic: Instant,
+    wall: SystemTime,
+}
+
+impl Moment {
+    /// This moment.
+    #[must_use]
+    pub fn now() -> Self {
+        Self { monotonic: Instant::now(), wall: SystemTime::now() }
+    }
+
+    /// How long ago it was.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.monotonic.elapsed().max(self.wall.elapsed().unwrap_or_default())
+    }
+}
+
+/// When the work on a request must have ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// The invocation's own deadline less [`ANSWER_RESERVE`].
+    #[must_use]
+    pub fn of(context: Option<&Context>) -> Self {
+        let left = context.filter(|context| context.deadline > 0).map_or(UNBOUNDED_REQUEST, |context| {
+            context.deadline().duration_since(SystemTime::now()).unwrap_or_default()
+        });
+        Self::within(left.saturating_sub(ANSWER_RESERVE))
+    }
+
+    /// The deadline that ends after `duration`.
+    #[must_use]
+    pub fn within(duration: Duration) -> Self {
+        Self(Instant::now() + duration)
+    }
+
+    /// The time left, zero when it has passed, and at most `limit`.
+    #[must_use]
+    pub fn left(&self, limit: Duration) -> Duration {
+        self.0.saturating_duration_since(Instant::now()).min(limit)
+    }
+}

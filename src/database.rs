@@ -1,0 +1,181 @@
+//! PostgreSQL: one pooled connection that is reused across invocations, and a limit for everything that can hang.
+
+mod connector;
+mod login;
+mod tls;
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use deadpool::{
+    Runtime,
+    managed::{Object, Pool, PoolError, Timeouts},
+};
+use tokio::time::timeout;
+use tokio_postgres::{Error as PgError, Row, error::Severity};
+
+use self::connector::Connector;
+pub use self::{
+    connector::Connection,
+    login::{Login, Logins},
+};
+use crate::{clock::Deadline, error::Error, sessions::Parameters};
+
+/// Connections of one environment. Lambda gives it one event at a time, so a second one would only idle.
+pub const POOL_SIZE: usize = 1;
+
+/// How long opening a connection may take, from name resolution to PostgreSQL's first "ready".
+pub const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+
+/// How long an idle connection has to show that it is alive before it is replaced.
+pub const RECYCLE_LIMIT: Duration = Duration::from_millis(500);
+
+/// How long cancelling a query that ran out of time may take.
+pub const CANCEL_LIMIT: Duration = Duration::from_millis(250);
+
+/// The database that the sessions are in.
+pub struct Database {
+    pool: Pool<Connector>,
+    query_limit: Duration,
+    resent: AtomicU32,
+}
+
+impl Database {
+    /// The database that `logins` lead to, verified with the operator's own certificates instead of Amazon's if there
+    /// are any. A statement may take `query_limit`. Nothing is connected yet.
+    ///
+    /// # Panics
+    ///
+    /// Never: limits need a runtime, and there is one.
+    #[must_use]
+    pub fn new(logins: Logins, ca_pem: Option<String>, query_limit: Duration) -> Self {
+        let limits = Timeouts { wait: Some(CONNECT_LIMIT), create: Some(CONNECT_LIMIT), recycle: Some(RECYCLE_LIMIT) };
+        let pool = Pool::builder(Connector::new(logins, ca_pem))
+            .max_size(POOL_SIZE)
+            .timeouts(limits)
+            .runtime(Runtime::Tokio1)
+            .build()
+            .expect("a runtime for the limits is given");
+        Self { pool, query_limit, resent: AtomicU32::new(0) }
+    }
+
+    /// Opens the connection before the first request needs it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Database::query`], but for the query.
+    pub async fn warm_up(&self) -> Result<(), Error> {
+        self.connection(Deadline::within(CONNECT_LIMIT)).await.map(drop)
+    }
+
+    /// Runs one read-only statement in one round trip. A connection that turns out to be lost is replaced, and the
+    /// statement sent again, once. A statement that runs out of time is cancelled on the server.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] if there is no connection or it was lost twice, [`Error::Timeout`], or [`Error::Query`]
+    /// if PostgreSQL refused the statement. Those of [`crate::secret::Secret::current`] if credentials are needed.
+    pub async fn query(&self, statement: &str, parameters: &Parameters<'_>, by: Deadline) -> Result<Vec<Row>, Error> {
+        match self.attempt(statement, parameters, by).await? {
+            Attempt::Rows(rows) => Ok(rows),
+            Attempt::Lost(_) => {
+                self.resent.fetch_add(1, Ordering::Relaxed);
+                match self.attempt(statement, parameters, by).await? {
+                    Attempt::Rows(rows) => Ok(rows),
+                    Attempt::Lost(cause) => Err(Error::Unavailable(cause)),
+                }
+            }
+        }
+    }
+
+    /// How many statements have been sent a second time since the environment started.
+    pub fn resent(&self) -> u32 {
+        self.resent.load(Ordering::Relaxed)
+    }
+
+    /// Whether new connections use credentials that could not be refreshed.
+    pub fn has_stale_login(&self) -> bool {
+        self.pool.manager().logins.is_stale()
+    }
+
+    async fn attempt(&self, statement: &str, parameters: &Parameters<'_>, by: Deadline) -> Result<Attempt, Error> {
+        let connection = self.connection(by).await?;
+        let limit = by.left(self.query_limit);
+        // Parse, Bind, Describe, Execute and Sync together; nothing is named, so any pooler may stand between.
+        let outcome = timeout(limit, connection.query_typed(statement, parameters)).await;
+        match outcome {
+            Ok(Ok(rows)) => Ok(Attempt::Rows(rows)),
+            Ok(Err(error)) if is_lost(&error) || connection.is_closed() => {
+                drop(Object::take(connection));
+                Ok(Attempt::Lost(describe(&error)))
+            }
+            Ok(Err(error)) => Err(refusal(&error)),
+            Err(_) => {
+                // Neither is enough alone: without the cancel the server works on, and without taking the connection
+                // out of the pool the next request waits for the rest of this one's answer.
+                let _ = timeout(CANCEL_LIMIT, connection.cancel()).await;
+                drop(Object::take(connection));
+                Err(Error::Timeout(format!("cancelled after {limit:?}")))
+            }
+        }
+    }
+
+    async fn connection(&self, by: Deadline) -> Result<Object<Connector>, Error> {
+        // deadpool limits waiting, recycling and connecting one by one; the deadline is for all of them.
+        match timeout(by.left(RECYCLE_LIMIT + CONNECT_LIMIT), self.pool.get()).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(PoolError::Backend(error))) => Err(error),
+            Ok(Err(error)) => Err(Error::Unavailable(format!("no connection: {error}"))),
+            Err(_) => Err(Error::Unavailable("no connection before the deadline".into())),
+        }
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").field("query_limit", &self.query_limit).finish_non_exhaustive()
+    }
+}
+
+enum Attempt {
+    Rows(Vec<Row>),
+    Lost(String),
+}
+
+/// Whether the session is over, and the statement therefore worth sending again on another connection: closed under
+/// us, a connection exception (SQLSTATE class 08), a shutdown or a restart (57P01 to 57P03), anything `FATAL`.
+fn is_lost(error: &PgError) -> bool {
+    let Some(refused) = error.as_db_error() else {
+        return error.is_closed()
+            || std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
+    };
+    let code = refused.code().code();
+    code.starts_with("08")
+        || matches!(code, "57P01" | "57P02" | "57P03")
+        || matches!(refused.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
+}
+
+/// What a statement's failure on a connection that is well means.
+/// SQLSTATEs: <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+fn refusal(error: &PgError) -> Error {
+    let cause = describe(error);
+    match error.code().map(tokio_postgres::error::SqlState::code) {
+        None => Error::Internal(cause),
+        // query_canceled, which is what statement_timeout does, and lock_not_available
+        Some("57014" | "55P03") => Error::Timeout(cause),
+        // transaction rollback (a conflict with recovery on a standby), insufficient resources, operator intervention
+        Some(code) if ["40", "53", "57"].iter().any(|class| code.starts_with(class)) => Error::Unavailable(cause),
+        Some(_) => Error::Query(cause),
+    }
+}
+
+/// The error for the log. PostgreSQL's DETAIL and HINT stay out: they can quote rows.
+fn describe(error: &PgError) -> String {
+    match error.as_db_error() {
+        Some(refused) => format!("{} {}: {}", refused.severity(), refused.code().code(), refused.message()),
+        None => crate::error::chain(error),
+    }
+}

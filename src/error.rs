@@ -1,0 +1,113 @@
+//! What can fail, and what each failure means to the caller and to the log.
+
+use std::fmt;
+
+use lambda_http::http::StatusCode;
+
+use crate::log::Level;
+
+/// Why a request has no page. A text in [`Error::Validation`] is for the caller; every other text is a cause for the
+/// log, and no caller ever sees it.
+#[derive(Clone, Debug)]
+pub enum Error {
+    /// The body breaks a rule: which field and which rule, for every field that is wrong.
+    Validation(String),
+    /// No token, or none that is accepted; which of the two is nobody's business.
+    Unauthorized,
+    /// Neither POST nor OPTIONS.
+    MethodNotAllowed,
+    /// The body is larger than [`crate::request::MAX_BODY_BYTES`].
+    PayloadTooLarge,
+    /// PostgreSQL refused the query.
+    Query(String),
+    /// PostgreSQL or Secrets Manager cannot be reached.
+    Unavailable(String),
+    /// The query did not end in its time.
+    Timeout(String),
+    /// Anything else.
+    Internal(String),
+}
+
+impl Error {
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Validation(_) => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Query(_) | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// The contract's `error.code`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Validation(_) => "validation_error",
+            Self::Unauthorized => "unauthorized",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::PayloadTooLarge => "payload_too_large",
+            Self::Query(_) => "query_error",
+            Self::Unavailable(_) => "service_unavailable",
+            Self::Timeout(_) => "timeout",
+            Self::Internal(_) => "server_error",
+        }
+    }
+
+    /// The contract's `error.message`.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        match self {
+            Self::Validation(message) => message,
+            Self::Unauthorized => "Unauthorized",
+            Self::MethodNotAllowed => "Use POST",
+            Self::PayloadTooLarge => "The body is larger than 64 KiB",
+            Self::Query(_) => "The query failed",
+            Self::Unavailable(_) => "The service is unavailable, please try again",
+            Self::Timeout(_) => "The query took too long",
+            Self::Internal(_) => "Something went wrong",
+        }
+    }
+
+    /// How loud the log is about it: the caller's faults are none of ours.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        match self {
+            Self::Validation(_) | Self::Unauthorized | Self::MethodNotAllowed | Self::PayloadTooLarge => Level::Info,
+            Self::Query(_) | Self::Unavailable(_) | Self::Timeout(_) | Self::Internal(_) => Level::Error,
+        }
+    }
+
+    /// What the log says beyond the code, and the caller never sees.
+    #[must_use]
+    pub fn cause(&self) -> Option<&str> {
+        match self {
+            Self::Query(cause) | Self::Unavailable(cause) | Self::Timeout(cause) | Self::Internal(cause) => Some(cause),
+            Self::Validation(_) | Self::Unauthorized | Self::MethodNotAllowed | Self::PayloadTooLarge => None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())?;
+        self.cause().map_or(Ok(()), |cause| write!(f, ": {cause}"))
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// An error and its sources in one line, without their `Debug` forms, which quote what they worked on.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,94 @@
+//! What callers see: the JSON of a page or an error, and the headers of every answer.
+
+use lambda_http::{
+    Body, Response,
+    http::{
+        HeaderValue, StatusCode,
+        header::{
+            ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW,
+            CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+        },
+    },
+};
+use serde::Serialize;
+
+use crate::{
+    error::Error,
+    sessions::{ChatSession, Page},
+};
+
+const METHODS: HeaderValue = HeaderValue::from_static("POST, OPTIONS");
+
+/// What `Retry-After` says, in seconds: about what a restart or a failover takes.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
+
+#[derive(Serialize)]
+struct PageBody<'a> {
+    sessions: Vec<ChatSession<'a>>,
+    total: i64,
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    error: ErrorDescription<'a>,
+}
+
+#[derive(Serialize)]
+struct ErrorDescription<'a> {
+    code: &'a str,
+    message: &'a str,
+}
+
+/// `200` with a page.
+///
+/// # Errors
+///
+/// As [`Page::sessions`].
+pub fn page(page: &Page) -> Result<Response<Body>, Error> {
+    Ok(json(StatusCode::OK, &PageBody { sessions: page.sessions()?, total: page.total }))
+}
+
+/// `200` with a text: `ok` tells a browser that it may send its request.
+#[must_use]
+pub fn text(text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::from(text));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+/// The outcome with the headers that every answer carries.
+#[must_use]
+pub fn complete(outcome: Result<Response<Body>, Error>, request_id: &str) -> Response<Body> {
+    let mut response = outcome.unwrap_or_else(|error| failure(&error));
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    let allowed = "authorization, x-client-info, apikey, content-type";
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(allowed));
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let request_id = HeaderValue::from_str(request_id).unwrap_or(HeaderValue::from_static("unknown"));
+    headers.insert("x-request-id", request_id);
+    response
+}
+
+fn failure(error: &Error) -> Response<Body> {
+    let body = ErrorBody { error: ErrorDescription { code: error.code(), message: error.message() } };
+    let mut response = json(error.status(), &body);
+    let headers = response.headers_mut();
+    match error {
+        Error::Unauthorized => headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+        Error::MethodNotAllowed => headers.insert(ALLOW, METHODS),
+        Error::Unavailable(_) => headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS),
+        _ => None,
+    };
+    response
+}
+
+fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
+    // Fails for maps with keys that are no strings alone, and there is none.
+    let body = serde_json::to_string(body).expect("a body of structs is JSON");
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
