@@ -1,0 +1,21 @@
+//! `cargo dev invoke`: one event through the function.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::{
+    stack::{Input, Options, Stack},
+    steps::Steps,
+};
+
+/// Prints the function's response on standard output, everything else on standard error.
+pub async fn invoke(file: &Path, options: Options) -> Result<()> {
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    serde_json::from_str::<Value>(&text).with_context(|| format!("{} is not JSON", file.display()))?;
+    let stack = Stack::start(Input::read(options)?, Steps::Error).await?;
+    let response = stack.function.invoke(text).await?.response()?;
+    println!("{response:#}");
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! `cargo dev seed`: a database full of realistic rows.
+
+use std::{fs, path::PathBuf, time::Instant};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    steps::Steps,
+    support::{
+        database, keys, migrations,
+        seed::{self, Volume},
+        target_folder,
+    },
+};
+
+#[derive(clap::Args)]
+#[group(skip)]
+pub struct Options {
+    /// Number of accounts
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    accounts: u32,
+    /// Number of sessions of all accounts together; the n-th account has an n-th of what the first has
+    #[arg(long, default_value_t = 10_000)]
+    sessions: u64,
+    /// Number of messages in a session, on average
+    #[arg(long, default_value_t = 8)]
+    messages: u32,
+    /// The database; it is migrated first
+    #[arg(long, value_name = "URL")]
+    database_url: String,
+    /// Where the key ring is written, in the form of the secret [default: seeded-keys.json in target/dev]
+    #[arg(long, value_name = "FILE.json")]
+    keys: Option<PathBuf>,
+}
+
+pub async fn seed(options: Options) -> Result<()> {
+    let begin = Instant::now();
+    let mut client = database::connect(&options.database_url).await?;
+    migrations::apply(&mut client).await?;
+    let volume = Volume { accounts: options.accounts, sessions: options.sessions, messages: options.messages };
+    let seeded = seed::fill(&mut client, volume).await?;
+    let what = format!("{} accounts, {} sessions, {} messages", volume.accounts, volume.sessions, seeded.messages);
+    Steps::Output.done(begin, "seeded", &what);
+
+    let file = options.keys.map_or_else(|| anyhow::Ok(target_folder()?.join("dev/seeded-keys.json")), Ok)?;
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(&file, keys::json(&seeded.key_ring)? + "\n")
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    let (token, sessions) = seeded.largest;
+    println!("keys  {}", file.display());
+    println!("TOKEN={token}  # the largest account: {sessions} sessions");
+    println!("cargo dev up --database-url '{}' --keys '{}'", options.database_url, file.display());
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! Tokens and their entries in the key ring, as the secret `API_KEYS_SECRET_ID` holds them.
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+/// The lower-case hex SHA-256 of a whole token, which is all that anyone stores of it.
+pub fn hash(token: &str) -> String {
+    hex(&Sha256::digest(token))
+}
+
+pub fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+}
+
+/// The secret's whole value, its members in the contract's order.
+#[derive(Serialize)]
+pub struct Ring {
+    pub api_keys: Vec<Entry>,
+}
+
+/// One key of an account: active, without an end.
+#[derive(Serialize)]
+pub struct Entry {
+    pub key_hash: String,
+    pub user_id: String,
+    pub name: String,
+    pub is_active: bool,
+}
+
+impl Entry {
+    pub fn new(token: &str, user_id: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { key_hash: hash(token), user_id: user_id.into(), name: name.into(), is_active: true }
+    }
+}
+
+/// Indented JSON.
+pub fn json(keys: &impl Serialize) -> anyhow::Result<String> {
+    Ok(serde_json::to_string_pretty(keys)?)
+}

@@ -1,0 +1,149 @@
+//! The folder in which this checkout's PostgreSQL servers live, and the user they run as.
+//!
+//! ```text
+//! target/dev/postgres/
+//!   lock                 held while one of the below is made or swept
+//!   npm/                 PostgreSQL's programs, where the system has none
+//!   template-<version>/  a fresh data folder; copying it takes a fifth of initdb's time
+//!   run-<id>/            one server: data/, log; its owner holds a lock on run-<id>.lock
+//! ```
+
+use std::{
+    fs::{self, File, TryLockError},
+    os::unix::{
+        fs::{MetadataExt, chown},
+        process::CommandExt,
+    },
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail};
+use nix::unistd::geteuid;
+
+/// PostgreSQL refuses to run as root, so root runs it as this user and group ("nobody" everywhere).
+const UNPRIVILEGED: u32 = 65534;
+
+/// The superuser needs no password; every other role has to give its own, so that tests can rotate passwords.
+const HOST_BASED_AUTHENTICATION: &str = "\
+    host all postgres 127.0.0.1/32 trust\n\
+    host all all 127.0.0.1/32 scram-sha-256\n";
+
+/// A command that runs as the user PostgreSQL runs as: our own, or an unprivileged one when we are root.
+pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new(program);
+    if geteuid().is_root() {
+        command.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end; what it printed is its error.
+fn run(command: &mut Command) -> Result<String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().with_context(|| format!("{program} cannot be started"))?;
+    if !output.status.success() {
+        bail!("{program} failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// The home folder: below the build folder, or below the system's temporary folder when we are root and the
+/// unprivileged user cannot reach the build folder (a checkout in root's own home).
+fn folder() -> Result<PathBuf> {
+    let usual = crate::support::target_folder()?.join("dev/postgres");
+    let own = |folder: &Path| -> Result<bool> {
+        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        if geteuid().is_root() {
+            chown(folder, Some(UNPRIVILEGED), Some(UNPRIVILEGED))?;
+        }
+        let writable = command("test").arg("-w").arg(folder).status();
+        Ok(writable.context("test cannot be started")?.success())
+    };
+    if own(&usual)? {
+        return Ok(usual);
+    }
+    let other = std::env::temp_dir().join(format!("list-chat-sessions-{}", geteuid()));
+    // Anyone may write there: a link of somebody else's would make us give away what it points to.
+    let foreign = fs::symlink_metadata(&other).is_ok_and(|found| found.is_symlink());
+    if foreign || !own(&other)? {
+        bail!("PostgreSQL can write neither to {} nor to {}", usual.display(), other.display());
+    }
+    Ok(other)
+}
+
+/// A server's own folder. Whoever holds this holds a lock, by which others know that the folder is in use.
+pub struct RunFolder {
+    /// Holds `data/`, a fresh data folder.
+    pub path: PathBuf,
+    /// The folder of PostgreSQL's programs.
+    pub binaries: PathBuf,
+    _lock: File,
+}
+
+impl RunFolder {
+    /// Makes a folder with a fresh data folder in it, after sweeping what killed runs may have left.
+    pub fn create() -> Result<Self> {
+        let home = folder()?;
+        let everyone = File::create(home.join("lock"))?;
+        everyone.lock()?;
+        sweep(&home);
+        let binaries = super::binaries::find(&home)?;
+        let template = template(&home, &binaries)?;
+        let id = format!("run-{:08x}", fastrand::u32(..));
+        let lock = File::create_new(home.join(format!("{id}.lock")))?;
+        lock.lock()?;
+        let path = home.join(id);
+        run(command("mkdir").arg("-m").arg("700").arg(&path))?;
+        run(command("cp").arg("-R").arg(template).arg(path.join("data")))?;
+        Ok(Self { path, binaries, _lock: lock })
+    }
+
+    /// The user id that owns the data folder.
+    pub fn owner(&self) -> Result<u32> {
+        Ok(fs::metadata(self.path.join("data"))?.uid())
+    }
+}
+
+impl Drop for RunFolder {
+    /// The folder itself is the watchdog's to remove.
+    fn drop(&mut self) {
+        drop(fs::remove_file(self.path.with_extension("lock")));
+    }
+}
+
+/// Removes the folders of runs that nobody holds any more. Failing to is no harm: the next run tries again.
+fn sweep(home: &Path) {
+    for entry in fs::read_dir(home).into_iter().flatten().flatten() {
+        let lock = entry.path();
+        if lock.extension().is_some_and(|extension| extension == "lock") {
+            let held = File::open(&lock).map(|file| file.try_lock());
+            let in_use = matches!(held, Ok(Err(TryLockError::WouldBlock)));
+            let gone = || !lock.with_extension("").exists() || fs::remove_dir_all(lock.with_extension("")).is_ok();
+            if !in_use && gone() {
+                drop(fs::remove_file(&lock));
+            }
+        }
+    }
+}
+
+/// The template of this PostgreSQL's version; made once. Called under the home's lock.
+fn template(home: &Path, binaries: &Path) -> Result<PathBuf> {
+    let version = run(command(binaries.join("postgres")).arg("--version"))?;
+    let version: String =
+        version.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect();
+    let template = home.join(format!("template-{version}"));
+    if !template.exists() {
+        let partial = home.join("partial");
+        run(command("rm").arg("-rf").arg(&partial))?;
+        let arguments = ["--username=postgres", "--auth=trust", "--locale=C", "--encoding=UTF8"];
+        run(command(binaries.join("initdb"))
+            .args(arguments)
+            .args(["--no-sync", "--no-instructions", "-D"])
+            .arg(&partial))?;
+        fs::write(partial.join("pg_hba.conf"), HOST_BASED_AUTHENTICATION)?;
+        fs::rename(&partial, &template)?;
+    }
+    Ok(template)
+}

@@ -1,0 +1,178 @@
+//! The Lambda Runtime API for one process of the function: it asks for the next event and posts what came of it.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Result, bail};
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{DefaultBodyLimit, Path, State},
+    http::{Response, StatusCode},
+    routing::{get, post},
+};
+use serde_json::Value;
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, oneshot},
+    task::JoinHandle,
+};
+
+/// What came of one event.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// The function's answer.
+    Response(Value),
+    /// The function failed: `{"errorType": …, "errorMessage": …}`.
+    Error(Value),
+}
+
+impl Outcome {
+    /// The answer, or the function's error as an error.
+    pub fn response(self) -> Result<Value> {
+        match self {
+            Self::Response(response) => Ok(response),
+            Self::Error(error) => bail!("the function failed: {error}"),
+        }
+    }
+}
+
+/// A running Runtime API; it ends when this is dropped.
+pub struct RuntimeApi {
+    address: String,
+    desk: Arc<Desk>,
+    /// Held from an event's beginning to its outcome: a Lambda environment has one event at a time.
+    turn: tokio::sync::Mutex<()>,
+    server: JoinHandle<()>,
+}
+
+/// Where an event waits for the function, and its outcome for the caller.
+#[derive(Default)]
+struct Desk {
+    waiting: Mutex<Option<Event>>,
+    arrived: Notify,
+    running: Mutex<Option<(String, oneshot::Sender<Outcome>)>>,
+    initialized: Notify,
+    init_error: Mutex<Option<Value>>,
+}
+
+struct Event {
+    id: String,
+    body: Bytes,
+    deadline: SystemTime,
+}
+
+impl RuntimeApi {
+    pub async fn start() -> Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?.to_string();
+        let desk = Arc::new(Desk::default());
+        let router = Router::new()
+            .route("/2018-06-01/runtime/invocation/next", get(next))
+            .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
+            .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
+            .route("/2018-06-01/runtime/init/error", post(init_error))
+            .layer(DefaultBodyLimit::disable())
+            .with_state(Arc::clone(&desk));
+        let server = tokio::spawn(async move { drop(axum::serve(listener, router).await) });
+        Ok(Self { address, desk, turn: tokio::sync::Mutex::default(), server })
+    }
+
+    /// For `AWS_LAMBDA_RUNTIME_API`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Returns once the function has asked for its first event. To be called once.
+    pub async fn initialized(&self) {
+        self.desk.initialized.notified().await;
+    }
+
+    /// What the function posted about an init that failed.
+    pub fn init_error(&self) -> Option<Value> {
+        lock(&self.desk.init_error).clone()
+    }
+
+    /// Hands an event to the function and waits for what comes of it, `timeout` long at most. Others wait their turn.
+    ///
+    /// # Errors
+    ///
+    /// When the time is over: Lambda would end the process now.
+    pub async fn invoke(&self, event: impl Into<Bytes>, timeout: Duration) -> Result<Outcome> {
+        let _turn = self.turn.lock().await;
+        let id = super::secrets::random_id();
+        let (sender, outcome) = oneshot::channel();
+        *lock(&self.desk.running) = Some((id.clone(), sender));
+        *lock(&self.desk.waiting) = Some(Event { id, body: event.into(), deadline: SystemTime::now() + timeout });
+        self.desk.arrived.notify_one();
+        match tokio::time::timeout(timeout, outcome).await {
+            Ok(outcome) => Ok(outcome?),
+            Err(_) => bail!("Task timed out after {:.2} seconds", timeout.as_secs_f64()),
+        }
+    }
+}
+
+impl Drop for RuntimeApi {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn next(State(desk): State<Arc<Desk>>) -> Response<Body> {
+    desk.initialized.notify_one();
+    let event = loop {
+        let event = lock(&desk.waiting).take();
+        match event {
+            Some(event) => break event,
+            None => desk.arrived.notified().await,
+        }
+    };
+    let deadline = event.deadline.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let trace: String = event.id.chars().filter(|c| *c != '-').collect();
+    Response::builder()
+        .header("content-type", "application/json")
+        .header("lambda-runtime-aws-request-id", event.id)
+        .header("lambda-runtime-deadline-ms", deadline.as_millis().to_string())
+        .header("lambda-runtime-invoked-function-arn", super::function::ARN)
+        .header("lambda-runtime-trace-id", format!("Root=1-{}-{};Sampled=0", &trace[..8], &trace[8..]))
+        .body(Body::from(event.body))
+        .unwrap_or_default()
+}
+
+async fn response(State(desk): State<Arc<Desk>>, Path(id): Path<String>, body: Bytes) -> StatusCode {
+    let outcome = serde_json::from_slice(&body).map(Outcome::Response);
+    desk.finish(&id, outcome.unwrap_or_else(|error| Outcome::Error(format!("not JSON: {error}").into())))
+}
+
+async fn error(State(desk): State<Arc<Desk>>, Path(id): Path<String>, body: Bytes) -> StatusCode {
+    desk.finish(&id, Outcome::Error(json_or_text(&body)))
+}
+
+async fn init_error(State(desk): State<Arc<Desk>>, body: Bytes) -> StatusCode {
+    *lock(&desk.init_error) = Some(json_or_text(&body));
+    StatusCode::ACCEPTED
+}
+
+fn json_or_text(body: &[u8]) -> Value {
+    serde_json::from_slice(body).unwrap_or_else(|_| String::from_utf8_lossy(body).into())
+}
+
+impl Desk {
+    /// Passes the outcome on; 400, as in Lambda, when it is not of the event that runs.
+    fn finish(&self, id: &str, outcome: Outcome) -> StatusCode {
+        match lock(&self.running).take_if(|(running, _)| running == id) {
+            Some((_, caller)) => {
+                // The caller may have given up waiting.
+                drop(caller.send(outcome));
+                StatusCode::ACCEPTED
+            }
+            None => StatusCode::BAD_REQUEST,
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! A stand-in for AWS Secrets Manager on loopback. It speaks the service's wire protocol (AWS JSON 1.1), so that the
+//! real SDK reaches it through `AWS_ENDPOINT_URL_SECRETS_MANAGER`, and it fails on command.
+
+mod service;
+mod vault;
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use anyhow::{Result, anyhow};
+use axum::{Router, routing::post};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use service::{Service, answer, lock};
+use vault::CURRENT;
+
+/// How the stand-in fails when it is told to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    Throttled,
+    /// The service's own 500.
+    Unavailable,
+    /// The connection is accepted and no answer ever comes.
+    Silent,
+    AccessDenied,
+    NotFound,
+    /// The secret is scheduled for deletion.
+    Deleted,
+    /// 200 with a body that is not JSON.
+    Garbage,
+}
+
+/// A running stand-in; it ends when this is dropped.
+pub struct Secrets {
+    url: String,
+    state: Arc<Mutex<Service>>,
+    server: JoinHandle<()>,
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Secrets").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl Secrets {
+    pub async fn start() -> Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let state = Arc::new(Mutex::new(Service::default()));
+        let router = Router::new().route("/", post(answer)).with_state(Arc::clone(&state));
+        let server = tokio::spawn(async move { drop(axum::serve(listener, router).await) });
+        Ok(Self { url, state, server })
+    }
+
+    /// For `AWS_ENDPOINT_URL_SECRETS_MANAGER`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Gives a secret a new current value, creating it if need be; returns the version's id.
+    pub fn put(&self, name: &str, text: impl Into<String>) -> Result<String> {
+        let mut service = lock(&self.state);
+        let put = service.vault.find_or_create(name).put(None, text.into(), &[CURRENT.to_owned()]);
+        put.map_err(|(_, message)| anyhow!(message))
+    }
+
+    /// How often GetSecretValue was called for this secret.
+    pub fn calls(&self, name: &str) -> usize {
+        lock(&self.state).calls.get(name).copied().unwrap_or_default()
+    }
+
+    /// From now on every call fails like this; `None` ends it.
+    pub fn fail(&self, fault: impl Into<Option<Fault>>) {
+        lock(&self.state).fault = fault.into();
+    }
+
+    /// From now on calls for one secret fail like this; `None` ends it.
+    pub fn fail_secret(&self, name: &str, fault: impl Into<Option<Fault>>) {
+        let faults = &mut lock(&self.state).faults;
+        match fault.into() {
+            Some(fault) => faults.insert(name.to_owned(), fault),
+            None => faults.remove(name),
+        };
+    }
+
+    /// From now on every call waits so long before anything else happens.
+    pub fn delay(&self, delay: Duration) {
+        lock(&self.state).delay = delay;
+    }
+}
+
+impl Drop for Secrets {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// A random UUID (version 4).
+pub fn random_id() -> String {
+    uuid::Builder::from_u128(fastrand::u128(..)).with_version(uuid::Version::Random).into_uuid().to_string()
+}

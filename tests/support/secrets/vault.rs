@@ -1,0 +1,117 @@
+//! Secrets with their versions and staging labels, by Secrets Manager's rules: a label is on one version at a time,
+//! and whatever loses `AWSCURRENT` becomes `AWSPREVIOUS`.
+
+use std::{collections::BTreeMap, time::SystemTime};
+
+use serde_json::{Value, json};
+
+pub const CURRENT: &str = "AWSCURRENT";
+pub const PREVIOUS: &str = "AWSPREVIOUS";
+
+/// An answer that is an error: its type and message.
+pub type Refusal = (&'static str, String);
+
+/// No `Debug`: a vault's content is not for printing.
+#[derive(Default)]
+pub struct Vault {
+    secrets: BTreeMap<String, Secret>,
+}
+
+pub struct Secret {
+    pub name: String,
+    pub arn: String,
+    versions: Vec<Version>,
+}
+
+struct Version {
+    id: String,
+    text: String,
+    stages: Vec<String>,
+    created: f64,
+}
+
+impl Vault {
+    /// A secret by its name, its ARN, or its ARN without the six random characters.
+    pub fn find(&mut self, id: &str) -> Result<&mut Secret, Refusal> {
+        let is_meant =
+            |secret: &&mut Secret| secret.name == id || secret.arn == id || secret.arn[..secret.arn.len() - 7] == *id;
+        let missing = || ("ResourceNotFoundException", "Secrets Manager can't find the specified secret.".to_owned());
+        self.secrets.values_mut().find(is_meant).ok_or_else(missing)
+    }
+
+    pub fn find_or_create(&mut self, name: &str) -> &mut Secret {
+        self.secrets.entry(name.to_owned()).or_insert_with(|| Secret {
+            name: name.to_owned(),
+            arn: format!("arn:aws:secretsmanager:us-east-1:123456789012:secret:{name}-AbCdEf"),
+            versions: Vec::new(),
+        })
+    }
+}
+
+impl Secret {
+    /// Adds a version under the labels, taking them from the versions that have them; gives its id.
+    pub fn put(&mut self, id: Option<&str>, text: String, stages: &[String]) -> Result<String, Refusal> {
+        let id = id.map_or_else(super::random_id, ToOwned::to_owned);
+        match self.versions.iter().find(|version| version.id == id) {
+            Some(same) if same.text == text => return Ok(id),
+            Some(_) => {
+                return Err(("ResourceExistsException", format!("A resource with the ID {id} already exists.")));
+            }
+            None => {}
+        }
+        let created = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs_f64();
+        self.versions.push(Version { id: id.clone(), text, stages: Vec::new(), created });
+        for stage in stages {
+            self.move_stage(stage, Some(&id));
+        }
+        Ok(id)
+    }
+
+    /// Puts a label on the version `to`, or on none.
+    pub fn move_stage(&mut self, stage: &str, to: Option<&str>) {
+        let from = self.versions.iter().position(|version| version.stages.iter().any(|known| known == stage));
+        if from.is_some_and(|from| Some(self.versions[from].id.as_str()) == to) {
+            return;
+        }
+        if let (CURRENT, Some(from)) = (stage, from) {
+            let id = self.versions[from].id.clone();
+            self.move_stage(PREVIOUS, Some(&id));
+        }
+        for version in &mut self.versions {
+            version.stages.retain(|known| known != stage);
+            if Some(version.id.as_str()) == to {
+                version.stages.push(stage.to_owned());
+            }
+        }
+    }
+
+    pub fn has_version(&self, id: &str) -> bool {
+        self.versions.iter().any(|version| version.id == id)
+    }
+
+    /// The value with this version id and this label; each is optional, and without both the current one is meant.
+    pub fn value(&self, id: Option<&str>, stage: Option<&str>) -> Result<Value, Refusal> {
+        let stage = stage.or(id.is_none().then_some(CURRENT));
+        let is_meant = |version: &&Version| {
+            id.is_none_or(|id| version.id == id) && stage.is_none_or(|stage| version.stages.iter().any(|s| s == stage))
+        };
+        let version = self.versions.iter().find(is_meant).ok_or_else(|| {
+            let wanted = stage.or(id).unwrap_or_default();
+            (
+                "ResourceNotFoundException",
+                format!("Secrets Manager can't find the specified secret value for {wanted}."),
+            )
+        })?;
+        Ok(json!({
+            "ARN": self.arn, "Name": self.name, "VersionId": version.id, "VersionStages": version.stages,
+            "SecretString": version.text, "CreatedDate": version.created,
+        }))
+    }
+
+    /// What DescribeSecret answers: the versions that carry a label, never a value.
+    pub fn description(&self) -> Value {
+        let labelled = self.versions.iter().filter(|version| !version.stages.is_empty());
+        let stages: BTreeMap<_, _> = labelled.map(|version| (&version.id, &version.stages)).collect();
+        json!({ "ARN": self.arn, "Name": self.name, "VersionIdsToStages": stages })
+    }
+}
