@@ -1,0 +1,198 @@
+//! The app as the binary builds it, over a real database and the Secrets Manager stand-in, and its answers.
+
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_secretsmanager::config::{Credentials, Region, SharedCredentialsProvider};
+use lambda_http::{Body, Context, RequestExt, Response, http::StatusCode};
+use list_chat_sessions::{
+    app::App,
+    config::{Config, DatabaseSource},
+    database::Login,
+    handler::handle,
+    secret::Lifetime,
+};
+use serde_json::{Value, json};
+
+use crate::support::{database::Database, keys, postgres::Server, request, secrets::Secrets};
+
+/// The name of the secret with the key ring.
+pub const API_KEYS: &str = "test/api-keys";
+
+/// The account that most tests call for.
+pub const ACCOUNT: &str = "11111111-1111-4111-8111-111111111111";
+/// A token of [`ACCOUNT`].
+pub const TOKEN: &str = "mgp_0123456789abcdef0123456789abcdef01234567";
+/// Another account.
+pub const NEIGHBOUR: &str = "22222222-2222-4222-8222-222222222222";
+/// A token of [`NEIGHBOUR`].
+pub const NEIGHBOURS_TOKEN: &str = "mgp_76543210fedcba9876543210fedcba9876543210";
+
+/// A widget of [`ACCOUNT`].
+pub const WIDGET: &str = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa";
+/// A widget of [`NEIGHBOUR`].
+pub const NEIGHBOURS_WIDGET: &str = "bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb";
+
+/// An app with what it talks to. The database has the two accounts with a widget each, and no session.
+pub struct TestApp {
+    pub app: App,
+    pub database: Database,
+    pub secrets: Secrets,
+}
+
+impl TestApp {
+    /// Starts with the usual configuration.
+    pub async fn start() -> Self {
+        Self::start_with(Server::shared(), |_| {}).await
+    }
+
+    /// Starts over a database of `server` and with a configuration of its own.
+    pub async fn start_with(server: &Server, configure: impl FnOnce(&mut Config)) -> Self {
+        let secrets = Secrets::start().await.unwrap();
+        secrets.put(API_KEYS, ring(&[TOKEN])).unwrap();
+        Self::start_over(server, secrets, configure).await
+    }
+
+    /// Starts over a Secrets Manager that is prepared.
+    pub async fn start_over(server: &Server, secrets: Secrets, configure: impl FnOnce(&mut Config)) -> Self {
+        let database = Database::create(server).await.unwrap();
+        database
+            .load(&format!(
+                "INSERT INTO users (id, email) VALUES ('{ACCOUNT}', 'a@example.com'), ('{NEIGHBOUR}', 'b@example.com');
+                 INSERT INTO chat_widgets (id, user_id, name)
+                 VALUES ('{WIDGET}', '{ACCOUNT}', 'Support Widget'), ('{NEIGHBOURS_WIDGET}', '{NEIGHBOUR}', 'Other');"
+            ))
+            .await
+            .unwrap();
+        let mut config = config(&database);
+        configure(&mut config);
+        let app = App::start(config, &aws(&secrets)).await;
+        Self { app, database, secrets }
+    }
+
+    /// Calls with [`TOKEN`] and a JSON body.
+    pub async fn list(&self, body: Value) -> Answer {
+        self.list_as(TOKEN, body).await
+    }
+
+    /// Calls with a token and a JSON body.
+    pub async fn list_as(&self, token: &str, body: Value) -> Answer {
+        self.send(&request::post(token, &body.to_string())).await
+    }
+
+    /// Calls with an API Gateway event.
+    pub async fn send(&self, event: &Value) -> Answer {
+        self.send_within(event, Duration::from_secs(10)).await
+    }
+
+    /// Calls with an event and so much time until the invocation's deadline.
+    pub async fn send_within(&self, event: &Value, time: Duration) -> Answer {
+        let mut context = Context::default();
+        context.request_id = "8476a536-e9f4-11e8-9739-2dfe598c3fcd".into();
+        let deadline = std::time::SystemTime::now() + time;
+        context.deadline = deadline.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis().try_into().unwrap();
+        let event = lambda_http::request::from_str(&event.to_string()).unwrap().with_lambda_context(context);
+        let Ok(response) = handle(&self.app, event).await;
+        response.into()
+    }
+}
+
+/// The usual configuration, over this database.
+pub fn config(database: &Database) -> Config {
+    Config {
+        api_keys_secret_id: API_KEYS.into(),
+        database: DatabaseSource::Url(Login::from_url(database.url(), false).unwrap().into()),
+        database_ca_pem: None,
+        allow_plaintext: false,
+        limit_max: 100,
+        query_limit: Duration::from_secs(5),
+        secret_lifetime: Lifetime { soft: Duration::from_mins(5), hard: Duration::from_hours(24) },
+    }
+}
+
+/// An entry of a key ring, to be changed at will.
+pub fn key(token: &str, account: &str) -> Value {
+    json!({ "key_hash": keys::hash(token), "user_id": account, "name": "test", "is_active": true })
+}
+
+/// The binary that tests run: cargo's own, or the one that `FUNCTION_BINARY` names, so that the optimised one can be
+/// put to the same tests.
+pub fn binary() -> std::path::PathBuf {
+    std::env::var_os("FUNCTION_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_list-chat-sessions").into(), Into::into)
+}
+
+/// The SDK's configuration that leads to the stand-in.
+pub fn aws(secrets: &Secrets) -> SdkConfig {
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .endpoint_url(secrets.url())
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "test")))
+        .build()
+}
+
+/// A key ring with these tokens for [`ACCOUNT`], and [`NEIGHBOURS_TOKEN`].
+pub fn ring(tokens: &[&str]) -> String {
+    let mut api_keys: Vec<_> = tokens.iter().map(|token| key(token, ACCOUNT)).collect();
+    api_keys.push(key(NEIGHBOURS_TOKEN, NEIGHBOUR));
+    json!({ "api_keys": api_keys }).to_string()
+}
+
+/// What a caller gets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    /// The page's sessions.
+    pub fn sessions(&self) -> Vec<Value> {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.body);
+        self.json()["sessions"].as_array().unwrap().clone()
+    }
+
+    /// The ids of the page's sessions.
+    pub fn ids(&self) -> Vec<String> {
+        self.sessions().iter().map(|session| session["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The page's total.
+    pub fn total(&self) -> i64 {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.body);
+        self.json()["total"].as_i64().unwrap()
+    }
+
+    /// The status and, of an error, its code: `(503, "service_unavailable")`.
+    pub fn outcome(&self) -> (u16, String) {
+        let code = if self.status.is_success() { json!("ok") } else { self.json()["error"]["code"].clone() };
+        (self.status.as_u16(), code.as_str().unwrap().to_owned())
+    }
+
+    /// The error's message.
+    pub fn message(&self) -> String {
+        self.json()["error"]["message"].as_str().unwrap().to_owned()
+    }
+
+    /// A header's value.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
+    }
+}
+
+impl From<Response<Body>> for Answer {
+    fn from(response: Response<Body>) -> Self {
+        let headers = response.headers().iter();
+        Self {
+            status: response.status(),
+            headers: headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect(),
+            body: str::from_utf8(response.body()).unwrap().to_owned(),
+        }
+    }
+}

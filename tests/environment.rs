@@ -1,0 +1,173 @@
+//! The binary as Lambda runs it: how it starts, what it logs, what a broken event costs.
+
+use serde_json::{Value, json};
+
+use crate::{
+    app::{ACCOUNT, TOKEN, binary, ring},
+    support::{
+        database::Database,
+        function::{Function, FunctionOptions},
+        keys,
+        postgres::Server,
+        request,
+        secrets::Secrets,
+    },
+};
+
+const VISITOR: [&str; 3] = ["visitor@example.com", "A visitor's name", "What the visitor wrote"];
+
+/// A function over a database with one session, with these variables beside the usual ones.
+async fn start(secrets: &Secrets, variables: &[(&str, &str)]) -> anyhow::Result<Function> {
+    let mut env = vec![("API_KEYS_SECRET_ID", "keys"), ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.url())];
+    env.extend(variables);
+    Function::start(FunctionOptions::new(binary(), &env)).await
+}
+
+async fn secrets_with(ring: impl Into<String>) -> Secrets {
+    let secrets = Secrets::start().await.unwrap();
+    secrets.put("keys", ring).unwrap();
+    secrets
+}
+
+async fn database() -> Database {
+    let database = Database::create(Server::shared()).await.unwrap();
+    let [email, name, message] = VISITOR.map(|text| text.replace('\'', "''"));
+    let widget = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa";
+    let sql = format!(
+        "INSERT INTO users VALUES ('{ACCOUNT}', 'a@example.com');
+         INSERT INTO chat_widgets VALUES ('{widget}', '{ACCOUNT}', 'W');
+         INSERT INTO chat_sessions (id, widget_id, user_id, visitor_id, visitor_email, visitor_name)
+         VALUES ('{widget}', '{widget}', '{ACCOUNT}', 'v', '{email}', '{name}');
+         INSERT INTO chat_messages (session_id, role, content) VALUES ('{widget}', 'visitor', '{message}');"
+    );
+    database.load(&sql).await.unwrap();
+    database
+}
+
+async fn status(function: &Function, event: &Value) -> u64 {
+    let answer = function.invoke(event.to_string()).await.unwrap().response().unwrap();
+    answer["statusCode"].as_u64().unwrap()
+}
+
+/// The lines of the log, all of which are JSON.
+fn lines(function: &Function) -> Vec<Value> {
+    let log = function.log();
+    log.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+}
+
+#[tokio::test]
+async fn each_request_has_one_line_that_tells_all_but_secrets() {
+    let secrets = secrets_with(ring(&[TOKEN])).await;
+    let database = database().await;
+    let function = start(&secrets, &[("DATABASE_URL", database.url())]).await.unwrap();
+    let other = "mgp_some_other_token";
+    for (event, expected) in [
+        (request::post(TOKEN, "{}"), 200),
+        (request::post(TOKEN, "{\"limit\": -1}"), 400),
+        (request::post(other, "{}"), 401),
+        (request::request("GET", &[], b""), 405),
+    ] {
+        assert_eq!(status(&function, &event).await, expected);
+    }
+    let lines = lines(&function);
+    let told: Vec<_> = lines
+        .iter()
+        .map(|line| json!([line["level"], line["Outcome"], line["status"], line["rows"], line["ColdStart"]]))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            json!(["INFO", "ok", 200, 1, 1]),
+            json!(["INFO", "validation_error", 400, null, 0]),
+            json!(["INFO", "unauthorized", 401, null, 0]),
+            json!(["INFO", "method_not_allowed", 405, null, 0]),
+        ]
+    );
+    for line in &lines {
+        assert!(line["timestamp"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok(), "{line}");
+        assert!(line["request_id"].as_str().unwrap().parse::<uuid::Uuid>().is_ok(), "{line}");
+        assert!(line["Duration"].as_f64().unwrap() > 0.0, "{line}");
+    }
+    assert!(
+        lines[0]["DatabaseDuration"].as_f64().unwrap() > 0.0
+            && lines[0]["AuthenticationDuration"].as_f64().unwrap() > 0.0
+    );
+    let log = function.log().join("\n");
+    for secret in [TOKEN, other, &keys::hash(TOKEN), &keys::hash(other)].into_iter().chain(VISITOR) {
+        assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_during_init_does_not_end_the_environment() {
+    let mut server = Server::start().unwrap();
+    let secrets = secrets_with(ring(&[TOKEN])).await;
+    let database = Database::create(&server).await.unwrap();
+    server.stop().unwrap();
+    let function = start(&secrets, &[("DATABASE_URL", database.url())]).await.unwrap();
+    let process = function.pid();
+    assert_eq!(status(&function, &request::post(TOKEN, "{}")).await, 503);
+    server.start_again().unwrap();
+    assert_eq!(status(&function, &request::post(TOKEN, "{}")).await, 200);
+    assert_eq!(function.pid(), process);
+    let lines = lines(&function);
+    assert_eq!((&lines[0]["level"], &lines[0]["message"]), (&json!("WARN"), &json!("init is incomplete")));
+    assert_eq!((&lines[1]["level"], &lines[1]["Outcome"]), (&json!("ERROR"), &json!("service_unavailable")));
+}
+
+#[tokio::test]
+async fn a_wrong_environment_ends_init_and_every_fault_is_named() {
+    let secrets = secrets_with(ring(&[TOKEN])).await;
+    let variables = [
+        ("API_KEYS_SECRET_ID", ""),
+        ("DATABASE_URL", "postgres://u:hunter2@db.example.com/d?sslmode=disable"),
+        ("LIMIT_MAX", "2000"),
+        ("QUERY_TIMEOUT_MS", "soon"),
+        ("DATABASE_ALLOW_PLAINTEXT", "yes"),
+    ];
+    let fault = format!("{:#}", start(&secrets, &variables).await.err().unwrap());
+    for expected in [
+        "API_KEYS_SECRET_ID must name the secret with the key ring",
+        "DATABASE_URL: sslmode=disable is for loopback",
+        "LIMIT_MAX must be a whole number from 100 to 1000",
+        "QUERY_TIMEOUT_MS must be a whole number from 1 to 28000",
+        "DATABASE_ALLOW_PLAINTEXT must be true or false",
+    ] {
+        assert!(fault.contains(expected), "{fault}");
+    }
+    assert!(!fault.contains("hunter2"), "{fault}");
+    for both in [vec![], vec![("DATABASE_URL", "postgres://u@127.0.0.1/d"), ("DATABASE_SECRET_ID", "s")]] {
+        let fault = format!("{:#}", start(&secrets, &both).await.err().unwrap());
+        assert!(fault.contains("exactly one of DATABASE_SECRET_ID and DATABASE_URL must be set"), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_does_not_parse_is_named_with_its_fault_and_without_its_content() {
+    let secrets = secrets_with(json!({ "api_keys": [{ "key_hash": "plain-text-token" }] }).to_string()).await;
+    let database = database().await;
+    let function = start(&secrets, &[("DATABASE_URL", database.url())]).await.unwrap();
+    assert_eq!(status(&function, &request::post(TOKEN, "{}")).await, 500);
+    let lines = lines(&function);
+    assert_eq!(lines[0]["level"], "ERROR");
+    let fault = "server_error: secret keys: api_keys[0].key_hash is not 64 lower-case hex digits";
+    assert_eq!(lines[0]["cause"], fault);
+    assert!(!function.log().join("\n").contains("plain-text-token"));
+    secrets.put("keys", ring(&[TOKEN])).unwrap();
+    assert_eq!(status(&function, &request::post(TOKEN, "{}")).await, 200);
+}
+
+#[tokio::test]
+async fn the_database_can_be_named_by_a_secret() {
+    let secrets = secrets_with(ring(&[TOKEN])).await;
+    let database = database().await;
+    let name = database.url().rsplit_once('/').unwrap().1;
+    let port = Server::shared().port();
+    let secret =
+        json!({ "username": "postgres", "password": "hunter2", "host": "127.0.0.1", "port": port, "dbname": name });
+    secrets.put("database", secret.to_string()).unwrap();
+    let function = start(&secrets, &[("DATABASE_SECRET_ID", "database")]).await.unwrap();
+    assert_eq!(status(&function, &request::post(TOKEN, "{}")).await, 200);
+    assert_eq!((secrets.calls("keys"), secrets.calls("database")), (1, 1));
+    assert!(!function.log().join("\n").contains("hunter2"));
+}

@@ -1,0 +1,60 @@
+//! Every file in `events/` gets the status that its name promises, through the binary under a Lambda Runtime API.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use serde_json::Value;
+
+use crate::{
+    app::binary,
+    support::{
+        database::Database,
+        function::{Function, FunctionOptions},
+        keys,
+        postgres::Server,
+        secrets::Secrets,
+        seed,
+    },
+};
+
+#[tokio::test]
+async fn every_event_gets_the_status_that_its_name_promises() {
+    let secrets = Secrets::start().await.unwrap();
+    secrets.put("keys", keys::json(&seed::demo_ring()).unwrap()).unwrap();
+    let database = Database::create(Server::shared()).await.unwrap();
+    database.load(seed::DEMO_SQL).await.unwrap();
+    let env = [
+        ("API_KEYS_SECRET_ID", "keys"),
+        ("DATABASE_URL", database.url()),
+        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.url()),
+    ];
+    let function = Function::start(FunctionOptions::new(binary(), &env)).await.unwrap();
+
+    let events = events();
+    assert!(events.len() >= 20, "events/ is not where it should be");
+    for (name, event) in events {
+        let answer = function.invoke(event).await.unwrap().response().unwrap_or_else(|error| panic!("{name}: {error}"));
+        let promised: u64 = name[..3].parse().unwrap_or_else(|_| panic!("{name} does not begin with a status"));
+        assert_eq!(answer["statusCode"], promised, "{name}: {answer}");
+        if name == "200-documented-request.json" {
+            let page: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+            assert_eq!(page["total"], 24);
+            assert_eq!(page["sessions"][0], documented_session());
+        }
+    }
+}
+
+fn events() -> BTreeMap<String, String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("events");
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files
+        .map(|file| (file.file_name().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(file).unwrap()))
+        .collect()
+}
+
+/// The session of the contract's example.
+fn documented_session() -> Value {
+    let contract = include_str!("../docs/contract.md");
+    let (_, example) = contract.split_once("```json").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    serde_json::from_str::<Value>(example).unwrap()["sessions"][0].clone()
+}

@@ -1,0 +1,176 @@
+//! The key ring while Secrets Manager is slow, away, or holds something else.
+
+use std::time::Duration;
+
+use list_chat_sessions::{auth::KeyRing, secret::Lifetime};
+use serde_json::json;
+
+use crate::{
+    app::{API_KEYS, TOKEN, TestApp, ring},
+    support::{
+        keys,
+        postgres::Server,
+        secrets::{Fault, Secrets},
+    },
+};
+
+const FAULTS: [Fault; 7] = [
+    Fault::Throttled,
+    Fault::Unavailable,
+    Fault::Silent,
+    Fault::AccessDenied,
+    Fault::NotFound,
+    Fault::Deleted,
+    Fault::Garbage,
+];
+
+const NEW_TOKEN: &str = "mgp_00000000000000000000000000000000000000ff";
+
+/// Every request finds its value past the soft age.
+async fn start_with_short_age() -> TestApp {
+    let lifetime = Lifetime { soft: Duration::ZERO, hard: Duration::from_hours(1) };
+    TestApp::start_with(Server::shared(), |config| config.secret_lifetime = lifetime).await
+}
+
+#[tokio::test]
+async fn init_fetches_the_ring_and_requests_use_it() {
+    let test = TestApp::start().await;
+    for _ in 0..5 {
+        assert_eq!(test.list(json!({})).await.status, 200);
+    }
+    assert_eq!(test.secrets.calls(API_KEYS), 1);
+}
+
+#[tokio::test]
+async fn a_new_key_works_on_its_first_request() {
+    let test = TestApp::start().await;
+    test.secrets.put(API_KEYS, ring(&[TOKEN, NEW_TOKEN])).unwrap();
+    assert_eq!(test.list_as(NEW_TOKEN, json!({})).await.status, 200);
+}
+
+#[tokio::test]
+async fn random_tokens_cause_one_call_in_thirty_seconds() {
+    let test = TestApp::start().await;
+    for number in 0..50 {
+        assert_eq!(test.list_as(&format!("mgp_{number:040x}"), json!({})).await.status, 401);
+    }
+    assert_eq!(test.secrets.calls(API_KEYS), 2, "one at init and one for all of them");
+}
+
+#[tokio::test]
+async fn a_malformed_token_causes_no_call_at_all() {
+    let test = TestApp::start().await;
+    for value in ["", "Bearer", "Basic x", "Bearer a b"] {
+        let event = crate::support::request::request("POST", &[("authorization", value)], b"");
+        assert_eq!(test.send(&event).await.status, 401);
+    }
+    assert_eq!(test.secrets.calls(API_KEYS), 1, "the one at init");
+}
+
+#[tokio::test]
+async fn a_revoked_key_stops_when_the_ring_has_reached_its_soft_age() {
+    let test = start_with_short_age().await;
+    assert_eq!(test.list(json!({})).await.status, 200);
+    test.secrets.put(API_KEYS, ring(&[NEW_TOKEN])).unwrap();
+    assert_eq!(test.list(json!({})).await.status, 401);
+}
+
+#[tokio::test]
+async fn whatever_happens_to_the_secret_the_last_good_ring_stays_in_use() {
+    for fault in FAULTS {
+        let test = start_with_short_age().await;
+        test.secrets.fail(fault);
+        for _ in 0..3 {
+            assert_eq!(test.list(json!({})).await.status, 200, "{fault:?}");
+        }
+        let refreshes = test.secrets.calls(API_KEYS) - 1;
+        assert!((1..=3).contains(&refreshes), "{fault:?}: {refreshes} calls, which is one refresh with its retries");
+    }
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_nobody_is_told_that_a_token_is_bad() {
+    let test = TestApp::start().await;
+    test.secrets.fail(Fault::Unavailable);
+    for _ in 0..2 {
+        let answer = test.list_as(NEW_TOKEN, json!({})).await;
+        assert_eq!(answer.outcome(), (503, "service_unavailable".into()));
+        assert_eq!(answer.header("retry-after"), Some("5"));
+    }
+}
+
+#[tokio::test]
+async fn an_environment_that_starts_without_the_store_serves_when_it_is_back() {
+    for fault in FAULTS {
+        let secrets = Secrets::start().await.unwrap();
+        secrets.put(API_KEYS, ring(&[TOKEN])).unwrap();
+        secrets.fail(fault);
+        let test = TestApp::start_over(Server::shared(), secrets, |_| {}).await;
+        assert_eq!(test.list(json!({})).await.outcome(), (503, "service_unavailable".into()), "{fault:?}");
+        test.secrets.fail(None);
+        assert_eq!(test.list(json!({})).await.status, 200, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_ring_past_its_hard_age_is_given_up() {
+    let lifetime = Lifetime { soft: Duration::ZERO, hard: Duration::from_secs(2) };
+    let test = TestApp::start_with(Server::shared(), |config| config.secret_lifetime = lifetime).await;
+    test.secrets.fail(Fault::AccessDenied);
+    assert_eq!(test.list(json!({})).await.status, 200);
+    tokio::time::sleep(lifetime.hard).await;
+    assert_eq!(test.list(json!({})).await.status, 503);
+}
+
+#[tokio::test]
+async fn a_new_version_that_does_not_parse_keeps_the_old_one() {
+    let test = start_with_short_age().await;
+    for secret in ["", "{", "{\"api_keys\": [{}]}"] {
+        test.secrets.put(API_KEYS, secret).unwrap();
+        assert_eq!(test.list(json!({})).await.status, 200, "{secret:?}");
+    }
+}
+
+#[tokio::test]
+async fn requests_that_wait_for_the_same_fetch_cause_one_call() {
+    let secrets = Secrets::start().await.unwrap();
+    secrets.fail(Fault::NotFound);
+    let test = TestApp::start_over(Server::shared(), secrets, |_| {}).await;
+    let calls = test.secrets.calls(API_KEYS);
+    test.secrets.fail(None);
+    test.secrets.put(API_KEYS, ring(&[TOKEN])).unwrap();
+    test.secrets.delay(Duration::from_millis(100));
+    let (a, b, c) = tokio::join!(test.list(json!({})), test.list(json!({})), test.list(json!({})));
+    assert_eq!([a.status, b.status, c.status], [200; 3]);
+    assert_eq!(test.secrets.calls(API_KEYS), calls + 1);
+}
+
+#[test]
+fn a_fault_in_the_secret_is_named_and_nothing_of_it_is_quoted() {
+    let hash = keys::hash(TOKEN);
+    let good = json!({ "key_hash": hash, "user_id": crate::app::ACCOUNT });
+    let with = |field: &str, value: serde_json::Value| {
+        let mut entry = good.clone();
+        entry[field] = value;
+        json!({ "api_keys": [good, entry] }).to_string()
+    };
+    for (secret, fault) in [
+        ("not JSON secret".to_owned(), "it is not JSON, at line 1 column 2"),
+        (json!([good]).to_string(), "it has no array \"api_keys\""),
+        (json!({ "api_keys": ["secret"] }).to_string(), "api_keys[0] is not an object"),
+        (with("key_hash", json!("secret")), "api_keys[1].key_hash is not 64 lower-case hex digits"),
+        (with("key_hash", json!(hash.to_uppercase())), "api_keys[1].key_hash is not 64 lower-case hex digits"),
+        (with("key_hash", json!(null)), "api_keys[1].key_hash is not 64 lower-case hex digits"),
+        (with("user_id", json!("secret")), "api_keys[1].user_id is not a UUID"),
+        (with("is_active", json!("secret")), "api_keys[1].is_active is not a boolean"),
+        (with("expires_at", json!("secret")), "api_keys[1].expires_at is not an RFC 3339 time"),
+        (
+            with("user_id", json!(crate::app::NEIGHBOUR)),
+            "api_keys[1] gives the key_hash of api_keys[0] to another account",
+        ),
+    ] {
+        assert_eq!(KeyRing::parse(&secret).unwrap_err(), fault);
+    }
+    let ring = format!("{:?}", KeyRing::parse(&with("name", json!("x"))).unwrap());
+    assert!(!ring.contains(&hash[..8]), "{ring}");
+}

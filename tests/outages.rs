@@ -1,0 +1,209 @@
+//! The database away, slow, full, or not as it should be.
+
+use std::time::Duration;
+
+use list_chat_sessions::{config::DatabaseSource, database::Login};
+use serde_json::json;
+
+use crate::{
+    app::{ACCOUNT, TestApp},
+    support::{
+        database::Database,
+        postgres::{Options, Server},
+        request,
+    },
+};
+
+const OK: (u16, &str) = (200, "ok");
+const UNAVAILABLE: (u16, &str) = (503, "service_unavailable");
+const TIMEOUT: (u16, &str) = (504, "timeout");
+
+async fn outcome(test: &TestApp) -> (u16, String) {
+    test.list(json!({})).await.outcome()
+}
+
+macro_rules! assert_outcome {
+    ($test:expr, $expected:expr) => {
+        assert_eq!(outcome(&$test).await, ($expected.0, $expected.1.to_owned()))
+    };
+}
+
+#[tokio::test]
+async fn a_lost_database_is_503_and_recovers() {
+    let mut server = Server::start().unwrap();
+    let test = TestApp::start_with(&server, |_| {}).await;
+    assert_outcome!(test, OK);
+    for _ in 0..2 {
+        server.stop().unwrap();
+        let answer = test.list(json!({})).await;
+        assert_eq!(answer.outcome(), (503, "service_unavailable".into()));
+        assert_eq!(answer.header("retry-after"), Some("5"));
+        assert_outcome!(test, UNAVAILABLE);
+        server.start_again().unwrap();
+        assert_outcome!(test, OK);
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_during_init_costs_no_more_than_its_absence() {
+    let mut server = Server::start().unwrap();
+    let database = Database::create(&server).await.unwrap();
+    server.stop().unwrap();
+    let test = TestApp::start_with(Server::shared(), |config| *config = crate::app::config(&database)).await;
+    assert_outcome!(test, UNAVAILABLE);
+    server.start_again().unwrap();
+    assert_outcome!(test, OK);
+}
+
+#[tokio::test]
+async fn a_connection_that_was_ended_between_requests_is_not_noticed() {
+    let test = TestApp::start().await;
+    let admin = test.database.client().await.unwrap();
+    for _ in 0..20 {
+        assert_outcome!(test, OK);
+        end_connections(&admin).await;
+    }
+    assert_outcome!(test, OK);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_ended_under_a_query_is_replaced_once() {
+    let test = TestApp::start().await;
+    let admin = test.database.client().await.unwrap();
+    // The first of two queries waits for the lock, and its connection is ended there.
+    admin.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let request = test.list(json!({}));
+    let fault = async {
+        let other = test.database.client().await.unwrap();
+        while waiting(&other).await == 0 {}
+        end_connections(&other).await;
+        while waiting(&other).await == 0 {}
+        admin.batch_execute("COMMIT").await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(request, fault);
+    assert_eq!(answer.outcome(), (200, "ok".into()));
+}
+
+#[tokio::test]
+async fn a_slow_query_is_504_is_cancelled_on_the_server_and_holds_nobody_up() {
+    let test = TestApp::start_with(Server::shared(), |config| config.query_limit = Duration::from_millis(300)).await;
+    let admin = test.database.client().await.unwrap();
+    admin.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    assert_outcome!(test, TIMEOUT);
+    assert_eq!(waiting(&test.database.client().await.unwrap()).await, 0);
+    admin.batch_execute("COMMIT").await.unwrap();
+    assert_outcome!(test, OK);
+}
+
+#[tokio::test]
+async fn the_answer_comes_before_the_invocation_ends() {
+    let test = TestApp::start().await;
+    let admin = test.database.client().await.unwrap();
+    admin.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let event = request::post(crate::app::TOKEN, "{}");
+    let invocation = Duration::from_millis(1_500);
+    let answer = tokio::time::timeout(invocation, test.send_within(&event, invocation)).await.unwrap();
+    assert_eq!(answer.outcome(), (504, "timeout".into()));
+}
+
+#[tokio::test]
+async fn the_servers_own_statement_timeout_is_504_too() {
+    let test = TestApp::start().await;
+    let admin = test.database.client().await.unwrap();
+    let set = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET statement_timeout = 200', current_database()); END $$";
+    admin.batch_execute(set).await.unwrap();
+    end_connections(&admin).await;
+    admin.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    assert_outcome!(test, TIMEOUT);
+}
+
+#[tokio::test]
+async fn a_server_without_a_free_connection_is_503() {
+    let settings = vec!["max_connections=4".into(), "superuser_reserved_connections=0".into()];
+    let server = Server::start_with(Options { settings, ..Options::default() }).unwrap();
+    let test = TestApp::start_with(&server, |_| {}).await;
+    let admin = test.database.client().await.unwrap();
+    end_connections(&admin).await;
+    let mut others = Vec::new();
+    while let Ok(client) = test.database.client().await {
+        others.push(client);
+    }
+    assert_outcome!(test, UNAVAILABLE);
+    others.clear();
+    drop(admin);
+    while test.database.client().await.is_err() {}
+    assert_outcome!(test, OK);
+}
+
+#[tokio::test]
+async fn a_query_that_the_database_refuses_is_500_and_its_text_stays_here() {
+    let test = TestApp::start().await;
+    for sabotage in [
+        "ALTER TABLE chat_messages RENAME COLUMN content TO content_secret",
+        "ALTER TABLE chat_widgets RENAME TO widgets_secret",
+    ] {
+        test.database.load(sabotage).await.unwrap();
+        let answer = test.list(json!({})).await;
+        assert_eq!(answer.outcome(), (500, "query_error".into()));
+        assert_eq!(answer.message(), "The query failed");
+    }
+}
+
+#[tokio::test]
+async fn a_column_of_another_type_is_500_and_named_nowhere() {
+    let test = TestApp::start().await;
+    let sql = format!(
+        "INSERT INTO chat_sessions (widget_id, user_id, visitor_id) SELECT id, user_id, 'v' FROM chat_widgets
+         WHERE user_id = '{ACCOUNT}';
+         ALTER TABLE chat_sessions ALTER COLUMN page_url TYPE jsonb USING '1';"
+    );
+    test.database.load(&sql).await.unwrap();
+    let answer = test.list(json!({})).await;
+    assert_eq!(answer.outcome(), (500, "server_error".into()));
+    assert_eq!(answer.message(), "Something went wrong");
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_no_tls_is_not_talked_to() {
+    let database = Database::create(Server::shared()).await.unwrap();
+    let login = Login::from_url(&format!("{}?sslmode=verify-full", database.url()), false).unwrap();
+    let source = DatabaseSource::Url(login.into());
+    let test = TestApp::start_with(Server::shared(), |config| config.database = source).await;
+    assert_outcome!(test, UNAVAILABLE);
+}
+
+#[test]
+fn plain_text_stays_on_this_machine_unless_the_operator_means_it() {
+    for (url, allow_plaintext, accepted) in [
+        ("postgres://u@db.example.com/d", false, true),
+        ("postgres://u@db.example.com/d?sslmode=require", false, true),
+        ("postgres://u@db.example.com/d?sslmode=verify-full", false, true),
+        ("postgres://u@127.0.0.1/d?sslmode=disable", false, true),
+        ("postgres://u@db.example.com/d?sslmode=disable", true, true),
+        ("postgres://u@db.example.com/d?sslmode=disable", false, false),
+        ("postgres://u@localhost/d?hostaddr=192.0.2.1&sslmode=disable", false, false),
+        ("postgres://u@127.0.0.1,db.example.com/d?sslmode=disable", false, false),
+        ("postgres://u@db.example.com/d?sslmode=prefer", true, false),
+        ("postgres://u@db.example.com/d?sslmode=allow", true, false),
+        ("postgres://u@db.example.com/d?sslmode=verify-ca", true, false),
+        ("postgres://u@db.example.com/d?sslmode=on", true, false),
+        ("mysql://u@db.example.com/d", false, false),
+        ("host=db.example.com user=u", false, false),
+    ] {
+        assert_eq!(Login::from_url(url, allow_plaintext).is_ok(), accepted, "{url}");
+    }
+}
+
+/// Ends every connection of the function to this database.
+async fn end_connections(admin: &tokio_postgres::Client) {
+    let sql = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+               WHERE datname = current_database() AND application_name = 'list-chat-sessions'";
+    admin.simple_query(sql).await.unwrap();
+}
+
+/// How many of the function's queries run on the server.
+async fn waiting(admin: &tokio_postgres::Client) -> i64 {
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'
+               AND application_name = 'list-chat-sessions'";
+    admin.query_typed_one(sql, &[]).await.unwrap().get(0)
+}

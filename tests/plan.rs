@@ -1,0 +1,98 @@
+//! How PostgreSQL runs the query: from the indexes, and never over the whole account where a page will do.
+
+use list_chat_sessions::{
+    auth::{Authenticated, BearerToken, KeyRing},
+    request::ListRequest,
+    sessions::page_query,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    app::{ACCOUNT, TOKEN, ring},
+    support::{database::Database, postgres::Server},
+};
+
+/// A fifth of the sessions are the account's: reading all of them is dearer than any index.
+const ROWS: &str = "
+    INSERT INTO users SELECT v.id::uuid FROM (VALUES ('ACCOUNT'), ('22222222-2222-4222-8222-222222222222')) v (id);
+    INSERT INTO chat_widgets (id, user_id)
+      SELECT ('aaaaaaaa-aaaa-4aaa-8aaa-' || lpad(n::text, 12, '0'))::uuid, 'ACCOUNT' FROM generate_series(0, 9) n;
+    INSERT INTO chat_sessions (id, widget_id, user_id, visitor_id, status, last_message_at, created_at)
+      SELECT gen_random_uuid(), ('aaaaaaaa-aaaa-4aaa-8aaa-' || lpad((n / 5 % 10)::text, 12, '0'))::uuid,
+             CASE WHEN n % 5 = 0 THEN 'ACCOUNT' ELSE '22222222-2222-4222-8222-222222222222' END::uuid, 'v' || n,
+             CASE WHEN n % 25 = 0 THEN 'active' ELSE 'closed' END,
+             timestamptz '2024-01-01' + n * interval '1 min', timestamptz '2024-01-01' + n * interval '1 min'
+      FROM generate_series(1, 60000) n;
+    INSERT INTO chat_messages (session_id, role, content)
+      SELECT s.id, 'visitor', 'text' FROM chat_sessions s, generate_series(1, 3);";
+
+#[tokio::test]
+async fn every_combination_of_filters_reads_a_page_and_counts_from_an_index() {
+    let database = Database::create(Server::shared()).await.unwrap();
+    database.load(&ROWS.replace("ACCOUNT", ACCOUNT)).await.unwrap();
+    let client = database.client().await.unwrap();
+    client.batch_execute("VACUUM ANALYZE").await.unwrap();
+    let widget = "aaaaaaaa-aaaa-4aaa-8aaa-000000000004";
+    for (request, page_index, total_index) in [
+        (json!({}), "chat_sessions_user_last", "chat_sessions_user_"),
+        (json!({ "offset": 5_000 }), "chat_sessions_user_last", "chat_sessions_user_"),
+        (json!({ "status": "active" }), "chat_sessions_user_status", "chat_sessions_user_status"),
+        (json!({ "widget_id": widget }), "chat_sessions_user_widget", "chat_sessions_user_widget"),
+        (json!({ "widget_id": widget, "status": "active" }), "chat_sessions_user_", "chat_sessions_user_"),
+        (json!({ "from_date": "2024-01-28" }), "chat_sessions_user_", "chat_sessions_user_created"),
+    ] {
+        let plan = explain(&client, &request).await;
+        let nodes = nodes(&plan);
+        for node in &nodes {
+            let kind = node["Node Type"].as_str().unwrap();
+            let table = node["Relation Name"].as_str().unwrap_or_default();
+            let is_scan_of_all = kind == "Seq Scan" && table != "chat_widgets";
+            assert!(!is_scan_of_all, "{request}: {table} is read from end to end\n{plan:#}");
+            let is_large_sort = kind.contains("Sort") && node["Plan Rows"].as_f64().unwrap() > 2_000.0;
+            assert!(!is_large_sort, "{request}: more than a page is sorted\n{plan:#}");
+        }
+        let uses =
+            |index: &str| nodes.iter().any(|node| node["Index Name"].as_str().unwrap_or_default().starts_with(index));
+        assert!(uses(page_index) && uses(total_index), "{request}\n{plan:#}");
+        let counts_messages = |node: &&&Value| node["Index Name"] == "chat_messages_session_last";
+        assert_eq!(
+            nodes.iter().filter(counts_messages).count(),
+            2,
+            "{request}: the last message and the count\n{plan:#}"
+        );
+    }
+}
+
+async fn explain(client: &tokio_postgres::Client, request: &Value) -> Value {
+    let list = ListRequest::parse(request.to_string().as_bytes(), 100).unwrap();
+    let caller = caller();
+    let (statement, parameters) = page_query(&caller, &list);
+    let rows = client.query_typed(&format!("EXPLAIN (FORMAT JSON) {statement}"), &parameters).await.unwrap();
+    let plan: Json = rows[0].get(0);
+    plan.0[0]["Plan"].clone()
+}
+
+fn caller() -> Authenticated {
+    let headers = [("authorization", format!("Bearer {TOKEN}"))];
+    let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).into_iter().collect();
+    let hash = BearerToken::from_headers(&headers).unwrap().hash();
+    KeyRing::parse(&ring(&[TOKEN])).unwrap().authenticate(&hash, jiff::Timestamp::now()).unwrap()
+}
+
+fn nodes(plan: &Value) -> Vec<&Value> {
+    let below = plan["Plans"].as_array().into_iter().flatten().flat_map(nodes);
+    std::iter::once(plan).chain(below).collect()
+}
+
+struct Json(Value);
+
+impl<'a> tokio_postgres::types::FromSql<'a> for Json {
+    fn from_sql(
+        _: &tokio_postgres::types::Type,
+        raw: &'a [u8],
+    ) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Self(serde_json::from_slice(raw)?))
+    }
+
+    tokio_postgres::types::accepts!(JSON);
+}

@@ -1,0 +1,7 @@
+//! The support code keeps its own promises: what the other tests stand on holds.
+
+mod gateway;
+mod lambda;
+mod migrations;
+mod postgres;
+mod secrets;
