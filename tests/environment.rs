@@ -17,19 +17,19 @@ use crate::{
 const VISITOR: [&str; 3] = ["visitor@example.com", "A visitor's name", "What the visitor wrote"];
 
 /// A function over a database with one session, with these variables beside the usual ones.
-async fn start(secrets: &Secrets, variables: &[(&str, &str)]) -> anyhow::Result<Function> {
+pub async fn start(secrets: &Secrets, variables: &[(&str, &str)]) -> anyhow::Result<Function> {
     let mut env = vec![("API_KEYS_SECRET_ID", "keys"), ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.url())];
     env.extend(variables);
     Function::start(FunctionOptions::new(binary(), &env)).await
 }
 
-async fn secrets_with(ring: impl Into<String>) -> Secrets {
+pub async fn secrets_with(ring: impl Into<String>) -> Secrets {
     let secrets = Secrets::start().await.unwrap();
     secrets.put("keys", ring).unwrap();
     secrets
 }
 
-async fn database() -> Database {
+pub async fn database() -> Database {
     let database = Database::create(Server::shared()).await.unwrap();
     let [email, name, message] = VISITOR.map(|text| text.replace('\'', "''"));
     let widget = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa";
@@ -44,13 +44,13 @@ async fn database() -> Database {
     database
 }
 
-async fn status(function: &Function, event: &Value) -> u64 {
+pub async fn status(function: &Function, event: &Value) -> u64 {
     let answer = function.invoke(event.to_string()).await.unwrap().response().unwrap();
     answer["statusCode"].as_u64().unwrap()
 }
 
 /// The lines of the log, all of which are JSON.
-fn lines(function: &Function) -> Vec<Value> {
+pub fn lines(function: &Function) -> Vec<Value> {
     let log = function.log();
     log.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
 }

@@ -9,6 +9,7 @@ mod environment;
 mod events;
 mod key_ring;
 mod listing;
+mod metrics;
 mod outages;
 mod paging;
 mod plan;

@@ -113,15 +113,16 @@ impl Drop for RunFolder {
     }
 }
 
-/// Removes the folders of runs that nobody holds any more. Failing to is no harm: the next run tries again.
+/// Removes the folders and locks of runs that nobody holds any more. Failing to is no harm: the next run tries again.
 fn sweep(home: &Path) {
     for entry in fs::read_dir(home).into_iter().flatten().flatten() {
-        let lock = entry.path();
-        if lock.extension().is_some_and(|extension| extension == "lock") {
-            let held = File::open(&lock).map(|file| file.try_lock());
-            let in_use = matches!(held, Ok(Err(TryLockError::WouldBlock)));
-            let gone = || !lock.with_extension("").exists() || fs::remove_dir_all(lock.with_extension("")).is_ok();
-            if !in_use && gone() {
+        let folder = entry.path().with_extension("");
+        let lock = folder.with_extension("lock");
+        let held = File::open(&lock).map(|file| file.try_lock());
+        let in_use = matches!(held, Ok(Err(TryLockError::WouldBlock)));
+        if entry.file_name().to_string_lossy().starts_with("run-") && !in_use {
+            drop(fs::remove_dir_all(&folder));
+            if !folder.exists() {
                 drop(fs::remove_file(&lock));
             }
         }
