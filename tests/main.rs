@@ -5,6 +5,7 @@ mod support;
 
 mod authentication;
 mod contract;
+mod emulator;
 mod environment;
 mod events;
 mod key_ring;
