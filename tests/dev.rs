@@ -8,6 +8,8 @@ mod build;
 mod invoke;
 #[path = "dev/seed.rs"]
 mod seed;
+#[path = "dev/services.rs"]
+mod services;
 #[path = "dev/stack.rs"]
 mod stack;
 #[path = "dev/steps.rs"]
@@ -40,6 +42,8 @@ const INTERRUPTED: u8 = 130;
 enum Command {
     /// Serve the function over HTTP until Ctrl-C (what `cargo dev` alone does)
     Up(up::Options),
+    /// Start the database and the secrets alone, for `sam local` and `cargo lambda`
+    Services(services::Options),
     /// Run one event through the function and print its response
     Invoke {
         /// The event, a JSON file
@@ -70,7 +74,8 @@ fn main() -> ExitCode {
     };
     let command = arguments.command.unwrap_or(Command::Up(arguments.up));
     // To be interrupted is how `up` ends, and all others do not get to their end.
-    let interruption = ExitCode::from(if matches!(command, Command::Up(_)) { 0 } else { INTERRUPTED });
+    let interruption =
+        ExitCode::from(if matches!(command, Command::Up(_) | Command::Services(_)) { 0 } else { INTERRUPTED });
     let result = runtime.block_on(async {
         tokio::select! {
             result = run(command) => result.map(|()| ExitCode::SUCCESS),
@@ -91,6 +96,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Up(options) => up::up(options).await,
+        Command::Services(options) => services::services(options).await,
         Command::Invoke { file, options } => invoke::invoke(&file, options).await,
         Command::Seed(options) => seed::seed(options).await,
         Command::NewToken(options) => token::new(&options),

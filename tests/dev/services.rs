@@ -1,6 +1,7 @@
 //! `cargo dev services`: what the function needs, for a function that somebody else starts: `sam local`, `cargo lambda`.
 
 use std::{
+    collections::BTreeMap,
     fs,
     net::{IpAddr, Ipv4Addr},
     path::PathBuf,
@@ -10,7 +11,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 use crate::{
-    stack::{API_KEYS_SECRET, DATABASE_SECRET, Input, Options as StackOptions, Services},
+    stack::{self, Input, Services},
     steps::Steps,
     support::target_folder,
 };
@@ -28,7 +29,7 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     env_vars: Option<PathBuf>,
     #[command(flatten)]
-    stack: StackOptions,
+    stack: stack::Options,
 }
 
 /// Serves until the process is told to end.
@@ -39,11 +40,11 @@ pub async fn services(options: Options) -> Result<()> {
     };
     let input = Input::read(options.stack)?;
     let services = Services::start(&input, options.bind, &options.host, Steps::Output).await?;
-    let variables = services.variables();
-    let document = json!({ "Parameters": variables.iter().cloned().collect::<serde_json::Map<_, _>>() });
+    let variables: BTreeMap<_, _> = services.variables().iter().cloned().collect();
+    let document = json!({ "Parameters": variables });
     fs::write(&file, format!("{document:#}\n")).with_context(|| format!("cannot write {}", file.display()))?;
     println!("\nvariables, also in {}:\n", file.display());
-    for (name, value) in &variables {
+    for (name, value) in services.variables() {
         println!("export {name}={value}");
     }
     println!("\nready {}", services.secrets_url());

@@ -1,6 +1,12 @@
 //! Everything that the function needs, started in the right order, and the function on top of it.
 
-use std::{fs, path::PathBuf, sync::Arc, time::Instant};
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+    sync::Arc,
+    time::Instant,
+};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -12,14 +18,14 @@ use crate::{
         database,
         function::{Function, FunctionOptions},
         keys, migrations,
-        postgres::Server,
+        postgres::{self, Server},
         secrets::Secrets,
         seed,
     },
 };
 
-const DATABASE_SECRET: &str = "list-chat-sessions/database";
-const API_KEYS_SECRET: &str = "list-chat-sessions/api-keys";
+pub const DATABASE_SECRET: &str = "list-chat-sessions/database";
+pub const API_KEYS_SECRET: &str = "list-chat-sessions/api-keys";
 
 // Several commands take these options, so they are no group with a name of its own.
 #[derive(clap::Args)]
@@ -79,11 +85,54 @@ impl Input {
     }
 }
 
+/// The database and the secrets that the function needs. Dropping it ends them.
+pub struct Services {
+    /// The function's own variables.
+    variables: Vec<(String, String)>,
+    secrets: Secrets,
+    _server: Option<Server>,
+}
+
+impl Services {
+    /// Starts them on an address of this machine, which the function knows as `host`.
+    pub async fn start(input: &Input, bind: IpAddr, host: &str, steps: Steps) -> Result<Self> {
+        let (server, url) = prepare_database(input, bind, steps).await?;
+        let begin = Instant::now();
+        let secrets = Secrets::start_on(bind).await?;
+        secrets.put(API_KEYS_SECRET, input.key_ring.clone())?;
+        let endpoint = secrets.url_at(host);
+        let mut variables = vec![
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", endpoint.clone()),
+            ("API_KEYS_SECRET_ID", API_KEYS_SECRET.to_owned()),
+        ];
+        if let Some(server) = &server {
+            secrets.put(DATABASE_SECRET, credentials(server, host).await?)?;
+            variables.push(("DATABASE_SECRET_ID", DATABASE_SECRET.to_owned()));
+        } else {
+            variables.push(("DATABASE_URL", url));
+        }
+        if !is_loopback(host) {
+            // The network between this machine and its own containers.
+            variables.push(("DATABASE_ALLOW_PLAINTEXT", "true".to_owned()));
+        }
+        steps.done(begin, "secrets", &format!("a stand-in for Secrets Manager on {endpoint}"));
+        let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        Ok(Self { variables, secrets, _server: server })
+    }
+
+    pub fn variables(&self) -> &[(String, String)] {
+        &self.variables
+    }
+
+    pub fn secrets_url(&self) -> &str {
+        self.secrets.url()
+    }
+}
+
 /// The function and all that it needs. Dropping it ends everything.
 pub struct Stack {
     pub function: Arc<Function>,
-    _secrets: Secrets,
-    _server: Option<Server>,
+    _services: Services,
 }
 
 impl Stack {
@@ -96,38 +145,35 @@ impl Stack {
             steps.done(begin, "build", &format!("{profile} profile"));
             anyhow::Ok(binary)
         };
-        let (binary, (server, url)) = tokio::try_join!(binary, prepare_database(&input, steps))?;
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let services = Services::start(&input, loopback, "127.0.0.1", steps);
+        let (binary, services) = tokio::try_join!(binary, services)?;
 
         let begin = Instant::now();
-        let secrets = Secrets::start().await?;
-        secrets.put(API_KEYS_SECRET, input.key_ring.clone())?;
-        let mut env = vec![
-            ("AWS_ENDPOINT_URL_SECRETS_MANAGER".to_owned(), secrets.url().to_owned()),
-            ("API_KEYS_SECRET_ID".to_owned(), API_KEYS_SECRET.to_owned()),
-        ];
-        if let Some(server) = &server {
-            secrets.put(DATABASE_SECRET, credentials(server).to_string())?;
-            env.push(("DATABASE_SECRET_ID".to_owned(), DATABASE_SECRET.to_owned()));
-        } else {
-            env.push(("DATABASE_URL".to_owned(), url));
-        }
-        steps.done(begin, "secrets", &format!("a stand-in for Secrets Manager on {}", secrets.url()));
-
-        let begin = Instant::now();
+        let env = services.variables().to_vec();
         let options = FunctionOptions { env, forward_log: true, ..FunctionOptions::new(binary, &[]) };
         let function = Function::start(options).await?;
         steps.done(begin, "function", &format!("initialized, process {}", function.pid().unwrap_or_default()));
-        Ok(Self { function: Arc::new(function), _secrets: secrets, _server: server })
+        Ok(Self { function: Arc::new(function), _services: services })
     }
 }
 
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
 /// The database's URL with migrations and rows in place, and the server if it is ours.
-async fn prepare_database(input: &Input, steps: Steps) -> Result<(Option<Server>, String)> {
+async fn prepare_database(input: &Input, bind: IpAddr, steps: Steps) -> Result<(Option<Server>, String)> {
     let begin = Instant::now();
     let (server, url) = if let Some(url) = &input.database_url {
         (None, url.clone())
     } else {
-        let server = tokio::task::spawn_blocking(Server::start).await??;
+        // For our own connection as well as for the function's.
+        let listen =
+            if bind.is_loopback() || bind.is_unspecified() { bind.to_string() } else { format!("127.0.0.1,{bind}") };
+        let settings = vec![format!("listen_addresses={listen}")];
+        let options = postgres::Options { settings, ..postgres::Options::default() };
+        let server = tokio::task::spawn_blocking(|| Server::start_with(options)).await??;
         let folder = server.folder().display();
         let place = format!("on port {}, data in {folder}", server.port());
         steps.done(begin, "postgres", &place);
@@ -148,10 +194,19 @@ async fn prepare_database(input: &Input, steps: Steps) -> Result<(Option<Server>
     Ok((server, url))
 }
 
-/// The secret of a database as RDS keeps it.
-fn credentials(server: &Server) -> Value {
-    json!({
-        "engine": "postgres", "host": "127.0.0.1", "port": server.port(),
-        "username": "postgres", "password": "unused", "dbname": "postgres",
-    })
+/// The secret of our own server as RDS keeps it, for a role that can read and has a password of its own: whoever
+/// reaches the server from elsewhere than this machine has to know it.
+async fn credentials(server: &Server, host: &str) -> Result<String> {
+    let password = keys::hex(&fastrand::u128(..).to_be_bytes());
+    let admin = database::connect(&server.url("postgres")).await?;
+    let role = format!(
+        "CREATE ROLE list_chat_sessions LOGIN PASSWORD '{password}';
+         GRANT SELECT ON ALL TABLES IN SCHEMA public TO list_chat_sessions;"
+    );
+    admin.batch_execute(&role).await?;
+    let secret = json!({
+        "engine": "postgres", "host": host, "port": server.port(), "dbname": "postgres",
+        "username": "list_chat_sessions", "password": password, "sslmode": "disable",
+    });
+    Ok(secret.to_string())
 }

@@ -5,11 +5,12 @@ mod service;
 mod vault;
 
 use std::{
+    net::{IpAddr, Ipv4Addr},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use axum::{Router, routing::post};
 use tokio::{net::TcpListener, task::JoinHandle};
 
@@ -47,7 +48,12 @@ impl std::fmt::Debug for Secrets {
 
 impl Secrets {
     pub async fn start() -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        Self::start_on(IpAddr::V4(Ipv4Addr::LOCALHOST)).await
+    }
+
+    /// Starts on another address of this machine.
+    pub async fn start_on(address: IpAddr) -> Result<Self> {
+        let listener = TcpListener::bind((address, 0)).await.with_context(|| format!("cannot listen on {address}"))?;
         let url = format!("http://{}", listener.local_addr()?);
         let state = Arc::new(Mutex::new(Service::default()));
         let router = Router::new().route("/", post(answer)).with_state(Arc::clone(&state));
@@ -58,6 +64,12 @@ impl Secrets {
     /// For `AWS_ENDPOINT_URL_SECRETS_MANAGER`.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The same for whoever knows this machine by another name.
+    pub fn url_at(&self, host: &str) -> String {
+        let port = self.url.rsplit_once(':').map_or("", |(_, port)| port);
+        format!("http://{host}:{port}")
     }
 
     /// Gives a secret a new current value, creating it if need be; returns the version's id.

@@ -27,7 +27,7 @@ const UNPRIVILEGED: u32 = 65534;
 /// The superuser needs no password; every other role has to give its own, so that tests can rotate passwords.
 const HOST_BASED_AUTHENTICATION: &str = "\
     host all postgres 127.0.0.1/32 trust\n\
-    host all all 127.0.0.1/32 scram-sha-256\n";
+    host all all all scram-sha-256\n";
 
 /// A command that runs as the user PostgreSQL runs as: our own, or an unprivileged one when we are root.
 pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
@@ -97,6 +97,7 @@ impl RunFolder {
         let path = home.join(id);
         run(command("mkdir").arg("-m").arg("700").arg(&path))?;
         run(command("cp").arg("-R").arg(template).arg(path.join("data")))?;
+        fs::write(path.join("data/pg_hba.conf"), HOST_BASED_AUTHENTICATION)?;
         Ok(Self { path, binaries, _lock: lock })
     }
 
@@ -143,7 +144,6 @@ fn template(home: &Path, binaries: &Path) -> Result<PathBuf> {
             .args(arguments)
             .args(["--no-sync", "--no-instructions", "-D"])
             .arg(&partial))?;
-        fs::write(partial.join("pg_hba.conf"), HOST_BASED_AUTHENTICATION)?;
         fs::rename(&partial, &template)?;
     }
     Ok(template)
