@@ -23,17 +23,20 @@ const METHODS: HeaderValue = HeaderValue::from_static("POST, OPTIONS");
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct PageBody<'a> {
     sessions: Vec<ChatSession<'a>>,
     total: i64,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct ErrorBody<'a> {
     error: ErrorDescription<'a>,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct ErrorDescription<'a> {
     code: &'a str,
     message: &'a str,
@@ -91,4 +94,42 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use schemars::{JsonSchema, generate::SchemaSettings};
+    use serde_json::Value;
+
+    use super::{ErrorBody, PageBody};
+    use crate::sessions::ChatSession;
+
+    /// Each field's type and whether it may be `null`, and whether it is always there.
+    fn fields(schema: &Value) -> BTreeMap<String, (String, bool, bool)> {
+        let required = schema["required"].as_array().expect("a list of what is required");
+        let field = |(name, schema): (&String, &Value)| {
+            let (kind, is_nullable) = match &schema["type"] {
+                Value::Array(kinds) => (&kinds[0], kinds.contains(&"null".into())),
+                kind => (kind, schema["nullable"] == true),
+            };
+            let kind = kind.as_str().unwrap_or("object").to_owned();
+            (name.clone(), (kind, is_nullable, required.contains(&name.as_str().into())))
+        };
+        schema["properties"].as_object().expect("fields").iter().map(field).collect()
+    }
+
+    fn derived<T: JsonSchema>() -> BTreeMap<String, (String, bool, bool)> {
+        fields(SchemaSettings::default().for_serialize().into_generator().into_root_schema_for::<T>().as_value())
+    }
+
+    #[test]
+    fn openapi_publishes_the_types_as_they_are() {
+        let openapi: Value = serde_saphyr::from_str(include_str!("../openapi.yaml")).expect("YAML");
+        let published = |name: &str| fields(&openapi["components"]["schemas"][name]);
+        assert_eq!(derived::<PageBody>(), published("Page"));
+        assert_eq!(derived::<ChatSession>(), published("ChatSession"));
+        assert_eq!(derived::<ErrorBody>(), published("Error"));
+    }
 }

@@ -14,6 +14,7 @@ use list_chat_sessions::{
 };
 use serde_json::{Value, json};
 
+use crate::openapi;
 use crate::support::{database::Database, keys, postgres::Server, request, secrets::Secrets};
 
 /// The name of the secret with the key ring.
@@ -189,10 +190,14 @@ impl Answer {
 impl From<Response<Body>> for Answer {
     fn from(response: Response<Body>) -> Self {
         let headers = response.headers().iter();
-        Self {
+        let answer = Self {
             status: response.status(),
             headers: headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect(),
             body: str::from_utf8(response.body()).unwrap().to_owned(),
+        };
+        if answer.body != "ok" {
+            openapi::check(answer.status.as_u16(), |name| answer.header(name).map(ToOwned::to_owned), &answer.body);
         }
+        answer
     }
 }

@@ -9,6 +9,7 @@ use axum::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::Value;
 
+use crate::openapi;
 use crate::support::{
     client,
     database::Database,
@@ -59,7 +60,13 @@ async fn call(url: &str, vector: &Value) -> (StatusCode, String) {
         request = request.header(name, value.as_str().unwrap());
     }
     let answer = client::send(request.body(body(vector)).unwrap()).await.unwrap();
-    (answer.status(), String::from_utf8(answer.into_body().to_vec()).unwrap())
+    let (parts, body) = answer.into_parts();
+    let body = String::from_utf8(body.to_vec()).unwrap();
+    if vector["method"] != "OPTIONS" {
+        let header = |name: &str| parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+        openapi::check(parts.status.as_u16(), header, &body);
+    }
+    (parts.status, body)
 }
 
 fn body(vector: &Value) -> Bytes {

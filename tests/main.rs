@@ -11,6 +11,7 @@ mod events;
 mod key_ring;
 mod listing;
 mod metrics;
+mod openapi;
 mod outages;
 mod paging;
 mod plan;

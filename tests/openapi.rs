@@ -1,0 +1,131 @@
+//! openapi.yaml, held to what the function answers: each answer of the suite goes through [`check`].
+
+use std::sync::LazyLock;
+
+use jsonschema::Validator;
+use list_chat_sessions::{error::Error, request::ListRequest};
+use serde_json::{Value, json};
+
+static OPENAPI: LazyLock<Value> = LazyLock::new(|| {
+    let mut document = serde_saphyr::from_str(include_str!("../openapi.yaml")).unwrap();
+    nullable_as_json_schema_says_it(&mut document);
+    document
+});
+
+fn post() -> &'static Value {
+    &OPENAPI["paths"]["/functions/v1/list-chat-sessions"]["post"]
+}
+
+/// OpenAPI 3.0's `nullable: true` is a type of its own in JSON Schema.
+fn nullable_as_json_schema_says_it(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            if fields.remove("nullable") == Some(json!(true)) {
+                let kind = fields["type"].take();
+                fields.insert("type".into(), json!([kind, "null"]));
+            }
+            fields.values_mut().for_each(nullable_as_json_schema_says_it);
+        }
+        Value::Array(items) => items.iter_mut().for_each(nullable_as_json_schema_says_it),
+        _ => {}
+    }
+}
+
+/// A schema of the document as a validator of its own.
+fn validator(schema: &Value) -> Validator {
+    let mut schema = schema.clone();
+    schema["components"] = OPENAPI["components"].clone();
+    jsonschema::options().should_validate_formats(true).build(&schema).unwrap()
+}
+
+fn resolved(value: &Value) -> &Value {
+    value["$ref"].as_str().map_or(value, |reference| OPENAPI.pointer(&reference[1..]).unwrap())
+}
+
+/// Checks an answer to POST: its status, every header that openapi.yaml announces, its body.
+///
+/// # Panics
+///
+/// With what openapi.yaml does not say.
+pub fn check(status: u16, header: impl Fn(&str) -> Option<String>, body: &str) {
+    let Some(response) = post()["responses"].get(status.to_string()) else { panic!("openapi.yaml knows no {status}") };
+    for (name, description) in response["headers"].as_object().unwrap() {
+        let value = header(&name.to_lowercase()).unwrap_or_else(|| panic!("{status} has no header {name}"));
+        let schema = &resolved(description)["schema"];
+        let value = if schema["type"] == "integer" { json!(value.parse::<u64>().unwrap()) } else { json!(value) };
+        assert!(validator(schema).is_valid(&value), "{status}: {name} is {value}");
+    }
+    let body: Value = serde_json::from_str(body).unwrap();
+    let faults: Vec<_> = validator(&response["content"]["application/json"]["schema"])
+        .iter_errors(&body)
+        .map(|fault| format!("{}: {fault}", fault.instance_path()))
+        .collect();
+    assert!(faults.is_empty(), "{status}: {}", faults.join("\n"));
+}
+
+#[test]
+fn every_error_that_the_function_knows_is_published_with_its_status() {
+    let text = String::new;
+    for error in [
+        Error::Validation(text()),
+        Error::Unauthorized,
+        Error::MethodNotAllowed,
+        Error::PayloadTooLarge,
+        Error::Query(text()),
+        Error::Unavailable(text()),
+        Error::Timeout(text()),
+        Error::Internal(text()),
+    ] {
+        let schema = &post()["responses"][error.status().as_str()]["content"]["application/json"]["schema"];
+        let body = json!({ "error": { "code": error.code(), "message": error.message() } });
+        assert!(validator(schema).is_valid(&body), "{body}");
+    }
+}
+
+#[test]
+fn every_published_example_is_what_its_schema_says() {
+    let media = |content: &Value| {
+        let content = &content["content"]["application/json"];
+        let examples = content["examples"].as_object().into_iter().flat_map(|examples| examples.values());
+        let examples = examples.map(|example| example["value"].clone()).chain(content.get("example").cloned());
+        (validator(&content["schema"]), examples.collect::<Vec<_>>())
+    };
+    let responses = post()["responses"].as_object().unwrap().values();
+    for (validator, examples) in responses.chain([&post()["requestBody"]]).map(media) {
+        assert!(!examples.is_empty());
+        for example in examples {
+            assert!(validator.is_valid(&example), "{example}");
+        }
+    }
+}
+
+#[test]
+fn the_published_request_is_the_one_that_is_read() {
+    let validator = validator(&OPENAPI["components"]["schemas"]["ListRequest"]);
+    let vectors: Value = serde_json::from_str(include_str!("contract/vectors.json")).unwrap();
+    let bodies = vectors["vectors"].as_array().unwrap().iter().filter_map(|vector| vector["body"].as_str());
+    let more = [
+        r#"{"limit": 100, "offset": 0}"#,
+        r#"{"limit": 100.5}"#,
+        r#"{"limit": 1e2}"#,
+        r#"{"limit": null, "x": [1]}"#,
+        r#"{"offset": 1e30}"#,
+        r#"{"status": ""}"#,
+        r#"{"status": "closed "}"#,
+        r#"{"widget_id": ""}"#,
+        r#"{"from_date": "2024-02-29"}"#,
+        r#"{"from_date": "2023-02-29"}"#,
+        r#"{"from_date": "2024-04-31"}"#,
+        r#"{"from_date": "20240115T103000,5-0330"}"#,
+        r#"{"from_date": "2024-01-15t10z"}"#,
+        r#"{"from_date": "2024-01-15T10:30:00+16:00"}"#,
+        r#"{"from_date": "2024-01-15T24:00:00Z"}"#,
+    ];
+    let mut read = 0;
+    for body in bodies.chain(more) {
+        let Ok(json) = serde_json::from_str::<Value>(body) else { continue };
+        assert_eq!(validator.is_valid(&json), ListRequest::parse(body.as_bytes(), 100).is_ok(), "{body}");
+        read += 1;
+    }
+    assert!(read > 100, "{read}");
+}
