@@ -3,6 +3,9 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use lambda_http::Context;
+use tokio::time::timeout;
+
+use crate::error::Error;
 
 /// Kept back from the invocation for cancelling a query and sending the answer.
 pub const ANSWER_RESERVE: Duration = Duration::from_millis(500);
@@ -52,6 +55,16 @@ impl Deadline {
     #[must_use]
     pub fn within(duration: Duration) -> Self {
         Self(Instant::now() + duration)
+    }
+
+    /// Ends a step when the deadline does.
+    ///
+    /// # Errors
+    ///
+    /// The step's own, or [`Error::Unavailable`] if it was ended.
+    pub async fn end<T>(&self, step: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let late = || Error::Unavailable("not done before the deadline".into());
+        timeout(self.left(Duration::MAX), step).await.map_err(|_| late())?
     }
 
     /// The time left, zero when it has passed, and at most `limit`.

@@ -35,9 +35,9 @@ async fn answer(app: &App, request: &Request, record: &mut Record) -> Result<Res
         Method::OPTIONS => return Ok(response::text("ok")),
         _ => return Err(Error::MethodNotAllowed),
     }
-    let caller = record.authentication(authenticate(app, request.headers())).await?;
-    let list = ListRequest::parse(request.body(), app.limit_max)?;
     let deadline = Deadline::of(request.lambda_context_ref());
+    let caller = record.authentication(authenticate(app, request.headers(), deadline)).await?;
+    let list = ListRequest::parse(request.body(), app.limit_max)?;
     let page = record.database(sessions::list(&app.database, &caller, &list, deadline)).await?;
     record.page(&page);
     response::page(&page)
@@ -45,12 +45,12 @@ async fn answer(app: &App, request: &Request, record: &mut Record) -> Result<Res
 
 /// The account that the request's token belongs to. A token that the key ring does not know may be a new one, so the
 /// ring is asked for anew, as often as [`crate::secret::FORCED_REFRESH_INTERVAL`] allows.
-async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Authenticated, Error> {
+async fn authenticate(app: &App, headers: &HeaderMap, by: Deadline) -> Result<Authenticated, Error> {
     let hash = BearerToken::from_headers(headers)?.hash();
-    if let Some(caller) = app.api_keys.current().await?.authenticate(&hash, Timestamp::now()) {
+    if let Some(caller) = by.end(app.api_keys.current()).await?.authenticate(&hash, Timestamp::now()) {
         return Ok(caller);
     }
-    let newest = app.api_keys.newest().await?;
+    let newest = by.end(app.api_keys.newest()).await?;
     newest.authenticate(&hash, Timestamp::now()).ok_or(Error::Unauthorized)
 }
 

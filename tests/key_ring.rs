@@ -113,6 +113,18 @@ async fn an_environment_that_starts_without_the_store_serves_when_it_is_back() {
 }
 
 #[tokio::test]
+async fn a_silent_store_is_503_before_the_invocation_ends() {
+    let secrets = Secrets::start().await.unwrap();
+    secrets.fail(Fault::NotFound);
+    let test = TestApp::start_over(Server::shared(), secrets, |_| {}).await;
+    test.secrets.fail(Fault::Silent);
+    let invocation = Duration::from_millis(1_200);
+    let event = crate::support::request::post(TOKEN, "{}");
+    let answer = tokio::time::timeout(invocation, test.send_within(&event, invocation)).await.unwrap();
+    assert_eq!(answer.outcome(), (503, "service_unavailable".into()));
+}
+
+#[tokio::test]
 async fn a_ring_past_its_hard_age_is_given_up() {
     let lifetime = Lifetime { soft: Duration::ZERO, hard: Duration::from_secs(2) };
     let test = TestApp::start_with(Server::shared(), |config| config.secret_lifetime = lifetime).await;
