@@ -119,5 +119,5 @@ fn status(text: &str) -> Option<Status> {
 
 /// A UUID in any form that PostgreSQL reads as well; a URN is not one of them.
 fn uuid(text: &str) -> Option<Uuid> {
-    Uuid::try_parse(text).ok().filter(|_| !text.starts_with("urn:"))
+    Uuid::try_parse(text).ok().filter(|_| !text.starts_with(['u', 'U']))
 }

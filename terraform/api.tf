@@ -1,0 +1,71 @@
+# The HTTP API: POST and OPTIONS on one route. What callers send and get is in openapi.yaml; the function checks it, and
+# answers OPTIONS itself, so that one place writes the CORS headers.
+
+resource "aws_apigatewayv2_api" "this" {
+  name          = var.name
+  protocol_type = "HTTP"
+}
+
+resource "aws_apigatewayv2_integration" "function" {
+  api_id                 = aws_apigatewayv2_api.this.id
+  integration_type       = "AWS_PROXY"
+  integration_method     = "POST"
+  integration_uri        = aws_lambda_alias.live.invoke_arn
+  payload_format_version = "2.0"
+}
+
+resource "aws_apigatewayv2_route" "this" {
+  #checkov:skip=CKV_AWS_309:The function checks the bearer token; the gateway has no authorizer that reads the key ring.
+  for_each = toset(["POST", "OPTIONS"])
+
+  api_id    = aws_apigatewayv2_api.this.id
+  route_key = "${each.key} /functions/v1/list-chat-sessions"
+  target    = "integrations/${aws_apigatewayv2_integration.function.id}"
+}
+
+resource "aws_apigatewayv2_stage" "default" {
+  api_id      = aws_apigatewayv2_api.this.id
+  name        = "$default"
+  auto_deploy = true
+
+  default_route_settings {
+    detailed_metrics_enabled = true
+    throttling_rate_limit    = var.throttling_rate_limit
+    throttling_burst_limit   = var.throttling_burst_limit
+  }
+
+  access_log_settings {
+    destination_arn = aws_cloudwatch_log_group.access.arn
+    format = jsonencode({
+      time       = "$context.requestTime"
+      request_id = "$context.requestId"
+      ip         = "$context.identity.sourceIp"
+      method     = "$context.httpMethod"
+      path       = "$context.path"
+      status     = "$context.status"
+      bytes      = "$context.responseLength"
+      latency_ms = "$context.responseLatency"
+      # The `request_id` of the function's line.
+      integration_request_id = "$context.integration.requestId"
+      integration_latency_ms = "$context.integration.latency"
+      integration_error      = "$context.integration.error"
+      error                  = "$context.error.message"
+      user_agent             = "$context.identity.userAgent"
+    })
+  }
+}
+
+resource "aws_cloudwatch_log_group" "access" {
+  # Under /aws/vendedlogs/, API Gateway's permission to write does not grow with the number of its APIs.
+  name              = "/aws/vendedlogs/apis/${var.name}"
+  retention_in_days = var.log_retention_days
+  kms_key_id        = var.logs_key_arn
+}
+
+resource "aws_lambda_permission" "api" {
+  function_name = aws_lambda_function.this.function_name
+  qualifier     = aws_lambda_alias.live.name
+  action        = "lambda:InvokeFunction"
+  principal     = "apigateway.amazonaws.com"
+  source_arn    = "${aws_apigatewayv2_api.this.execution_arn}/*/*/functions/v1/list-chat-sessions"
+}

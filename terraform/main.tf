@@ -1,0 +1,178 @@
+# The function, behind its alias.
+
+data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
+data "aws_region" "current" {}
+
+locals {
+  # Made from names, so that the role can name the function before it exists. The provider's version 6 says `region`
+  # where version 5 said `name`; `id` is the same in both.
+  region       = data.aws_region.current.id
+  function_arn = "arn:${data.aws_partition.current.partition}:lambda:${local.region}:${data.aws_caller_identity.current.account_id}:function:${var.name}"
+}
+
+resource "aws_lambda_function" "this" {
+  #checkov:skip=CKV_AWS_116:A dead-letter queue takes asynchronous events, and every event here has a caller who waits.
+  #checkov:skip=CKV_AWS_173:The variables hold names and limits; what is secret is in Secrets Manager.
+  #checkov:skip=CKV_AWS_272:Signing needs a profile of the account; who has one sets code_signing_config_arn.
+  function_name                  = var.name
+  description                    = "Lists the chat sessions of the account that a token belongs to"
+  filename                       = var.package
+  source_code_hash               = filebase64sha256(var.package)
+  handler                        = "bootstrap"
+  runtime                        = "provided.al2023"
+  architectures                  = [var.architecture]
+  memory_size                    = var.memory_size
+  timeout                        = var.timeout
+  reserved_concurrent_executions = var.reserved_concurrency
+  role                           = aws_iam_role.function.arn
+  publish                        = true
+
+  environment {
+    variables = {
+      API_KEYS_SECRET_ID     = var.api_keys_secret_arn
+      DATABASE_SECRET_ID     = var.database_secret_arn
+      DATABASE_AUTH          = var.database_iam_user == null ? "password" : "iam"
+      QUERY_TIMEOUT_MS       = tostring(var.query_timeout_ms)
+      LIMIT_MAX              = tostring(var.limit_max)
+      SECRET_MAX_AGE_SECONDS = tostring(var.secret_max_age_seconds)
+    }
+  }
+
+  logging_config {
+    log_format            = "JSON"
+    application_log_level = var.log_level
+    # Lambda's own three lines per request would cost more than the request; the function's says what they say.
+    system_log_level = "WARN"
+    log_group        = aws_cloudwatch_log_group.function.name
+  }
+
+  tracing_config {
+    mode = "Active"
+  }
+
+  dynamic "vpc_config" {
+    for_each = var.vpc[*]
+    content {
+      subnet_ids         = vpc_config.value.subnet_ids
+      security_group_ids = vpc_config.value.security_group_ids
+    }
+  }
+
+  # Lambda tries the role's permissions out when it makes the function.
+  depends_on = [aws_iam_role_policy.function]
+}
+
+# Callers reach the alias: rolling back is pointing it at an older version.
+resource "aws_lambda_alias" "live" {
+  name             = "live"
+  function_name    = aws_lambda_function.this.function_name
+  function_version = aws_lambda_function.this.version
+}
+
+resource "aws_cloudwatch_log_group" "function" {
+  name              = "/aws/lambda/${var.name}"
+  retention_in_days = var.log_retention_days
+  kms_key_id        = var.logs_key_arn
+}
+
+# What the function may do.
+
+resource "aws_iam_role" "function" {
+  name_prefix        = "${var.name}-"
+  assume_role_policy = data.aws_iam_policy_document.assume.json
+}
+
+data "aws_iam_policy_document" "assume" {
+  statement {
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["lambda.amazonaws.com"]
+    }
+  }
+}
+
+resource "aws_iam_role_policy" "function" {
+  name   = "list-chat-sessions"
+  role   = aws_iam_role.function.id
+  policy = data.aws_iam_policy_document.function.json
+}
+
+data "aws_iam_policy_document" "function" {
+  statement {
+    sid       = "ReadItsTwoSecrets"
+    actions   = ["secretsmanager:GetSecretValue"]
+    resources = [var.api_keys_secret_arn, var.database_secret_arn]
+  }
+
+  dynamic "statement" {
+    for_each = var.secrets_key_arn[*]
+    content {
+      sid       = "DecryptThemThroughSecretsManager"
+      actions   = ["kms:Decrypt"]
+      resources = [statement.value]
+
+      condition {
+        test     = "StringEquals"
+        variable = "kms:ViaService"
+        values   = ["secretsmanager.${local.region}.${data.aws_partition.current.dns_suffix}"]
+      }
+    }
+  }
+
+  dynamic "statement" {
+    for_each = var.database_iam_user[*]
+    content {
+      sid       = "LogInToTheDatabase"
+      actions   = ["rds-db:connect"]
+      resources = [statement.value]
+    }
+  }
+
+  statement {
+    sid       = "WriteItsLog"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = ["${aws_cloudwatch_log_group.function.arn}:*"]
+  }
+
+  statement {
+    sid       = "WriteTraces"
+    actions   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
+    resources = ["*"] # X-Ray knows no resources to name.
+  }
+
+  dynamic "statement" {
+    for_each = var.vpc[*]
+    content {
+      sid = "LetLambdaAttachItToTheVpc"
+      actions = [
+        "ec2:AssignPrivateIpAddresses",
+        "ec2:CreateNetworkInterface",
+        "ec2:DeleteNetworkInterface",
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribeSubnets",
+        "ec2:UnassignPrivateIpAddresses",
+      ]
+      resources = ["*"] # Lambda checks for these without naming a resource.
+    }
+  }
+
+  # They are for Lambda, which acts before there is a function; the running code has no use for them.
+  dynamic "statement" {
+    for_each = var.vpc[*]
+    content {
+      sid       = "ButNotTheCode"
+      effect    = "Deny"
+      actions   = ["ec2:*"]
+      resources = ["*"]
+
+      condition {
+        test     = "ArnEquals"
+        variable = "lambda:SourceFunctionArn"
+        values   = [local.function_arn]
+      }
+    }
+  }
+}
