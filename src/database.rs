@@ -1,7 +1,10 @@
 //! PostgreSQL: one pooled connection that is reused across invocations, and a limit for everything that can hang.
 
 mod connector;
+mod iam;
 mod login;
+mod logins;
+mod policy;
 mod tls;
 
 use std::{
@@ -20,7 +23,11 @@ use tokio_postgres::{Error as PgError, Row, error::Severity};
 use self::connector::Connector;
 pub use self::{
     connector::Connection,
-    login::{Login, Logins},
+    iam::{Signer, TOKEN_LIFETIME},
+    login::Login,
+    logins::Logins,
+    policy::{Auth, Policy},
+    tls::Tls,
 };
 use crate::{clock::Deadline, error::Error, sessions::Parameters};
 
@@ -36,6 +43,13 @@ pub const RECYCLE_LIMIT: Duration = Duration::from_millis(500);
 /// How long cancelling a query that ran out of time may take.
 pub const CANCEL_LIMIT: Duration = Duration::from_millis(250);
 
+/// The least time between two fetches of the secret because PostgreSQL has refused its login.
+///
+/// While a password is rotated there is a moment at which PostgreSQL has the new one and Secrets Manager still calls the
+/// old one current; who is refused then must not have to wait for long. Only the operator can cause these fetches, not a
+/// caller, and there is no more than one for each attempt to connect.
+pub const REFUSED_LOGIN_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The database that the sessions are in.
 pub struct Database {
     pool: Pool<Connector>,
@@ -44,16 +58,16 @@ pub struct Database {
 }
 
 impl Database {
-    /// The database that `logins` lead to, verified with the operator's own certificates instead of Amazon's if there
-    /// are any. A statement may take `query_limit`. Nothing is connected yet.
+    /// The database that `logins` lead to, with their passwords or with what `signer` makes instead. A statement may take
+    /// `query_limit`. Nothing is connected yet.
     ///
     /// # Panics
     ///
     /// Never: limits need a runtime, and there is one.
     #[must_use]
-    pub fn new(logins: Logins, ca_pem: Option<String>, query_limit: Duration) -> Self {
+    pub fn new(logins: Logins, signer: Option<Signer>, query_limit: Duration) -> Self {
         let limits = Timeouts { wait: Some(CONNECT_LIMIT), create: Some(CONNECT_LIMIT), recycle: Some(RECYCLE_LIMIT) };
-        let pool = Pool::builder(Connector::new(logins, ca_pem))
+        let pool = Pool::builder(Connector::new(logins, signer))
             .max_size(POOL_SIZE)
             .timeouts(limits)
             .runtime(Runtime::Tokio1)

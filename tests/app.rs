@@ -8,7 +8,7 @@ use lambda_http::{Body, Context, RequestExt, Response, http::StatusCode};
 use list_chat_sessions::{
     app::App,
     config::{Config, DatabaseSource},
-    database::Login,
+    database::{Login, Policy},
     handler::handle,
     secret::Lifetime,
 };
@@ -101,9 +101,8 @@ impl TestApp {
 pub fn config(database: &Database) -> Config {
     Config {
         api_keys_secret_id: API_KEYS.into(),
-        database: DatabaseSource::Url(Login::from_url(database.url(), false).unwrap().into()),
-        database_ca_pem: None,
-        allow_plaintext: false,
+        database: DatabaseSource::Url(Login::from_url(database.url(), &Policy::default()).unwrap().into()),
+        database_policy: Policy::default(),
         limit_max: 100,
         query_limit: Duration::from_secs(5),
         secret_lifetime: Lifetime { soft: Duration::from_mins(5), hard: Duration::from_hours(24) },

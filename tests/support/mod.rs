@@ -4,6 +4,7 @@
 // Two targets compile this module, and each of them uses a part of it.
 #![allow(dead_code)]
 
+pub mod certificates;
 pub mod client;
 pub mod database;
 pub mod function;
