@@ -7,6 +7,7 @@ mod authentication;
 mod contract;
 mod environment;
 mod events;
+mod iam;
 mod key_ring;
 mod listing;
 mod login;

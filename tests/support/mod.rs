@@ -12,6 +12,7 @@ pub mod gateway;
 pub mod keys;
 pub mod migrations;
 pub mod postgres;
+pub mod rds;
 pub mod request;
 pub mod runtime_api;
 pub mod secrets;
