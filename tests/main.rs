@@ -14,6 +14,8 @@ mod login;
 mod outages;
 mod paging;
 mod plan;
+mod pooler;
 mod request_body;
+mod rotation;
 mod tls;
 mod tooling;

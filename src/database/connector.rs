@@ -1,13 +1,13 @@
 //! Opens connections, and tells whether one is still alive.
 
-use std::{borrow::Cow, ops::Deref};
+use std::{borrow::Cow, ops::Deref, sync::Arc};
 
 use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
 use deadpool_postgres::ClientWrapper;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Error as PgError, NoTls, error::SqlState};
 
-use super::{Login, Logins, Signer, Tls, describe};
+use super::{Login, Logins, Signer, cancel::cancel, describe};
 use crate::error::Error;
 
 /// The pool's manager.
@@ -22,7 +22,7 @@ pub struct Connector {
 /// A connection of the pool.
 pub struct Connection {
     client: ClientWrapper,
-    tls: Option<Tls>,
+    login: Arc<Login>,
 }
 
 impl Connector {
@@ -30,9 +30,9 @@ impl Connector {
         Self { logins, signer }
     }
 
-    async fn connect(&self, login: &Login) -> Result<Connection, ConnectError> {
+    async fn connect(&self, login: Arc<Login>) -> Result<Connection, ConnectError> {
         let config = match &self.signer {
-            Some(signer) => Cow::Owned(signer.sign(login).await.map_err(ConnectError::Token)?),
+            Some(signer) => Cow::Owned(signer.sign(&login).await.map_err(ConnectError::Token)?),
             None => Cow::Borrowed(&login.config),
         };
         let (client, task) = if let Some(tls) = &login.tls {
@@ -42,7 +42,7 @@ impl Connector {
             let (client, connection) = config.connect(NoTls).await?;
             (client, run(connection))
         };
-        Ok(Connection { client: ClientWrapper::new(client, task), tls: login.tls.clone() })
+        Ok(Connection { client: ClientWrapper::new(client, task), login })
     }
 }
 
@@ -59,11 +59,11 @@ impl Manager for Connector {
     /// that is how a rotated password comes in.
     async fn create(&self) -> Result<Connection, Error> {
         let login = self.logins.current().await?;
-        let mut outcome = Box::pin(self.connect(&login)).await;
+        let mut outcome = Box::pin(self.connect(login.clone())).await;
         if matches!(&outcome, Err(error) if error.is_refused_login())
             && let Some(newest) = self.logins.instead_of(&login).await?
         {
-            outcome = Box::pin(self.connect(&newest)).await;
+            outcome = Box::pin(self.connect(newest)).await;
         }
         outcome.map_err(ConnectError::into_error)
     }
@@ -76,16 +76,13 @@ impl Manager for Connector {
 }
 
 impl Connection {
-    /// Asks the server, over a connection of its own, to end what this connection is running.
+    /// As [`cancel`].
     ///
     /// # Errors
     ///
-    /// If the server cannot be reached. Whether it had anything to end is not told.
+    /// As [`cancel`].
     pub async fn cancel(&self) -> Result<(), PgError> {
-        match &self.tls {
-            Some(tls) => self.cancel_token().cancel_query(tls.connector()).await,
-            None => self.cancel_token().cancel_query(NoTls).await,
-        }
+        cancel(self.cancel_token(), &self.login.config, self.login.tls.as_ref()).await
     }
 }
 
