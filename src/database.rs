@@ -2,6 +2,7 @@
 
 mod cancel;
 mod connector;
+mod failure;
 mod iam;
 mod login;
 mod logins;
@@ -20,9 +21,8 @@ use deadpool::{
     managed::{Object, Pool, PoolError, Timeouts},
 };
 use tokio::time::timeout;
-use tokio_postgres::{Error as PgError, Row, error::Severity};
+use tokio_postgres::Row;
 
-use self::connector::Connector;
 pub use self::{
     connector::Connection,
     iam::{Signer, TOKEN_LIFETIME},
@@ -30,6 +30,10 @@ pub use self::{
     logins::Logins,
     policy::{Auth, Policy},
     tls::Tls,
+};
+use self::{
+    connector::Connector,
+    failure::{describe, is_lost, refusal},
 };
 use crate::{clock::Deadline, error::Error, sessions::Parameters};
 
@@ -169,39 +173,4 @@ impl fmt::Debug for Database {
 enum Attempt {
     Rows(Vec<Row>),
     Lost(String),
-}
-
-/// Whether the session is over, and the statement therefore worth sending again on another connection: closed under
-/// us, a connection exception (SQLSTATE class 08), a shutdown or a restart (57P01 to 57P03), anything `FATAL`.
-fn is_lost(error: &PgError) -> bool {
-    let Some(refused) = error.as_db_error() else {
-        return error.is_closed()
-            || std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
-    };
-    let code = refused.code().code();
-    code.starts_with("08")
-        || matches!(code, "57P01" | "57P02" | "57P03")
-        || matches!(refused.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
-}
-
-/// What a statement's failure on a connection that is well means.
-/// SQLSTATEs: <https://www.postgresql.org/docs/current/errcodes-appendix.html>
-fn refusal(error: &PgError) -> Error {
-    let cause = describe(error);
-    match error.code().map(tokio_postgres::error::SqlState::code) {
-        None => Error::Internal(cause),
-        // query_canceled, which is what statement_timeout does, and lock_not_available
-        Some("57014" | "55P03") => Error::Timeout(cause),
-        // transaction rollback (a conflict with recovery on a standby), insufficient resources, operator intervention
-        Some(code) if ["40", "53", "57"].iter().any(|class| code.starts_with(class)) => Error::Unavailable(cause),
-        Some(_) => Error::Query(cause),
-    }
-}
-
-/// The error for the log. PostgreSQL's DETAIL and HINT stay out: they can quote rows.
-fn describe(error: &PgError) -> String {
-    match error.as_db_error() {
-        Some(refused) => format!("{} {}: {}", refused.severity(), refused.code().code(), refused.message()),
-        None => crate::error::chain(error),
-    }
 }

@@ -162,10 +162,10 @@ async fn a_password_can_be_bound_to_the_channel() {
         assert_eq!(status, 200, "{binding}: {line}");
     }
     // `trust` asks for no password, so there is nothing to bind.
-    let parameters = "sslmode=verify-full&channel_binding=require";
-    let url = server.url(NAME, parameters);
-    let variables = [("DATABASE_URL", url.as_str()), ("DATABASE_CA_PEM", &server.ca)];
-    assert_refused(&variables, "server did not use channel binding").await;
+    let bound = json!({ "sslmode": "verify-full", "sslrootcert": server.ca, "channel_binding": "require" });
+    let (status, line) = ask_with_secret(&server.secret("postgres", &bound), &database).await;
+    assert_eq!(status, 503);
+    assert!(line["cause"].as_str().unwrap().ends_with("server did not use channel binding"), "{line}");
     let plain = json!({ "sslmode": "disable", "channel_binding": "require" });
     let (status, line) = ask_with_secret(&server.secret(&role, &plain), &database).await;
     let fault = "secret database: channel_binding=require needs TLS; use sslmode=verify-full";

@@ -7,7 +7,7 @@ use deadpool_postgres::ClientWrapper;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Error as PgError, NoTls, error::SqlState};
 
-use super::{Login, Logins, Signer, cancel::cancel, describe};
+use super::{Login, Logins, Signer, cancel::cancel, failure::describe};
 use crate::error::Error;
 
 /// The pool's manager.
@@ -76,11 +76,12 @@ impl Manager for Connector {
 }
 
 impl Connection {
-    /// As [`cancel`].
+    /// Asks the server, over a connection of its own, to end what this connection is running, and returns once the server
+    /// has dealt with it.
     ///
     /// # Errors
     ///
-    /// As [`cancel`].
+    /// If the server cannot be reached. Whether it had anything to end is not told.
     pub async fn cancel(&self) -> Result<(), PgError> {
         cancel(self.cancel_token(), &self.login.config, self.login.tls.as_ref()).await
     }
