@@ -11,7 +11,6 @@ mod tls;
 
 use std::{
     fmt,
-    pin::pin,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -46,7 +45,7 @@ pub const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// How long an idle connection has to show that it is alive before it is replaced.
 pub const RECYCLE_LIMIT: Duration = Duration::from_millis(500);
 
-/// How long cancelling a query that ran out of time may take, its end on the server included.
+/// How long cancelling a query that ran out of time may take.
 pub const CANCEL_LIMIT: Duration = Duration::from_millis(250);
 
 /// The least time between two fetches of the secret because PostgreSQL has refused its login.
@@ -124,29 +123,19 @@ impl Database {
     async fn attempt(&self, statement: &str, parameters: &Parameters<'_>, by: Deadline) -> Result<Attempt, Error> {
         let connection = self.connection(by).await?;
         let limit = by.left(self.query_limit);
-        let outcome = {
-            // Parse, Bind, Describe, Execute and Sync together; nothing is named, so any pooler may stand between.
-            let mut query = pin!(connection.query_typed(statement, parameters));
-            if let Ok(outcome) = timeout(limit, &mut query).await {
-                Some(outcome)
-            } else {
-                // Without the cancel the server works on. Its end is waited for: a pooler would close the server's
-                // connection as well if ours were closed under a query.
-                let cancelled = async { connection.cancel().await.and(query.await.map(drop)) };
-                drop(timeout(CANCEL_LIMIT, cancelled).await);
-                None
-            }
-        };
+        // Parse, Bind, Describe, Execute and Sync together; nothing is named, so any pooler may stand between.
+        let outcome = timeout(limit, connection.query_typed(statement, parameters)).await;
         match outcome {
-            Some(Ok(rows)) => Ok(Attempt::Rows(rows)),
-            Some(Err(error)) if is_lost(&error) || connection.is_closed() => {
+            Ok(Ok(rows)) => Ok(Attempt::Rows(rows)),
+            Ok(Err(error)) if is_lost(&error) || connection.is_closed() => {
                 drop(Object::take(connection));
                 Ok(Attempt::Lost(describe(&error)))
             }
-            Some(Err(error)) => Err(refusal(&error)),
-            None => {
-                // Out of the pool, or the next request waits for the rest of this one's answer, or is what a late cancel
-                // ends.
+            Ok(Err(error)) => Err(refusal(&error)),
+            Err(_) => {
+                // Neither is enough alone: without the cancel the server works on, and without taking the connection
+                // out of the pool the next request waits for the rest of this one's answer.
+                let _ = timeout(CANCEL_LIMIT, connection.cancel()).await;
                 drop(Object::take(connection));
                 Err(Error::Timeout(format!("cancelled after {limit:?}")))
             }
