@@ -48,9 +48,7 @@ impl TestApp {
 
     /// Starts over a database of `server` and with a configuration of its own.
     pub async fn start_with(server: &Server, configure: impl FnOnce(&mut Config)) -> Self {
-        let secrets = Secrets::start().await.unwrap();
-        secrets.put(API_KEYS, ring(&[TOKEN])).unwrap();
-        Self::start_over(server, secrets, configure).await
+        Self::start_over(server, secrets().await, configure).await
     }
 
     /// Starts over a Secrets Manager that is prepared.
@@ -64,6 +62,11 @@ impl TestApp {
             ))
             .await
             .unwrap();
+        Self::start_on(database, secrets, configure).await
+    }
+
+    /// Starts on a database and over a Secrets Manager that are prepared.
+    pub async fn start_on(database: Database, secrets: Secrets, configure: impl FnOnce(&mut Config)) -> Self {
         let mut config = config(&database);
         configure(&mut config);
         let app = App::start(config, &aws(&secrets)).await;
@@ -95,6 +98,13 @@ impl TestApp {
         let Ok(response) = handle(&self.app, event).await;
         response.into()
     }
+}
+
+/// A Secrets Manager with the usual key ring.
+pub async fn secrets() -> Secrets {
+    let secrets = Secrets::start().await.unwrap();
+    secrets.put(API_KEYS, ring(&[TOKEN])).unwrap();
+    secrets
 }
 
 /// The usual configuration, over this database.

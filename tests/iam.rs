@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::{
-    app::{TOKEN, binary, ring},
+    app::{API_KEYS, TOKEN, binary, secrets},
     outages::end_connections,
     support::{
         certificates::{Authority, NOW},
@@ -36,14 +36,13 @@ impl Stack {
         let database = Database::create(Server::shared()).await.unwrap();
         let certificate = authority.certify(&[HOST], NOW).unwrap();
         let rds = Rds::start(Server::shared(), &certificate, ROLE, USER).await.unwrap();
-        let secrets = Secrets::start().await.unwrap();
-        secrets.put("keys", ring(&[TOKEN])).unwrap();
+        let secrets = secrets().await;
         let name = database.url().rsplit_once('/').unwrap().1;
         // No password, and TLS asked for because the default on this machine is none.
         let login = json!({ "username": USER, "host": HOST, "port": rds.port(), "dbname": name, "sslmode": "require" });
         secrets.put("database", login.to_string()).unwrap();
         let env = [
-            ("API_KEYS_SECRET_ID", "keys"),
+            ("API_KEYS_SECRET_ID", API_KEYS),
             ("DATABASE_SECRET_ID", "database"),
             ("DATABASE_AUTH", "iam"),
             ("DATABASE_CA_PEM", &authority.pem()),

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use list_chat_sessions::{
-    app::App,
     config::{Config, DatabaseSource},
     database::{Login, Policy, Tls},
 };
@@ -11,7 +10,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::{
-    app::{API_KEYS, TOKEN, TestApp, aws, config, ring},
+    app::{TestApp, secrets},
     contract,
     outages::{assert_nothing_runs, end_connections},
     support::{
@@ -19,7 +18,6 @@ use crate::{
         database::Database,
         pooler::{self, Pooler, SERVER_CONNECTIONS},
         postgres::Server,
-        secrets::Secrets,
     },
 };
 
@@ -28,11 +26,11 @@ const CLIENTS: usize = 6;
 
 /// An app with this login, without a row in its database.
 async fn app(database: Database, login: Login, query_limit: Duration) -> TestApp {
-    let secrets = Secrets::start().await.unwrap();
-    secrets.put(API_KEYS, ring(&[TOKEN])).unwrap();
-    let source = DatabaseSource::Url(login.into());
-    let config = Config { database: source, query_limit, ..config(&database) };
-    TestApp { app: App::start(config, &aws(&secrets)).await, database, secrets }
+    let configure = |config: &mut Config| {
+        config.database = DatabaseSource::Url(login.into());
+        config.query_limit = query_limit;
+    };
+    TestApp::start_on(database, secrets().await, configure).await
 }
 
 #[tokio::test]

@@ -5,15 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use list_chat_sessions::{app::App, config::DatabaseSource, database::REFUSED_LOGIN_INTERVAL};
+use list_chat_sessions::{config::DatabaseSource, database::REFUSED_LOGIN_INTERVAL};
 use serde_json::json;
 use tokio::task::yield_now;
 use tokio_postgres::Client;
 
 use crate::{
-    app::{API_KEYS, TOKEN, TestApp, aws, config, ring},
+    app::{TestApp, secrets},
     outages::end_connections,
-    support::{database::Database, postgres::Server, secrets::Secrets},
+    support::{database::Database, postgres::Server},
 };
 
 /// An app that has its login from a secret, and whoever rotates it.
@@ -25,16 +25,13 @@ struct Rotation {
 impl Rotation {
     /// Starts with a role of this test's own as the login.
     async fn start(role: &str) -> Self {
-        let secrets = Secrets::start().await.unwrap();
-        secrets.put(API_KEYS, ring(&[TOKEN])).unwrap();
+        let secrets = secrets().await;
         let database = Database::create(Server::shared()).await.unwrap();
         let admin = database.client().await.unwrap();
-        let mut config = config(&database);
-        config.database = DatabaseSource::Secret("database".into());
         create(&admin, role).await;
         secrets.put("database", secret(&database, role, "first")).unwrap();
-        let app = App::start(config, &aws(&secrets)).await;
-        Self { test: TestApp { app, database, secrets }, admin }
+        let source = DatabaseSource::Secret("database".into());
+        Self { test: TestApp::start_on(database, secrets, |config| config.database = source).await, admin }
     }
 
     async fn outcome(&self) -> (u16, String) {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::{
-    app::{TOKEN, TestApp, binary, ring},
+    app::{API_KEYS, TOKEN, TestApp, binary, secrets},
     outages::assert_nothing_runs,
     support::{
         certificates::{Authority, FUTURE, NOW, PAST},
@@ -18,7 +18,6 @@ use crate::{
         function::{Function, FunctionOptions},
         postgres::{Options, Server},
         request,
-        secrets::Secrets,
     },
 };
 
@@ -69,10 +68,9 @@ async fn ask(variables: &[(&str, &str)]) -> (u64, Value) {
 }
 
 async fn ask_with_secret(secret: &str, variables: &[(&str, &str)]) -> (u64, Value) {
-    let secrets = Secrets::start().await.unwrap();
-    secrets.put("keys", ring(&[TOKEN])).unwrap();
+    let secrets = secrets().await;
     secrets.put("database", secret).unwrap();
-    let mut env = vec![("API_KEYS_SECRET_ID", "keys"), ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.url())];
+    let mut env = vec![("API_KEYS_SECRET_ID", API_KEYS), ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.url())];
     env.extend(variables);
     let function = Function::start(FunctionOptions::new(binary(), &env)).await.unwrap();
     let answer = function.invoke(request::post(TOKEN, "{}").to_string()).await.unwrap().response().unwrap();
@@ -176,16 +174,18 @@ async fn a_password_can_be_bound_to_the_channel() {
 async fn a_slow_query_is_cancelled_over_tls_too() {
     let server = Encrypted::shared().await;
     let policy = Policy { tls: Some(Tls::from_pem(&server.ca).unwrap()), ..Policy::default() };
-    let login = Login::from_url(&server.url(NAME, "sslmode=verify-full"), &policy).unwrap();
-    let test = TestApp::start_with(&server.server, |config| {
+    // Of its own: whoever else uses the lock's table waits as well.
+    let database = Database::create(&server.server).await.unwrap();
+    let admin = database.client().await.unwrap();
+    let login = Login::from_url(&format!("{}?sslmode=verify-full", database.url()), &policy).unwrap();
+    let test = TestApp::start_on(database, secrets().await, |config| {
         config.database = DatabaseSource::Url(login.into());
         config.query_limit = Duration::from_millis(300);
     })
     .await;
-    let admin = server.database.client().await.unwrap();
     admin.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await.unwrap();
     assert_eq!(test.list(json!({})).await.outcome(), (504, "timeout".into()));
-    assert_nothing_runs(&server.database.client().await.unwrap()).await;
+    assert_nothing_runs(&test.database.client().await.unwrap()).await;
     admin.batch_execute("COMMIT").await.unwrap();
     assert_eq!(test.list(json!({})).await.status, 200);
 }
