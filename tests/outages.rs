@@ -2,10 +2,6 @@
 
 use std::time::Duration;
 
-use list_chat_sessions::{
-    config::DatabaseSource,
-    database::{Login, Policy},
-};
 use serde_json::json;
 
 use crate::{
@@ -164,15 +160,6 @@ async fn a_column_of_another_type_is_500_and_named_nowhere() {
     let answer = test.list(json!({})).await;
     assert_eq!(answer.outcome(), (500, "server_error".into()));
     assert_eq!(answer.message(), "Something went wrong");
-}
-
-#[tokio::test]
-async fn a_server_that_speaks_no_tls_is_not_talked_to() {
-    let database = Database::create(Server::shared()).await.unwrap();
-    let login = Login::from_url(&format!("{}?sslmode=verify-full", database.url()), &Policy::default()).unwrap();
-    let source = DatabaseSource::Url(login.into());
-    let test = TestApp::start_with(Server::shared(), |config| config.database = source).await;
-    assert_outcome!(test, UNAVAILABLE);
 }
 
 /// Ends every connection of the function to this database.

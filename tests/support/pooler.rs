@@ -20,9 +20,10 @@ use super::{
 /// How many connections to PostgreSQL all clients of a database share.
 pub const SERVER_CONNECTIONS: i64 = 2;
 
-/// Runs PgBouncer until standard input is closed, which it is however we end.
+/// Runs PgBouncer until standard input is closed, which it is however we end. It has nothing to lose, and what its other
+/// signals mean has changed from version to version.
 const UNTIL_CLOSED: &str =
-    "exec 3<&0; \"$@\" 3<&- & pooler=$!; (read -r _ <&3; kill \"$pooler\") 2>/dev/null & wait \"$pooler\"";
+    "exec 3<&0; \"$@\" 3<&- & pooler=$!; (read -r _ <&3; kill -KILL \"$pooler\") 2>/dev/null & wait \"$pooler\"";
 
 /// A running PgBouncer. Dropping it ends it.
 pub struct Pooler {
