@@ -1,4 +1,5 @@
-//! The tests at the function's edge. They need PostgreSQL's programs, and find or fetch them as README.md says.
+//! The tests at the function's edge. They need PostgreSQL's programs, and find or fetch them as README.md says, and
+//! `PgBouncer`'s, which they find or ask for.
 
 mod app;
 mod support;
