@@ -8,7 +8,7 @@ use aws_sdk_secretsmanager::{Client, config::Builder};
 use crate::{
     auth::KeyRing,
     config::{Config, DatabaseSource},
-    database::{Database, Login, Logins},
+    database::{Auth, Database, Login, Logins, Signer},
     error::Error,
     log,
     secret::{FIRST_FETCH_LIMIT, Secret},
@@ -45,13 +45,15 @@ impl App {
         let logins = match config.database {
             DatabaseSource::Url(login) => Logins::Fixed(login),
             DatabaseSource::Secret(id) => {
-                let parse = move |secret: &str| Login::from_secret(secret, config.allow_plaintext);
+                let policy = config.database_policy.clone();
+                let parse = move |secret: &str| Login::from_secret(secret, &policy);
                 Logins::Secret(Secret::new(client.clone(), id, config.secret_lifetime, parse))
             }
         };
+        let signer = (config.database_policy.auth == Auth::Iam).then(|| Signer::new(aws));
         let app = Self {
             api_keys: Secret::new(client, config.api_keys_secret_id, config.secret_lifetime, KeyRing::parse),
-            database: Database::new(logins, config.database_ca_pem, config.query_limit),
+            database: Database::new(logins, signer, config.query_limit),
             limit_max: config.limit_max,
             served: AtomicBool::new(false),
         };

@@ -3,9 +3,10 @@
 //! | variable | meaning | default |
 //! | --- | --- | --- |
 //! | `API_KEYS_SECRET_ID` | name or ARN of the secret with the key ring | required |
-//! | `DATABASE_SECRET_ID` | name or ARN of the secret with the database's credentials, in the form that RDS makes | this or `DATABASE_URL` |
-//! | `DATABASE_URL` | `postgresql://user:password@host:port/database?sslmode=verify-full`, for local work | this or `DATABASE_SECRET_ID` |
-//! | `DATABASE_CA_PEM` | certificates to verify the database with, in PEM | Amazon's: RDS and RDS Proxy |
+//! | `DATABASE_SECRET_ID` | name or ARN of the secret with the database's credentials, in the form that RDS makes, see [`Login::from_secret`] | this or `DATABASE_URL` |
+//! | `DATABASE_URL` | `postgresql://user:password@host:port/database?sslmode=verify-full`, for local work, see [`Login::from_url`] | this or `DATABASE_SECRET_ID` |
+//! | `DATABASE_AUTH` | `password`, or `iam`: a token that the function's role signs for each new connection | `password` |
+//! | `DATABASE_CA_PEM` | certificates to verify the database with, in PEM; `sslrootcert` in the secret or the URL goes before it | Amazon's: RDS and RDS Proxy |
 //! | `DATABASE_ALLOW_PLAINTEXT` | `true` lets `sslmode=disable` leave this machine | `false` |
 //! | `LIMIT_MAX` | the largest `limit` that is served, 100 to 1000 | 100 |
 //! | `QUERY_TIMEOUT_MS` | how long the query may take, 1 to 28000 | 5000 |
@@ -14,7 +15,10 @@
 
 use std::{fmt, ops::RangeInclusive, str::FromStr, sync::Arc, time::Duration};
 
-use crate::{database::Login, secret::Lifetime};
+use crate::{
+    database::{Login, Policy, Tls},
+    secret::Lifetime,
+};
 
 /// What the environment says.
 #[derive(Debug)]
@@ -23,10 +27,8 @@ pub struct Config {
     pub api_keys_secret_id: String,
     /// `DATABASE_SECRET_ID` or `DATABASE_URL`
     pub database: DatabaseSource,
-    /// `DATABASE_CA_PEM`
-    pub database_ca_pem: Option<String>,
-    /// `DATABASE_ALLOW_PLAINTEXT`
-    pub allow_plaintext: bool,
+    /// `DATABASE_ALLOW_PLAINTEXT`, `DATABASE_AUTH` and `DATABASE_CA_PEM`
+    pub database_policy: Policy,
     /// `LIMIT_MAX`
     pub limit_max: i64,
     /// `QUERY_TIMEOUT_MS`
@@ -74,16 +76,15 @@ impl Config {
     /// As [`Config::from_env`].
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Faults> {
         let mut variables = Variables { variable, faults: Vec::new() };
-        let allow_plaintext = variables.parsed("DATABASE_ALLOW_PLAINTEXT", "true or false").unwrap_or(false);
+        let database_policy = variables.database_policy();
         let soft = variables.number("SECRET_MAX_AGE_SECONDS", 1..=3_600, 300);
         let config = Self {
             api_keys_secret_id: variables.text("API_KEYS_SECRET_ID").unwrap_or_else(|| {
                 variables.fault("API_KEYS_SECRET_ID must name the secret with the key ring".into());
                 String::new()
             }),
-            database: variables.database(allow_plaintext),
-            database_ca_pem: variables.text("DATABASE_CA_PEM"),
-            allow_plaintext,
+            database: variables.database(&database_policy),
+            database_policy,
             limit_max: variables.number("LIMIT_MAX", 100..=1_000, 100),
             query_limit: Duration::from_millis(variables.number("QUERY_TIMEOUT_MS", 1..=28_000, 5_000)),
             secret_lifetime: Lifetime {
@@ -134,10 +135,22 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         }
     }
 
-    fn database(&mut self, allow_plaintext: bool) -> DatabaseSource {
+    fn database_policy(&mut self) -> Policy {
+        let tls = self.text("DATABASE_CA_PEM").map(|pem| Tls::from_pem(&pem)).transpose();
+        Policy {
+            allow_plaintext: self.parsed("DATABASE_ALLOW_PLAINTEXT", "true or false").unwrap_or_default(),
+            auth: self.parsed("DATABASE_AUTH", "password or iam").unwrap_or_default(),
+            tls: tls.unwrap_or_else(|fault| {
+                self.fault(format!("DATABASE_CA_PEM: {fault}"));
+                None
+            }),
+        }
+    }
+
+    fn database(&mut self, policy: &Policy) -> DatabaseSource {
         match (self.text("DATABASE_SECRET_ID"), self.text("DATABASE_URL")) {
             (Some(id), None) => return DatabaseSource::Secret(id),
-            (None, Some(url)) => match Login::from_url(&url, allow_plaintext) {
+            (None, Some(url)) => match Login::from_url(&url, policy) {
                 Ok(login) => return DatabaseSource::Url(Arc::new(login)),
                 Err(fault) => self.fault(format!("DATABASE_URL: {fault}")),
             },

@@ -1,7 +1,12 @@
 //! PostgreSQL: one pooled connection that is reused across invocations, and a limit for everything that can hang.
 
+mod cancel;
 mod connector;
+mod failure;
+mod iam;
 mod login;
+mod logins;
+mod policy;
 mod tls;
 
 use std::{
@@ -15,12 +20,19 @@ use deadpool::{
     managed::{Object, Pool, PoolError, Timeouts},
 };
 use tokio::time::timeout;
-use tokio_postgres::{Error as PgError, Row, error::Severity};
+use tokio_postgres::Row;
 
-use self::connector::Connector;
 pub use self::{
     connector::Connection,
-    login::{Login, Logins},
+    iam::{Signer, TOKEN_LIFETIME},
+    login::Login,
+    logins::Logins,
+    policy::{Auth, Policy},
+    tls::Tls,
+};
+use self::{
+    connector::Connector,
+    failure::{describe, is_lost, refusal},
 };
 use crate::{clock::Deadline, error::Error, sessions::Parameters};
 
@@ -34,7 +46,14 @@ pub const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 pub const RECYCLE_LIMIT: Duration = Duration::from_millis(500);
 
 /// How long cancelling a query that ran out of time may take.
-pub const CANCEL_LIMIT: Duration = Duration::from_millis(250);
+pub const CANCEL_LIMIT: Duration = Duration::from_millis(200);
+
+/// The least time between two fetches of the secret because PostgreSQL has refused its login.
+///
+/// While a password is rotated there is a moment at which PostgreSQL has the new one and Secrets Manager still calls the
+/// old one current; who is refused then must not have to wait for long. Only the operator can cause these fetches, not a
+/// caller, and there is no more than one for each attempt to connect.
+pub const REFUSED_LOGIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The database that the sessions are in.
 pub struct Database {
@@ -44,16 +63,16 @@ pub struct Database {
 }
 
 impl Database {
-    /// The database that `logins` lead to, verified with the operator's own certificates instead of Amazon's if there
-    /// are any. A statement may take `query_limit`. Nothing is connected yet.
+    /// The database that `logins` lead to, with their passwords or with what `signer` makes instead. A statement may take
+    /// `query_limit`. Nothing is connected yet.
     ///
     /// # Panics
     ///
     /// Never: limits need a runtime, and there is one.
     #[must_use]
-    pub fn new(logins: Logins, ca_pem: Option<String>, query_limit: Duration) -> Self {
+    pub fn new(logins: Logins, signer: Option<Signer>, query_limit: Duration) -> Self {
         let limits = Timeouts { wait: Some(CONNECT_LIMIT), create: Some(CONNECT_LIMIT), recycle: Some(RECYCLE_LIMIT) };
-        let pool = Pool::builder(Connector::new(logins, ca_pem))
+        let pool = Pool::builder(Connector::new(logins, signer))
             .max_size(POOL_SIZE)
             .timeouts(limits)
             .runtime(Runtime::Tokio1)
@@ -143,39 +162,4 @@ impl fmt::Debug for Database {
 enum Attempt {
     Rows(Vec<Row>),
     Lost(String),
-}
-
-/// Whether the session is over, and the statement therefore worth sending again on another connection: closed under
-/// us, a connection exception (SQLSTATE class 08), a shutdown or a restart (57P01 to 57P03), anything `FATAL`.
-fn is_lost(error: &PgError) -> bool {
-    let Some(refused) = error.as_db_error() else {
-        return error.is_closed()
-            || std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
-    };
-    let code = refused.code().code();
-    code.starts_with("08")
-        || matches!(code, "57P01" | "57P02" | "57P03")
-        || matches!(refused.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
-}
-
-/// What a statement's failure on a connection that is well means.
-/// SQLSTATEs: <https://www.postgresql.org/docs/current/errcodes-appendix.html>
-fn refusal(error: &PgError) -> Error {
-    let cause = describe(error);
-    match error.code().map(tokio_postgres::error::SqlState::code) {
-        None => Error::Internal(cause),
-        // query_canceled, which is what statement_timeout does, and lock_not_available
-        Some("57014" | "55P03") => Error::Timeout(cause),
-        // transaction rollback (a conflict with recovery on a standby), insufficient resources, operator intervention
-        Some(code) if ["40", "53", "57"].iter().any(|class| code.starts_with(class)) => Error::Unavailable(cause),
-        Some(_) => Error::Query(cause),
-    }
-}
-
-/// The error for the log. PostgreSQL's DETAIL and HINT stay out: they can quote rows.
-fn describe(error: &PgError) -> String {
-    match error.as_db_error() {
-        Some(refused) => format!("{} {}: {}", refused.severity(), refused.code().code(), refused.message()),
-        None => crate::error::chain(error),
-    }
 }

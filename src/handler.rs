@@ -1,6 +1,6 @@
 //! One request from top to bottom: authenticate, parse, list, respond.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
 use jiff::Timestamp;
 use lambda_http::{
@@ -17,6 +17,10 @@ use crate::{
     request::ListRequest,
     response, sessions,
 };
+
+/// The least time between two fetches of the key ring because of tokens that it does not know, so that random tokens
+/// cannot drive calls.
+pub const UNKNOWN_TOKEN_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Answers one request and writes its line to the log. Whatever goes wrong is a response as well.
 ///
@@ -44,13 +48,13 @@ async fn answer(app: &App, request: &Request, record: &mut Record) -> Result<Res
 }
 
 /// The account that the request's token belongs to. A token that the key ring does not know may be a new one, so the
-/// ring is asked for anew, as often as [`crate::secret::FORCED_REFRESH_INTERVAL`] allows.
+/// ring is asked for anew, as often as [`UNKNOWN_TOKEN_INTERVAL`] allows.
 async fn authenticate(app: &App, headers: &HeaderMap, by: Deadline) -> Result<Authenticated, Error> {
     let hash = BearerToken::from_headers(headers)?.hash();
     if let Some(caller) = by.end(app.api_keys.current()).await?.authenticate(&hash, Timestamp::now()) {
         return Ok(caller);
     }
-    let newest = by.end(app.api_keys.newest()).await?;
+    let newest = by.end(app.api_keys.newest(UNKNOWN_TOKEN_INTERVAL)).await?;
     newest.authenticate(&hash, Timestamp::now()).ok_or(Error::Unauthorized)
 }
 

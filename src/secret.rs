@@ -33,9 +33,6 @@ pub const REFRESH_LIMIT: Duration = Duration::from_secs(1);
 /// How long a refresh that failed is not tried again, so that an outage does not slow every request.
 pub const REFRESH_RETRY_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The least time between two refreshes forced by [`Secret::newest`], so that random tokens cannot drive calls.
-pub const FORCED_REFRESH_INTERVAL: Duration = Duration::from_secs(30);
-
 type Parse<T> = Box<dyn Fn(&str) -> Result<T, String> + Send + Sync>;
 
 /// A cached secret whose content is a `T`. The raw text is not kept.
@@ -82,15 +79,15 @@ impl<T> Secret<T> {
         cache.value()
     }
 
-    /// The value as Secrets Manager has it now, or had it less than [`FORCED_REFRESH_INTERVAL`] ago: for the caller
-    /// whom the cached value has just failed.
+    /// The value as Secrets Manager has it now, or had it less than `interval` ago: for the caller whom the cached value
+    /// has just failed.
     ///
     /// # Errors
     ///
     /// As [`Secret::current`], and if the refresh failed: whether the caller is right is then not known.
-    pub async fn newest(&self) -> Result<Arc<T>, Error> {
+    pub async fn newest(&self, interval: Duration) -> Result<Arc<T>, Error> {
         let mut cache = self.cache.lock().await;
-        if cache.may_force() {
+        if cache.may_force(interval) {
             self.refresh(&mut cache).await;
         }
         cache.value_of_last_fetch()

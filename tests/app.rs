@@ -8,7 +8,7 @@ use lambda_http::{Body, Context, RequestExt, Response, http::StatusCode};
 use list_chat_sessions::{
     app::App,
     config::{Config, DatabaseSource},
-    database::Login,
+    database::{Login, Policy},
     handler::handle,
     secret::Lifetime,
 };
@@ -49,9 +49,7 @@ impl TestApp {
 
     /// Starts over a database of `server` and with a configuration of its own.
     pub async fn start_with(server: &Server, configure: impl FnOnce(&mut Config)) -> Self {
-        let secrets = Secrets::start().await.unwrap();
-        secrets.put(API_KEYS, ring(&[TOKEN])).unwrap();
-        Self::start_over(server, secrets, configure).await
+        Self::start_over(server, secrets().await, configure).await
     }
 
     /// Starts over a Secrets Manager that is prepared.
@@ -65,6 +63,11 @@ impl TestApp {
             ))
             .await
             .unwrap();
+        Self::start_on(database, secrets, configure).await
+    }
+
+    /// Starts on a database and over a Secrets Manager that are prepared.
+    pub async fn start_on(database: Database, secrets: Secrets, configure: impl FnOnce(&mut Config)) -> Self {
         let mut config = config(&database);
         configure(&mut config);
         let app = App::start(config, &aws(&secrets)).await;
@@ -98,13 +101,19 @@ impl TestApp {
     }
 }
 
+/// A Secrets Manager with the usual key ring.
+pub async fn secrets() -> Secrets {
+    let secrets = Secrets::start().await.unwrap();
+    secrets.put(API_KEYS, ring(&[TOKEN])).unwrap();
+    secrets
+}
+
 /// The usual configuration, over this database.
 pub fn config(database: &Database) -> Config {
     Config {
         api_keys_secret_id: API_KEYS.into(),
-        database: DatabaseSource::Url(Login::from_url(database.url(), false).unwrap().into()),
-        database_ca_pem: None,
-        allow_plaintext: false,
+        database: DatabaseSource::Url(Login::from_url(database.url(), &Policy::default()).unwrap().into()),
+        database_policy: Policy::default(),
         limit_max: 100,
         query_limit: Duration::from_secs(5),
         secret_lifetime: Lifetime { soft: Duration::from_mins(5), hard: Duration::from_hours(24) },

@@ -8,6 +8,7 @@ use axum::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::Value;
+use tokio::task::JoinSet;
 
 use crate::openapi;
 use crate::support::{
@@ -25,32 +26,52 @@ const KEYS: &str = include_str!("contract/seed_keys.json");
 
 #[tokio::test]
 async fn every_vector_gets_the_answer_that_it_expects() {
+    let database = database(Server::shared()).await;
+    assert_every_vector(database.url(), 1).await;
+}
+
+/// A database with the rows that the vectors are about.
+pub async fn database(server: &Server) -> Database {
+    let database = Database::create(server).await.unwrap();
+    database.load(ROWS).await.unwrap();
+    database
+}
+
+/// Deals the vectors out to so many functions over one database, which serve side by side, and asserts that every
+/// vector gets the answer that it expects.
+pub async fn assert_every_vector(database_url: &str, functions: usize) {
     let secrets = Secrets::start().await.unwrap();
     secrets.put("keys", KEYS).unwrap();
-    let database = Database::create(Server::shared()).await.unwrap();
-    database.load(ROWS).await.unwrap();
     let env = [
         ("API_KEYS_SECRET_ID", "keys"),
-        ("DATABASE_URL", database.url()),
+        ("DATABASE_URL", database_url),
         ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.url()),
     ];
-    let binary = crate::app::binary();
-    let function = Arc::new(Function::start(FunctionOptions::new(binary, &env)).await.unwrap());
-    let gateway = Gateway::bind(0).await.unwrap();
-    let url = gateway.url().unwrap();
-    let _serving = gateway.serve(function);
-
     let vectors: Value = serde_json::from_str(VECTORS).unwrap();
     let vectors = vectors["vectors"].as_array().unwrap();
     assert_eq!(vectors.len(), 144);
+    let mut shares = JoinSet::new();
+    for first in 0..functions {
+        let function = Function::start(FunctionOptions::new(crate::app::binary(), &env)).await.unwrap();
+        let share = vectors.iter().skip(first).step_by(functions).cloned().collect();
+        shares.spawn(faults_of_share(function, share));
+    }
+    let faults = shares.join_all().await.concat();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+async fn faults_of_share(function: Function, vectors: Vec<Value>) -> Vec<String> {
+    let gateway = Gateway::bind(0).await.unwrap();
+    let url = gateway.url().unwrap();
+    let _serving = gateway.serve(Arc::new(function));
     let mut faults = Vec::new();
     for vector in vectors {
-        let (status, body) = call(&url, vector).await;
+        let (status, body) = call(&url, &vector).await;
         for fault in faults_of(status, &body, &vector["expect"]) {
             faults.push(format!("{} {}: {fault}", vector["id"], vector["title"]));
         }
     }
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    faults
 }
 
 async fn call(url: &str, vector: &Value) -> (StatusCode, String) {

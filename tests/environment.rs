@@ -124,6 +124,8 @@ async fn a_wrong_environment_ends_init_and_every_fault_is_named() {
         ("LIMIT_MAX", "2000"),
         ("QUERY_TIMEOUT_MS", "soon"),
         ("DATABASE_ALLOW_PLAINTEXT", "yes"),
+        ("DATABASE_AUTH", "hunter2"),
+        ("DATABASE_CA_PEM", "hunter2"),
     ];
     let fault = format!("{:#}", start(&secrets, &variables).await.err().unwrap());
     for expected in [
@@ -132,6 +134,8 @@ async fn a_wrong_environment_ends_init_and_every_fault_is_named() {
         "LIMIT_MAX must be a whole number from 100 to 1000",
         "QUERY_TIMEOUT_MS must be a whole number from 1 to 28000",
         "DATABASE_ALLOW_PLAINTEXT must be true or false",
+        "DATABASE_AUTH must be password or iam",
+        "DATABASE_CA_PEM: it holds no certificate in PEM",
     ] {
         assert!(fault.contains(expected), "{fault}");
     }

@@ -1,4 +1,5 @@
-//! The tests at the function's edge. They need PostgreSQL's programs, and find or fetch them as README.md says.
+//! The tests at the function's edge. They need PostgreSQL's programs, and find or fetch them as README.md says, and
+//! `PgBouncer`'s, which they find or ask for.
 
 mod app;
 mod support;
@@ -8,12 +9,17 @@ mod contract;
 mod emulator;
 mod environment;
 mod events;
+mod iam;
 mod key_ring;
 mod listing;
+mod login;
 mod metrics;
 mod openapi;
 mod outages;
 mod paging;
 mod plan;
+mod pooler;
 mod request_body;
+mod rotation;
+mod tls;
 mod tooling;

@@ -93,7 +93,14 @@ fn a_widget_id_is_read_in_the_forms_that_postgresql_reads() {
     for form in [id, &id.to_uppercase(), &id.replace('-', ""), &format!("{{{id}}}")] {
         assert_eq!(read(form).unwrap(), id.parse().ok(), "{form}");
     }
-    for form in ["abc", &format!("urn:uuid:{id}"), &format!("URN:UUID:{id}"), &format!(" {id}"), &format!("{id} or 1=1"), &format!("{id},{id}")] {
+    for form in [
+        "abc",
+        &format!("urn:uuid:{id}"),
+        &format!("URN:UUID:{id}"),
+        &format!(" {id}"),
+        &format!("{id} or 1=1"),
+        &format!("{id},{id}"),
+    ] {
         assert!(read(form).is_err(), "{form}");
     }
 }

@@ -1,18 +1,13 @@
 //! Opens connections, and tells whether one is still alive.
 
-use std::{ops::Deref, sync::OnceLock};
+use std::{borrow::Cow, ops::Deref, sync::Arc};
 
 use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
 use deadpool_postgres::ClientWrapper;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Error as PgError, NoTls, error::SqlState};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{
-    describe,
-    login::{Login, Logins},
-    tls,
-};
+use super::{Login, Logins, Signer, cancel::cancel, failure::describe};
 use crate::error::Error;
 
 /// The pool's manager.
@@ -21,40 +16,33 @@ use crate::error::Error;
 /// credentials for a new connection could not be told.
 pub struct Connector {
     pub(super) logins: Logins,
-    ca_pem: Option<String>,
-    // Made for the first connection that is encrypted: a hundred certificates are not parsed for nothing.
-    tls: OnceLock<MakeRustlsConnect>,
+    signer: Option<Signer>,
 }
 
 /// A connection of the pool.
 pub struct Connection {
     client: ClientWrapper,
-    tls: Option<MakeRustlsConnect>,
+    login: Arc<Login>,
 }
 
 impl Connector {
-    pub fn new(logins: Logins, ca_pem: Option<String>) -> Self {
-        Self { logins, ca_pem, tls: OnceLock::new() }
+    pub fn new(logins: Logins, signer: Option<Signer>) -> Self {
+        Self { logins, signer }
     }
 
-    async fn connect(&self, login: &Login) -> Result<Connection, ConnectError> {
-        let (client, task, tls) = if login.encrypted {
-            let tls = self.tls().map_err(ConnectError::Tls)?;
-            let (client, connection) = login.config.connect(tls.clone()).await?;
-            (client, run(connection), Some(tls))
-        } else {
-            let (client, connection) = login.config.connect(NoTls).await?;
-            (client, run(connection), None)
+    async fn connect(&self, login: Arc<Login>) -> Result<Connection, ConnectError> {
+        let config = match &self.signer {
+            Some(signer) => Cow::Owned(signer.sign(&login).await.map_err(ConnectError::Token)?),
+            None => Cow::Borrowed(&login.config),
         };
-        Ok(Connection { client: ClientWrapper::new(client, task), tls })
-    }
-
-    fn tls(&self) -> Result<MakeRustlsConnect, String> {
-        if let Some(tls) = self.tls.get() {
-            return Ok(tls.clone());
-        }
-        let tls = tls::connector(self.ca_pem.as_deref())?;
-        Ok(self.tls.get_or_init(|| tls).clone())
+        let (client, task) = if let Some(tls) = &login.tls {
+            let (client, connection) = config.connect(tls.connector()).await?;
+            (client, run(connection))
+        } else {
+            let (client, connection) = config.connect(NoTls).await?;
+            (client, run(connection))
+        };
+        Ok(Connection { client: ClientWrapper::new(client, task), login })
     }
 }
 
@@ -67,16 +55,16 @@ impl Manager for Connector {
     type Type = Connection;
     type Error = Error;
 
-    /// Opens a connection with the current credentials, and with the newest if PostgreSQL refuses those: that is how a
-    /// rotated password comes in.
+    /// Opens a connection with the current login, and if PostgreSQL refuses that, with the one that has taken its place:
+    /// that is how a rotated password comes in.
     async fn create(&self) -> Result<Connection, Error> {
         let login = self.logins.current().await?;
-        let outcome = match (Box::pin(self.connect(&login)).await, &self.logins) {
-            (Err(error), Logins::Secret(secret)) if error.is_refused_login() => {
-                Box::pin(self.connect(&*secret.newest().await?)).await
-            }
-            (outcome, _) => outcome,
-        };
+        let mut outcome = Box::pin(self.connect(login.clone())).await;
+        if matches!(&outcome, Err(error) if error.is_refused_login())
+            && let Some(newest) = self.logins.instead_of(&login).await?
+        {
+            outcome = Box::pin(self.connect(newest)).await;
+        }
         outcome.map_err(ConnectError::into_error)
     }
 
@@ -88,16 +76,14 @@ impl Manager for Connector {
 }
 
 impl Connection {
-    /// Asks the server, over a connection of its own, to end what this connection is running.
+    /// Asks the server, over a connection of its own, to end what this connection is running, and returns once the server
+    /// has dealt with it.
     ///
     /// # Errors
     ///
     /// If the server cannot be reached. Whether it had anything to end is not told.
     pub async fn cancel(&self) -> Result<(), PgError> {
-        match &self.tls {
-            Some(tls) => self.cancel_token().cancel_query(tls.clone()).await,
-            None => self.cancel_token().cancel_query(NoTls).await,
-        }
+        cancel(self.cancel_token(), &self.login.config, self.login.tls.as_ref()).await
     }
 }
 
@@ -110,7 +96,7 @@ impl Deref for Connection {
 }
 
 enum ConnectError {
-    Tls(String),
+    Token(Error),
     PostgreSql(PgError),
 }
 
@@ -122,7 +108,7 @@ impl ConnectError {
 
     fn into_error(self) -> Error {
         match self {
-            Self::Tls(cause) => Error::Internal(cause),
+            Self::Token(error) => error,
             Self::PostgreSql(error) => Error::Unavailable(format!("no connection: {}", describe(&error))),
         }
     }

@@ -1,6 +1,9 @@
 //! Verified TLS to PostgreSQL: the certificate's chain and the host's name, always both.
 
-use std::sync::Arc;
+use std::{
+    fmt,
+    sync::{Arc, LazyLock},
+};
 
 use rustls::{
     ClientConfig, RootCertStore,
@@ -16,33 +19,58 @@ const RDS_ROOTS: &str = include_str!("roots/rds.pem");
 /// The roots of Amazon Trust Services, which sign the certificates of RDS Proxy: <https://www.amazontrust.com/repository/>.
 const AMAZON_ROOTS: &str = include_str!("roots/amazon-trust-services.pem");
 
-/// Encrypts connections and verifies their server with the operator's own certificates, or else with Amazon's.
-///
-/// # Errors
-///
-/// If `ca_pem` holds no certificates or broken ones.
-pub fn connector(ca_pem: Option<&str>) -> Result<MakeRustlsConnect, String> {
-    let bundles = match &ca_pem {
-        Some(own) => std::slice::from_ref(own),
-        None => &[RDS_ROOTS, AMAZON_ROOTS][..],
-    };
-    let mut roots = RootCertStore::empty();
-    for certificate in bundles.iter().flat_map(|pem| CertificateDer::pem_slice_iter(pem.as_bytes())) {
-        certificate
-            .map_err(|error| error.to_string())
-            .and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()))
-            .map_err(|error| format!("DATABASE_CA_PEM: {error}"))?;
+// Made for the first connection that needs it: a hundred certificates are not parsed for nothing.
+static AMAZON: LazyLock<Tls> =
+    LazyLock::new(|| Tls::from_bundles(&[RDS_ROOTS, AMAZON_ROOTS]).expect("a test reads the embedded certificates"));
+
+/// Encrypts connections and verifies their server with certain roots.
+#[derive(Clone)]
+pub struct Tls(MakeRustlsConnect);
+
+impl Tls {
+    /// With Amazon's roots.
+    #[must_use]
+    pub fn amazon() -> Self {
+        AMAZON.clone()
     }
-    if roots.is_empty() {
-        return Err("DATABASE_CA_PEM holds no certificate".into());
+
+    /// With the operator's own certificates, in PEM.
+    ///
+    /// # Errors
+    ///
+    /// If there is no certificate or a broken one.
+    pub fn from_pem(pem: &str) -> Result<Self, String> {
+        Self::from_bundles(&[pem])
     }
-    // The provider is named, not looked up: the process may have another one as its default, or none.
-    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(MakeRustlsConnect::new(config))
+
+    fn from_bundles(bundles: &[&str]) -> Result<Self, String> {
+        let mut roots = RootCertStore::empty();
+        for certificate in bundles.iter().flat_map(|pem| CertificateDer::pem_slice_iter(pem.as_bytes())) {
+            let certificate = certificate.map_err(|error| error.to_string())?;
+            roots.add(certificate).map_err(|error| error.to_string())?;
+        }
+        if roots.is_empty() {
+            return Err("it holds no certificate in PEM".into());
+        }
+        // The provider is named, not looked up: the process may have another one as its default, or none.
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self(MakeRustlsConnect::new(config)))
+    }
+
+    /// For tokio-postgres.
+    pub(super) fn connector(&self) -> MakeRustlsConnect {
+        self.0.clone()
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls(…)")
+    }
 }
 
 #[cfg(test)]
@@ -58,12 +86,13 @@ mod tests {
             }
             assert_eq!(roots.len(), count);
         }
+        let _ = Tls::amazon();
     }
 
     #[test]
     fn own_certificates_that_are_none_are_refused() {
         for pem in ["", "not PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
-            assert!(connector(Some(pem)).err().unwrap().starts_with("DATABASE_CA_PEM"), "{pem}");
+            assert!(Tls::from_pem(pem).is_err(), "{pem}");
         }
     }
 }

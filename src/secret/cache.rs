@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{FORCED_REFRESH_INTERVAL, REFRESH_RETRY_INTERVAL};
+use super::REFRESH_RETRY_INTERVAL;
 use crate::{clock::Moment, error::Error};
 
 /// How long a fetched value is used.
@@ -44,9 +44,9 @@ impl<T> Cache<T> {
         }
     }
 
-    /// Whether a refresh may be forced now; if so, the next may be after [`FORCED_REFRESH_INTERVAL`].
-    pub(super) fn may_force(&mut self) -> bool {
-        let may = self.forced.is_none_or(|at| at.age() >= FORCED_REFRESH_INTERVAL);
+    /// Whether a refresh may be forced now: if none was within `interval`. If so, one is.
+    pub(super) fn may_force(&mut self, interval: Duration) -> bool {
+        let may = self.forced.is_none_or(|at| at.age() >= interval);
         if may {
             self.forced = Some(Moment::now());
         }

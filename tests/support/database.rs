@@ -9,6 +9,7 @@ use super::{migrations, postgres::Server};
 const TEMPLATE: &str = "migrated";
 
 /// A migrated database without rows. It goes with its server.
+#[derive(Clone)]
 pub struct Database {
     url: String,
 }

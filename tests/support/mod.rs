@@ -4,13 +4,16 @@
 // Two targets compile this module, and each of them uses a part of it.
 #![allow(dead_code)]
 
+pub mod certificates;
 pub mod client;
 pub mod database;
 pub mod function;
 pub mod gateway;
 pub mod keys;
 pub mod migrations;
+pub mod pooler;
 pub mod postgres;
+pub mod rds;
 pub mod request;
 pub mod runtime_api;
 pub mod secrets;

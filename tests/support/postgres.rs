@@ -1,7 +1,7 @@
 //! PostgreSQL servers of our own: each with its own data folder and port, gone when its owner is.
 
 mod binaries;
-mod home;
+pub(super) mod home;
 
 use std::{
     fs,
@@ -25,7 +25,7 @@ use tokio::sync::OnceCell;
 use home::RunFolder;
 
 /// How long PostgreSQL may take to start or to end.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Settings that trade safety when the machine dies for speed; what is committed does survive PostgreSQL's own death.
 const SETTINGS: [&str; 6] = [
@@ -175,6 +175,6 @@ impl Drop for Server {
     }
 }
 
-fn free_port() -> Result<u16> {
+pub(super) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }

@@ -1,0 +1,97 @@
+//! IAM database authentication: the tokens that reach the database, judged there.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::{
+    app::{API_KEYS, TOKEN, binary, secrets},
+    outages::end_connections,
+    support::{
+        certificates::{Authority, NOW},
+        database::Database,
+        function::{Function, FunctionOptions},
+        postgres::Server,
+        rds::{HOST, Rds, Role},
+        request,
+        secrets::Secrets,
+    },
+};
+
+const ROLE: Role =
+    Role { access_key: "AKIDEXAMPLE", secret_key: "wJalrXUtnFEMI/K7MDENG", session_token: Some("session%2Ftoken%2B") };
+const USER: &str = "chat_reader";
+
+/// A database behind the stand-in, and a function that is to connect there with these keys.
+struct Stack {
+    database: Database,
+    rds: Rds,
+    function: Function,
+    _secrets: Secrets,
+}
+
+impl Stack {
+    async fn start(access_key: &str, secret_key: &str) -> Self {
+        let authority = Authority::new().unwrap();
+        let database = Database::create(Server::shared()).await.unwrap();
+        let certificate = authority.certify(&[HOST], NOW).unwrap();
+        let rds = Rds::start(Server::shared(), &certificate, ROLE, USER).await.unwrap();
+        let secrets = secrets().await;
+        let name = database.url().rsplit_once('/').unwrap().1;
+        // No password, and TLS asked for because the default on this machine is none.
+        let login = json!({ "username": USER, "host": HOST, "port": rds.port(), "dbname": name, "sslmode": "require" });
+        secrets.put("database", login.to_string()).unwrap();
+        let env = [
+            ("API_KEYS_SECRET_ID", API_KEYS),
+            ("DATABASE_SECRET_ID", "database"),
+            ("DATABASE_AUTH", "iam"),
+            ("DATABASE_CA_PEM", &authority.pem()),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.url()),
+            ("AWS_ACCESS_KEY_ID", access_key),
+            ("AWS_SECRET_ACCESS_KEY", secret_key),
+            ("AWS_SESSION_TOKEN", "session/token+"),
+        ];
+        let function = Function::start(FunctionOptions::new(binary(), &env)).await.unwrap();
+        Self { database, rds, function, _secrets: secrets }
+    }
+
+    async fn status(&self) -> Value {
+        let answer = self.function.invoke(request::post(TOKEN, "{}").to_string()).await.unwrap().response().unwrap();
+        answer["statusCode"].clone()
+    }
+}
+
+#[tokio::test]
+async fn each_connection_shows_a_token_of_its_own() {
+    let stack = Stack::start(ROLE.access_key, ROLE.secret_key).await;
+    for _ in 0..3 {
+        assert_eq!(stack.status().await, 200);
+    }
+    assert_eq!(stack.rds.passwords().len(), 1, "a connection is used for more than one request");
+    // A token tells the second in which it was made: the next one is to be made in another.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    end_connections(&stack.database.client().await.unwrap()).await;
+    assert_eq!(stack.status().await, 200);
+    let tokens = stack.rds.passwords();
+    assert_eq!(tokens.len(), 2);
+    assert_ne!(tokens[0], tokens[1]);
+
+    let start = format!("{HOST}:{}/?Action=connect&DBUser={USER}&X-Amz-Algorithm=AWS4-HMAC-SHA256&", stack.rds.port());
+    let log = stack.function.log().join("\n");
+    for token in &tokens {
+        assert!(token.starts_with(&start), "{token}");
+        assert!(!log.contains("X-Amz") && !log.contains(ROLE.secret_key));
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_accepted_is_503_and_in_the_log_only_as_refused() {
+    let stack = Stack::start(ROLE.access_key, "another key").await;
+    assert_eq!(stack.status().await, 503);
+    let log = stack.function.log();
+    let line: Value = serde_json::from_str(log.last().unwrap()).unwrap();
+    let cause =
+        "no connection: FATAL 28000: PAM authentication failed for user \"chat_reader\": its signature is wrong";
+    assert_eq!(line["cause"], cause);
+    assert!(!log.join("\n").contains("X-Amz"));
+}
