@@ -13,8 +13,11 @@
 //! | `SECRET_MAX_AGE_SECONDS` | how old a secret may be before it is refreshed, 1 to 3600; a revoked key stops within it | 300 |
 //! | `SECRET_MAX_STALE_SECONDS` | how old a secret may be while Secrets Manager is away, up to 604800 | 86400 |
 
-use std::{fmt, ops::RangeInclusive, str::FromStr, sync::Arc, time::Duration};
+mod variables;
 
+use std::{fmt, sync::Arc, time::Duration};
+
+use self::variables::Variables;
 use crate::{
     database::{Login, Policy, Tls},
     secret::Lifetime,
@@ -76,14 +79,14 @@ impl Config {
     /// As [`Config::from_env`].
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Faults> {
         let mut variables = Variables { variable, faults: Vec::new() };
-        let database_policy = variables.database_policy();
+        let database_policy = database_policy(&mut variables);
         let soft = variables.number("SECRET_MAX_AGE_SECONDS", 1..=3_600, 300);
         let config = Self {
             api_keys_secret_id: variables.text("API_KEYS_SECRET_ID").unwrap_or_else(|| {
                 variables.fault("API_KEYS_SECRET_ID must name the secret with the key ring".into());
                 String::new()
             }),
-            database: variables.database(&database_policy),
+            database: database(&mut variables, &database_policy),
             database_policy,
             limit_max: variables.number("LIMIT_MAX", 100..=1_000, 100),
             query_limit: Duration::from_millis(variables.number("QUERY_TIMEOUT_MS", 1..=28_000, 5_000)),
@@ -96,66 +99,26 @@ impl Config {
     }
 }
 
-struct Variables<F> {
-    variable: F,
-    faults: Vec<String>,
+fn database_policy(variables: &mut Variables<impl Fn(&str) -> Option<String>>) -> Policy {
+    let tls = variables.text("DATABASE_CA_PEM").map(|pem| Tls::from_pem(&pem)).transpose();
+    Policy {
+        allow_plaintext: variables.parsed("DATABASE_ALLOW_PLAINTEXT", "true or false").unwrap_or_default(),
+        auth: variables.parsed("DATABASE_AUTH", "password or iam").unwrap_or_default(),
+        tls: tls.unwrap_or_else(|fault| {
+            variables.fault(format!("DATABASE_CA_PEM: {fault}"));
+            None
+        }),
+    }
 }
 
-impl<F: Fn(&str) -> Option<String>> Variables<F> {
-    fn fault(&mut self, fault: String) {
-        self.faults.push(fault);
+fn database(variables: &mut Variables<impl Fn(&str) -> Option<String>>, policy: &Policy) -> DatabaseSource {
+    match (variables.text("DATABASE_SECRET_ID"), variables.text("DATABASE_URL")) {
+        (Some(id), None) => return DatabaseSource::Secret(id),
+        (None, Some(url)) => match Login::from_url(&url, policy) {
+            Ok(login) => return DatabaseSource::Url(Arc::new(login)),
+            Err(fault) => variables.fault(format!("DATABASE_URL: {fault}")),
+        },
+        _ => variables.fault("exactly one of DATABASE_SECRET_ID and DATABASE_URL must be set".into()),
     }
-
-    fn text(&self, name: &str) -> Option<String> {
-        (self.variable)(name).filter(|value| !value.is_empty())
-    }
-
-    fn parsed<T: FromStr>(&mut self, name: &str, rule: &str) -> Option<T> {
-        let value = self.text(name)?.trim().parse().ok();
-        if value.is_none() {
-            self.fault(format!("{name} must be {rule}"));
-        }
-        value
-    }
-
-    fn number<T: FromStr + PartialOrd + fmt::Display>(
-        &mut self,
-        name: &str,
-        range: RangeInclusive<T>,
-        default: T,
-    ) -> T {
-        let rule = format!("a whole number from {} to {}", range.start(), range.end());
-        match self.parsed(name, &rule) {
-            Some(number) if range.contains(&number) => number,
-            Some(_) => {
-                self.fault(format!("{name} must be {rule}"));
-                default
-            }
-            None => default,
-        }
-    }
-
-    fn database_policy(&mut self) -> Policy {
-        let tls = self.text("DATABASE_CA_PEM").map(|pem| Tls::from_pem(&pem)).transpose();
-        Policy {
-            allow_plaintext: self.parsed("DATABASE_ALLOW_PLAINTEXT", "true or false").unwrap_or_default(),
-            auth: self.parsed("DATABASE_AUTH", "password or iam").unwrap_or_default(),
-            tls: tls.unwrap_or_else(|fault| {
-                self.fault(format!("DATABASE_CA_PEM: {fault}"));
-                None
-            }),
-        }
-    }
-
-    fn database(&mut self, policy: &Policy) -> DatabaseSource {
-        match (self.text("DATABASE_SECRET_ID"), self.text("DATABASE_URL")) {
-            (Some(id), None) => return DatabaseSource::Secret(id),
-            (None, Some(url)) => match Login::from_url(&url, policy) {
-                Ok(login) => return DatabaseSource::Url(Arc::new(login)),
-                Err(fault) => self.fault(format!("DATABASE_URL: {fault}")),
-            },
-            _ => self.fault("exactly one of DATABASE_SECRET_ID and DATABASE_URL must be set".into()),
-        }
-        DatabaseSource::Secret(String::new())
-    }
+    DatabaseSource::Secret(String::new())
 }

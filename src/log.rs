@@ -3,6 +3,7 @@
 //! `timestamp` and `level` stand at top level, where Lambda looks for them: a line without them counts as INFO, and a
 //! filter for WARN would drop its errors.
 
+mod metrics;
 mod record;
 
 use std::fmt::Display;

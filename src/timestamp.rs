@@ -1,15 +1,15 @@
 //! Instants as PostgreSQL counts them: read from ISO 8601, written as RFC 3339.
 
-use std::{error::Error, fmt};
+mod sql;
 
-use bytes::BytesMut;
+use std::fmt;
+
 use jiff::{
     Span,
     civil::{DateTime, Time, date},
     fmt::temporal::Pieces,
 };
 use serde::{Serialize, Serializer};
-use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
 
 /// PostgreSQL reads and writes offsets from UTC below this many seconds, and so do we.
 const OFFSET_LIMIT_SECONDS: i32 = 16 * 60 * 60;
@@ -84,23 +84,6 @@ impl schemars::JsonSchema for Timestamp {
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({ "type": ["string", "null"] })
     }
-}
-
-impl<'a> FromSql<'a> for Timestamp {
-    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
-        i64::from_sql(&Type::INT8, raw).map(Self)
-    }
-
-    accepts!(TIMESTAMPTZ);
-}
-
-impl ToSql for Timestamp {
-    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
-        self.0.to_sql(&Type::INT8, out)
-    }
-
-    accepts!(TIMESTAMPTZ);
-    to_sql_checked!();
 }
 
 #[cfg(test)]

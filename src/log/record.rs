@@ -1,17 +1,17 @@
-//! A request's line, which is its metrics as well: CloudWatch reads them out of the log.
-//! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
+//! A request's line.
 
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use lambda_http::{Body, Context, Response};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
-use super::{Level, write};
+use super::{
+    Level,
+    metrics::{Directive, Milliseconds},
+    write,
+};
 use crate::{app::App, error::Error, sessions::Page};
-
-/// Where the metrics are in CloudWatch.
-const NAMESPACE: &str = "ListChatSessions";
 
 /// Fields in lower case are for readers, those in upper case for CloudWatch, under the names they have there.
 #[derive(Serialize)]
@@ -127,60 +127,4 @@ async fn measured<T>(duration: &mut Option<Milliseconds>, step: impl Future<Outp
     let outcome = step.await;
     *duration = Some(Milliseconds(started.elapsed()));
     outcome
-}
-
-/// Written to the microsecond.
-struct Milliseconds(Duration);
-
-impl Serialize for Milliseconds {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_f64((self.0.as_secs_f64() * 1e6).round() / 1e3)
-    }
-}
-
-/// Tells CloudWatch which of the line's fields are metrics, and by which of them to divide those.
-struct Directive {
-    timestamp: i64,
-    has_database: bool,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Metadata<'a> {
-    timestamp: i64,
-    cloud_watch_metrics: [MetricDirective<'a>; 1],
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct MetricDirective<'a> {
-    namespace: &'a str,
-    dimensions: [&'a [&'a str]; 2],
-    metrics: &'a [Metric],
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Metric {
-    name: &'static str,
-    unit: &'static str,
-}
-
-const METRICS: [Metric; 6] = [
-    Metric { name: "Count", unit: "Count" },
-    Metric { name: "Duration", unit: "Milliseconds" },
-    Metric { name: "Retries", unit: "Count" },
-    Metric { name: "ColdStart", unit: "Count" },
-    Metric { name: "SecretStale", unit: "Count" },
-    // Last, because a line without it must not announce it.
-    Metric { name: "DatabaseDuration", unit: "Milliseconds" },
-];
-
-impl Serialize for Directive {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let announced = if self.has_database { &METRICS[..] } else { &METRICS[..METRICS.len() - 1] };
-        let dimensions: [&[&str]; 2] = [&["FunctionName"], &["FunctionName", "Outcome"]];
-        let directive = MetricDirective { namespace: NAMESPACE, dimensions, metrics: announced };
-        Metadata { timestamp: self.timestamp, cloud_watch_metrics: [directive] }.serialize(serializer)
-    }
 }
