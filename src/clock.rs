@@ -10,7 +10,7 @@ use crate::error::Error;
 /// Kept back from the invocation for cancelling a query and sending the answer.
 pub const ANSWER_RESERVE: Duration = Duration::from_millis(500);
 
-/// The time for a request that comes without a deadline, which Lambda's never do.
+/// The time for a request whose deadline is no deadline.
 const UNBOUNDED_REQUEST: Duration = Duration::from_secs(10);
 
 /// A moment whose age counts on.
@@ -43,12 +43,13 @@ pub struct Deadline(Instant);
 
 impl Deadline {
     /// The invocation's own deadline less [`ANSWER_RESERVE`].
+    ///
+    /// A deadline that is over before the request begins is none: Lambda gives no such event, but `cargo lambda watch`
+    /// puts every deadline into the first minutes of 1970.
     #[must_use]
     pub fn of(context: Option<&Context>) -> Self {
-        let left = context.filter(|context| context.deadline > 0).map_or(UNBOUNDED_REQUEST, |context| {
-            context.deadline().duration_since(SystemTime::now()).unwrap_or_default()
-        });
-        Self::within(left.saturating_sub(ANSWER_RESERVE))
+        let left = context.and_then(|context| context.deadline().duration_since(SystemTime::now()).ok());
+        Self::within(left.unwrap_or(UNBOUNDED_REQUEST).saturating_sub(ANSWER_RESERVE))
     }
 
     /// The deadline that ends after `duration`.

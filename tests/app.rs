@@ -1,6 +1,6 @@
 //! The app as the binary builds it, over a real database and the Secrets Manager stand-in, and its answers.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_secretsmanager::config::{Credentials, Region, SharedCredentialsProvider};
@@ -91,10 +91,14 @@ impl TestApp {
 
     /// Calls with an event and so much time until the invocation's deadline.
     pub async fn send_within(&self, event: &Value, time: Duration) -> Answer {
+        self.send_by(event, SystemTime::now() + time).await
+    }
+
+    /// Calls with an event and this deadline of the invocation.
+    pub async fn send_by(&self, event: &Value, deadline: SystemTime) -> Answer {
         let mut context = Context::default();
         context.request_id = "8476a536-e9f4-11e8-9739-2dfe598c3fcd".into();
-        let deadline = std::time::SystemTime::now() + time;
-        context.deadline = deadline.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis().try_into().unwrap();
+        context.deadline = deadline.duration_since(UNIX_EPOCH).unwrap().as_millis().try_into().unwrap();
         let event = lambda_http::request::from_str(&event.to_string()).unwrap().with_lambda_context(context);
         let Ok(response) = handle(&self.app, event).await;
         response.into()

@@ -106,6 +106,13 @@ async fn the_answer_comes_before_the_invocation_ends() {
 }
 
 #[tokio::test]
+async fn a_deadline_in_the_past_is_none() {
+    let test = TestApp::start().await;
+    let event = request::post(crate::app::TOKEN, "{}");
+    assert_eq!(test.send_by(&event, std::time::UNIX_EPOCH + Duration::from_mins(10)).await.status, 200);
+}
+
+#[tokio::test]
 async fn the_servers_own_statement_timeout_is_504_too() {
     let test = TestApp::start().await;
     let admin = test.database.client().await.unwrap();
