@@ -1,0 +1,142 @@
+//! Secrets Manager fails, and the key ring is rotated, while requests run.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use futures_util::future::try_join_all;
+
+use super::{
+    Lab, Setup, Subject, Tally, accounts,
+    subject::{KEYS, event},
+    unless,
+};
+use crate::support::{
+    database::Database,
+    keys::{self, Entry, Ring},
+    postgres::Server,
+    secrets::Fault,
+};
+
+/// How long a refresh may take to be made: the soft age, which is a second here, and what a fault adds to it.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How many functions wait for their secrets to age side by side.
+const LANES: u64 = 10;
+
+/// What is put in the place of a good ring.
+const BAD: [(&str, fn() -> String); 4] = [
+    ("empty", String::new),
+    ("huge", || format!("{{\"api_keys\": [], \"x\": \"{}\"}}", "x".repeat(70_000))),
+    ("not JSON", || "{".to_owned()),
+    ("of another form", || "{\"api_keys\": {}}".to_owned()),
+];
+
+const FAULTS: [Fault; 7] = [
+    Fault::Throttled,
+    Fault::Unavailable,
+    Fault::Silent,
+    Fault::AccessDenied,
+    Fault::NotFound,
+    Fault::Deleted,
+    Fault::Garbage,
+];
+
+/// Tries every fault, and a rotation, so many times. What is counted are requests.
+///
+/// # Errors
+///
+/// What prevents the trials. What the function does wrong is counted.
+pub async fn run(lab: &Lab, count: u64) -> Result<Vec<Tally>> {
+    let server = Server::start()?;
+    let server = &server;
+    let lanes = LANES.min(FAULTS.len() as u64 + BAD.len() as u64 + 1);
+    let kinds = FAULTS.len() + BAD.len() + 1;
+    let counted = try_join_all((0..lanes).map(|lane| async move {
+        let mut tallies = [Tally::new("Secrets Manager fails"), Tally::new("the secret is bad"), Tally::new(ROTATION)];
+        for trial in (0..count * kinds as u64).skip(usize::try_from(lane)?).step_by(usize::try_from(lanes)?) {
+            let subject = start(lab, server).await?;
+            let kind = usize::try_from(trial)? % kinds;
+            if let Some(fault) = FAULTS.get(kind) {
+                let cause = |subject: &Subject| subject.secrets.fail(*fault);
+                attempt(&subject, &mut tallies[0], &format!("{fault:?}"), cause).await?;
+            } else if let Some((name, text)) = BAD.get(kind - FAULTS.len()) {
+                let cause = |subject: &Subject| drop(subject.secrets.put(KEYS, text()));
+                attempt(&subject, &mut tallies[1], name, cause).await?;
+            } else {
+                rotate(&subject, &mut tallies[2]).await?;
+            }
+            lab.bar.inc(1);
+        }
+        anyhow::Ok(tallies)
+    }))
+    .await?;
+    let mut sums = [Tally::new("Secrets Manager fails"), Tally::new("the secret is bad"), Tally::new(ROTATION)];
+    for tallies in &counted {
+        sums.iter_mut().zip(tallies).for_each(|(sum, tally)| sum.add(tally));
+    }
+    sums[0].remark("requests with a warm ring; throttled, 5xx, silent, denied, not found, deleted, garbage");
+    sums[1].remark("requests with a warm ring; empty, 70 kB, not JSON, of another form");
+    sums[2].remark("requests with a valid token; fetches delayed while the value changes");
+    Ok(sums.into())
+}
+
+/// The kinds of fault, of which each trial is one.
+pub const KINDS: u64 = (FAULTS.len() + BAD.len() + 1) as u64;
+
+const ROTATION: &str = "keys rotated with an overlap";
+
+async fn start(lab: &Lab, server: &Server) -> Result<Subject> {
+    let database = Database::create(server).await?;
+    accounts::fill(&database, 1, 3).await?;
+    let variables = vec![("SECRET_MAX_AGE_SECONDS", "1".to_owned())];
+    Subject::start(lab, database, Setup { variables, ..Setup::default() }).await
+}
+
+/// Asks until the function has tried to refresh its ring under the fault, and a little more.
+async fn attempt(subject: &Subject, tally: &mut Tally, name: &str, cause: impl Fn(&Subject)) -> Result<()> {
+    let before = subject.secrets.calls(KEYS);
+    cause(subject);
+    let mut rest = 10;
+    let begin = Instant::now();
+    while rest > 0 {
+        let reply = subject.ask().await?;
+        tally.count(unless(&reply, &[200]).map(|wrong| format!("{name}: {wrong}")));
+        rest -= u32::from(subject.secrets.calls(KEYS) > before);
+        ensure!(begin.elapsed() < PATIENCE, "the ring is not refreshed");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}
+
+/// Replaces the key by way of a ring that has both. Whoever has a valid one never hears that it is not.
+async fn rotate(subject: &Subject, tally: &mut Tally) -> Result<()> {
+    let old = event(1);
+    let token = "mgp_000000000000000000000000000000000000beef";
+    let new = crate::support::request::post(token, "{}").to_string();
+    let entries = [Entry::new(&accounts::token(1), OWNER, "old"), Entry::new(token, OWNER, "new")];
+    let [both, last] = [&entries[..], &entries[1..]].map(|entries| {
+        let copy = |entry: &Entry| Entry { key_hash: entry.key_hash.clone(), ..Entry::new("", OWNER, "test") };
+        keys::json(&Ring { api_keys: entries.iter().map(copy).collect() })
+    });
+    // The value changes while a fetch of it is on its way.
+    subject.secrets.delay(Duration::from_millis(30));
+    for (ring, valid) in [(both?, vec![&old, &new]), (last?, vec![&new])] {
+        subject.secrets.put(KEYS, ring)?;
+        let before = subject.secrets.calls(KEYS);
+        let begin = Instant::now();
+        while subject.secrets.calls(KEYS) < before + 2 {
+            for event in &valid {
+                let reply = subject.send((*event).clone()).await?;
+                tally.count(unless(&reply, &[200]));
+            }
+            ensure!(begin.elapsed() < PATIENCE, "the ring is not refreshed");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    let revoked = subject.send(old).await?;
+    tally.count(unless(&revoked, &[401]).map(|wrong| format!("a key that is no longer there: {wrong}")));
+    Ok(())
+}
+
+/// The first account.
+const OWNER: &str = "00000000-0000-4000-8000-000000000001";
