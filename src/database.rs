@@ -45,7 +45,7 @@ pub const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// How long an idle connection has to show that it is alive before it is replaced.
 pub const RECYCLE_LIMIT: Duration = Duration::from_millis(500);
 
-/// How long cancelling a query that ran out of time, or whose connection was lost, may take.
+/// How long a request waits until a query that ran out of time, or whose connection was lost, is cancelled.
 pub const CANCEL_LIMIT: Duration = Duration::from_millis(200);
 
 /// The least time between two fetches of the secret because PostgreSQL has refused its login.

@@ -54,6 +54,8 @@ enum Weather {
     Clear,
     /// Whoever reaches the phase meets the fault.
     Armed(Phase, Fault),
+    /// Whoever was waiting for a query's answer has met the fault.
+    Struck(Fault),
     /// Nothing passes.
     Dark,
 }
@@ -105,6 +107,12 @@ impl Chaos {
     pub fn cause(&self, phase: Phase, fault: Fault) {
         self.network.met.store(0, Ordering::Relaxed);
         self.network.weather.send_replace(Weather::Armed(phase, fault));
+    }
+
+    /// Whoever waits for a query's answer meets the fault now, and nobody after that.
+    pub fn strike(&self, fault: Fault) {
+        self.network.met.store(0, Ordering::Relaxed);
+        self.network.weather.send_replace(Weather::Struck(fault));
     }
 
     /// How many connections have met the fault since it was caused.

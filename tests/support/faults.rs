@@ -11,7 +11,7 @@ mod subject;
 pub mod tenants;
 pub mod vault;
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, path::PathBuf, time::Instant};
 
 use indicatif::ProgressBar;
 
@@ -79,6 +79,11 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "| {} | {} | {} | {} |", self.fault, self.tried, self.lost, self.remarks.replace('|', "\\|"))
     }
+}
+
+/// How many that is in a second.
+fn rate(tried: u64, since: Instant) -> u128 {
+    u128::from(tried) * 1_000 / since.elapsed().as_millis().max(1)
 }
 
 /// Says what is wrong if the answer is not one of these.

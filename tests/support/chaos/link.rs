@@ -34,7 +34,14 @@ pub async fn run(mut client: TcpStream, network: &Network) -> io::Result<()> {
         let (bytes, sent) = tokio::select! {
             length = client.read(&mut from_client) => (&from_client[..length?], true),
             length = server.read(&mut from_server) => (&from_server[..length?], false),
-            () = dark(&mut weather) => return end(client, Some(server), Fault::BlackHole, network).await,
+            fault = struck(&mut weather, watch.waits_for_answer()) => {
+                network.count(fault);
+                if !fault.is_slow() {
+                    return end(client, Some(server), fault, network).await;
+                }
+                slow = Some(fault);
+                continue;
+            }
         };
         if bytes.is_empty() {
             return Ok(());
@@ -75,11 +82,17 @@ impl Network {
             Weather::Dark if phase == Some(Phase::Accept) => Fault::BlackHole,
             _ => return None,
         };
+        self.count(fault);
+        Some(fault)
+    }
+
+    /// Counts a fault as met. From the first connection on a black hole is everybody's.
+    fn count(&self, fault: Fault) {
         self.met.fetch_add(1, Ordering::Relaxed);
         if fault == Fault::BlackHole {
-            self.weather.send_replace(Weather::Dark);
+            let is_new = |weather: &mut Weather| std::mem::replace(weather, Weather::Dark) != Weather::Dark;
+            self.weather.send_if_modified(is_new);
         }
-        Some(fault)
     }
 }
 
@@ -134,9 +147,18 @@ async fn pass(
     Ok(())
 }
 
-/// Returns when nothing passes any more.
-async fn dark(weather: &mut watch::Receiver<Weather>) {
-    if weather.wait_for(|weather| *weather == Weather::Dark).await.is_err() {
-        pending().await
+/// Returns when nothing passes any more, or when whoever waits is struck.
+async fn struck(weather: &mut watch::Receiver<Weather>, waits: bool) -> Fault {
+    loop {
+        if *weather.borrow() == Weather::Dark {
+            return Fault::BlackHole;
+        }
+        if weather.changed().await.is_err() {
+            return pending().await;
+        }
+        match *weather.borrow_and_update() {
+            Weather::Struck(fault) if waits => return fault,
+            _ => {}
+        }
     }
 }

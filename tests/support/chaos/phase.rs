@@ -1,7 +1,7 @@
 //! Which phase of PostgreSQL's protocol a connection is in, as far as its bytes tell: types of messages in plain text,
 //! direction and length of records in TLS.
 
-/// SSLRequest's and CancelRequest's codes, which stand where a start-up message has its version.
+/// The codes of `SSLRequest` and `CancelRequest`, which stand where a start-up message has its version.
 const SSL_REQUEST: &[u8] = &80_877_103_u32.to_be_bytes();
 const CANCEL_REQUEST: &[u8] = &80_877_102_u32.to_be_bytes();
 
@@ -55,6 +55,11 @@ impl Watch {
         };
         self.at = Some(phase);
         Some(phase)
+    }
+
+    /// Whether the function has sent a query and nothing has come back.
+    pub fn waits_for_answer(&self) -> bool {
+        self.at == Some(Phase::Query)
     }
 
     /// What the server's bytes show.

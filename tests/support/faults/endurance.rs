@@ -4,7 +4,7 @@ use std::{fs, time::Instant};
 
 use anyhow::{Context, Result};
 
-use super::{Lab, Setup, Subject, Tally, accounts, subject::event, unless};
+use super::{Lab, Setup, Subject, Tally, accounts, rate, subject::event, unless};
 use crate::support::{database::Database, postgres::Server, request};
 
 /// How often memory and files are looked at.
@@ -48,12 +48,11 @@ pub async fn run(lab: &Lab, invocations: u64) -> Result<Tally> {
     }
     samples.push((memory(pid)?, files(pid)?));
     let settled = &samples[WARM_UP.min(samples.len() - 1)..];
-    let rate = tally.tried as f64 / begin.elapsed().as_secs_f64();
     let [(first, few), (last, _)] = [settled[0], settled[settled.len() - 1]];
     let many = settled.iter().map(|(_, files)| *files).max().unwrap_or_default();
     let most = settled.iter().map(|(memory, _)| *memory).max().unwrap_or_default();
     tally.remark(&format!("resident {first} KiB after the first tenth, {last} KiB at the end, {most} KiB at most"));
-    tally.remark(&format!("open files {few}, {many} at most; {rate:.0} a second"));
+    tally.remark(&format!("open files {few}, {many} at most; {} a second", rate(tally.tried, begin)));
     if most > first + FLAT || many > few || subject.function.pid() != Some(pid) {
         tally.lost += 1;
         tally.remark("not flat, or another process");

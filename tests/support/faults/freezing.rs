@@ -28,7 +28,8 @@ pub async fn run(lab: &Lab, cycles: u64, pinned: bool) -> Result<Tally> {
     if pinned {
         pin(pid)?;
     }
-    let name = if pinned { "frozen, connection killed, thawed, on one core" } else { "frozen, connection killed, thawed" };
+    let name =
+        if pinned { "frozen, connection killed, thawed, on one core" } else { "frozen, connection killed, thawed" };
     let mut tally = Tally::new(name);
     let (mut killed, mut restarted) = (0, 0);
     let mut admin = subject.database.client().await?;

@@ -18,11 +18,12 @@ use crate::support::{
     postgres::{self, Server},
 };
 
-/// An invocation, and how long before its end every answer has to be there.
+/// An invocation, and when every answer has to be there: 300 ms before its end.
 const INVOCATION: Duration = Duration::from_secs(2);
-const MARGIN: Duration = Duration::from_millis(300);
+const LATEST: Duration = Duration::from_millis(1_700);
 
-/// The role's `statement_timeout`: what ends a query when no word can get to the server any more.
+/// The role's `statement_timeout` in a black hole: what ends a query when no word can get to the server any more. In all
+/// other cases there is none, so that it is the function that ends what it has begun.
 const STATEMENT_TIMEOUT: &str = "1900ms";
 
 /// How many trials wait side by side: most of a trial is waiting.
@@ -80,11 +81,13 @@ pub async fn run(lab: &Lab, rounds: u64) -> Result<Vec<Tally>> {
         })
     });
     let counted = try_join_all(lanes).await?;
-    Ok(Fault::ALL.map(|fault| {
-        let mut tally = Tally::new(name(fault));
-        counted.iter().flatten().filter(|(of, _)| *of == fault).for_each(|(_, part)| tally.add(part));
-        tally
-    }).into())
+    Ok(Fault::ALL
+        .map(|fault| {
+            let mut tally = Tally::new(name(fault));
+            counted.iter().flatten().filter(|(of, _)| *of == fault).for_each(|(_, part)| tally.add(part));
+            tally
+        })
+        .into())
 }
 
 fn name(fault: Fault) -> &'static str {
@@ -101,6 +104,8 @@ fn name(fault: Fault) -> &'static str {
 
 /// One function with a proxy and a database of its own.
 struct Lane {
+    /// The database's.
+    name: String,
     chaos: Chaos,
     subject: Subject,
     admin: Client,
@@ -113,12 +118,11 @@ impl Lane {
         accounts::fill(&database, 1, 100).await?;
         let admin = database.client().await?;
         let name = database.url().rsplit_once('/').context("a URL ends with the database's name")?.1.to_owned();
-        admin.batch_execute(&format!("ALTER DATABASE {name} SET statement_timeout = '{STATEMENT_TIMEOUT}'")).await?;
         let mode = if pem.is_some() { "verify-full" } else { "disable" };
         let url = format!("postgres://postgres@127.0.0.1:{}/{name}?sslmode={mode}", chaos.port());
         let variables = pem.map(|pem| ("DATABASE_CA_PEM", pem.clone())).into_iter().collect();
         let setup = Setup { url: Some(url), variables, timeout: INVOCATION, ..Setup::default() };
-        Ok(Self { chaos, subject: Subject::start(lab, database, setup).await?, admin })
+        Ok(Self { name, chaos, subject: Subject::start(lab, database, setup).await?, admin })
     }
 
     async fn run(mut self, lab: &Lab, cases: &[Case], rounds: u64) -> Result<Vec<(Fault, Tally)>> {
@@ -137,11 +141,14 @@ impl Lane {
 
     /// One trial; gives what the function did wrong.
     async fn attempt(&mut self, case: Case) -> Result<Option<String>> {
-        // A new connection for the phases of its beginning, a good one for the others.
-        let begins = !matches!(case.phase, Phase::Check | Phase::Query | Phase::Rows);
-        if begins {
-            self.chaos.cut();
-        } else if let Some(wrong) = unless(&self.subject.ask().await?, &[200]) {
+        let statement_timeout = if case.fault == Fault::BlackHole { STATEMENT_TIMEOUT } else { "0" };
+        let set = format!("ALTER DATABASE {} SET statement_timeout = '{statement_timeout}'", self.name);
+        self.admin.batch_execute(&set).await?;
+        // A new connection in any case, and past its beginning for the phases after that.
+        self.chaos.cut();
+        if matches!(case.phase, Phase::Check | Phase::Query | Phase::Rows)
+            && let Some(wrong) = unless(&self.subject.ask().await?, &[200])
+        {
             return Ok(Some(format!("before the fault {wrong}")));
         }
         let lock = if case.locked { Some(self.subject.database.client().await?) } else { None };
@@ -149,11 +156,20 @@ impl Lane {
             lock.batch_execute("SET statement_timeout = 0; BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE")
                 .await?;
         }
-        self.chaos.cause(case.phase, case.fault);
-        let answer = self.subject.ask().await;
+        let fault = async {
+            if case.locked {
+                wait_for_running(&self.admin, |running| running > 0).await?;
+                self.chaos.strike(case.fault);
+            } else {
+                self.chaos.cause(case.phase, case.fault);
+            }
+            anyhow::Ok(())
+        };
+        let (fault, answer) = tokio::join!(fault, self.subject.ask());
+        fault?;
         anyhow::ensure!(self.chaos.met() > 0, "the fault was not met");
         let mut wrong = match answer {
-            Ok(answer) if answer.after > INVOCATION - MARGIN => Some(format!("an answer after {:?}", answer.after)),
+            Ok(answer) if answer.after > LATEST => Some(format!("an answer after {:?}", answer.after)),
             Ok(answer) => unless(&answer, &[200, 503, 504]),
             Err(error) => Some(format!("{error:#}")),
         };

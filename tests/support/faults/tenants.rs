@@ -1,6 +1,7 @@
 //! A thousand accounts take turns on few connections, which are killed, locked out and timed out all the while.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     ops::RangeInclusive,
     time::{Duration, Instant},
@@ -14,6 +15,7 @@ use tokio_postgres::Client;
 use super::{
     Lab, Reply, Setup, Subject, Tally,
     accounts::{self, RING_MAX},
+    rate,
     subject::event,
 };
 use crate::support::{database::Database, postgres::Server};
@@ -31,7 +33,7 @@ const QUERY_LIMIT: Duration = Duration::from_millis(60);
 const LOCK: Duration = Duration::from_millis(100);
 
 /// Between two locks, and between two kills.
-const PAUSE: Duration = Duration::from_millis(700);
+const PAUSE: Duration = Duration::from_millis(400);
 
 /// Sends so many requests; a row of another account is what can be lost, or an answer that does not belong here.
 ///
@@ -44,6 +46,7 @@ pub async fn run(lab: &Lab, requests: u64) -> Result<Tally> {
     accounts::fill(&database, ACCOUNTS, SESSIONS.try_into()?).await?;
     let [admin, other] = [database.client().await?, database.client().await?];
     let begin = Instant::now();
+    let killed = Cell::new(0);
     let each = requests / u64::from(LANES);
     let lanes = (0..LANES).map(|number| {
         let (first, last) = (number * ACCOUNTS / LANES + 1, (number + 1) * ACCOUNTS / LANES);
@@ -51,18 +54,20 @@ pub async fn run(lab: &Lab, requests: u64) -> Result<Tally> {
     });
     let counted = tokio::select! {
         counted = try_join_all(lanes) => counted?,
-        Err(error) = disturb(&admin, &other) => return Err(error),
+        Err(error) = disturb(&admin, &other, &killed) => return Err(error),
     };
     let mut tally = Tally::new("tenants");
     let mut statuses = BTreeMap::<u16, u64>::new();
     for (part, counts) in &counted {
         tally.add(part);
-        counts.iter().for_each(|(status, count)| *statuses.entry(*status).or_default() += count);
+        for (status, count) in counts {
+            *statuses.entry(*status).or_default() += count;
+        }
     }
     let statuses: Vec<_> = statuses.iter().map(|(status, count)| format!("{count} × {status}")).collect();
-    tally.remark(&format!("{ACCOUNTS} accounts on {LANES} connections: {}", statuses.join(", ")));
-    let rate = tally.tried as f64 / begin.elapsed().as_secs_f64();
-    tally.remark(&format!("{rate:.0} requests a second"));
+    let (statuses, killed) = (statuses.join(", "), killed.get());
+    tally.remark(&format!("{ACCOUNTS} accounts on {LANES} connections, which were killed {killed} times: {statuses}"));
+    tally.remark(&format!("{} requests a second", rate(tally.tried, begin)));
     Ok(tally)
 }
 
@@ -99,16 +104,20 @@ fn wrong(reply: &Reply, account: u32) -> Result<Option<String>> {
 }
 
 /// Kills connections and locks the table, again and again.
-async fn disturb(admin: &Client, other: &Client) -> Result<()> {
+async fn disturb(admin: &Client, other: &Client, killed: &Cell<usize>) -> Result<()> {
     const KILL: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                         WHERE datname = current_database() AND application_name = 'list-chat-sessions'";
+    let kill = async || {
+        killed.set(killed.get() + other.query_typed(KILL, &[]).await?.len());
+        anyhow::Ok(())
+    };
     loop {
-        other.simple_query(KILL).await?;
+        kill().await?;
         sleep(PAUSE).await;
         admin.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await?;
         sleep(LOCK / 2).await;
         // Some wait for the lock now.
-        other.simple_query(KILL).await?;
+        kill().await?;
         sleep(LOCK).await;
         admin.batch_execute("COMMIT").await?;
         sleep(PAUSE).await;

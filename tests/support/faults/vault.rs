@@ -14,6 +14,7 @@ use crate::support::{
     database::Database,
     keys::{self, Entry, Ring},
     postgres::Server,
+    request,
     secrets::Fault,
 };
 
@@ -24,12 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const LANES: u64 = 10;
 
 /// What is put in the place of a good ring.
-const BAD: [(&str, fn() -> String); 4] = [
-    ("empty", String::new),
-    ("huge", || format!("{{\"api_keys\": [], \"x\": \"{}\"}}", "x".repeat(70_000))),
-    ("not JSON", || "{".to_owned()),
-    ("of another form", || "{\"api_keys\": {}}".to_owned()),
-];
+const BAD: [&str; 4] = ["empty", "huge", "not JSON", "of another form"];
 
 const FAULTS: [Fault; 7] = [
     Fault::Throttled,
@@ -41,6 +37,13 @@ const FAULTS: [Fault; 7] = [
     Fault::Garbage,
 ];
 
+/// The kinds of fault, of which each trial is one.
+pub const KINDS: u64 = (FAULTS.len() + BAD.len() + 1) as u64;
+
+/// The first account, and a second token of it.
+const OWNER: &str = "00000000-0000-4000-8000-000000000001";
+const NEW_TOKEN: &str = "mgp_000000000000000000000000000000000000beef";
+
 /// Tries every fault, and a rotation, so many times. What is counted are requests.
 ///
 /// # Errors
@@ -49,30 +52,33 @@ const FAULTS: [Fault; 7] = [
 pub async fn run(lab: &Lab, count: u64) -> Result<Vec<Tally>> {
     let server = Server::start()?;
     let server = &server;
-    let lanes = LANES.min(FAULTS.len() as u64 + BAD.len() as u64 + 1);
-    let kinds = FAULTS.len() + BAD.len() + 1;
+    let tallies = || ["Secrets Manager fails", "the secret is bad", "keys rotated with an overlap"].map(Tally::new);
+    let lanes = LANES.min(KINDS);
     let counted = try_join_all((0..lanes).map(|lane| async move {
-        let mut tallies = [Tally::new("Secrets Manager fails"), Tally::new("the secret is bad"), Tally::new(ROTATION)];
-        for trial in (0..count * kinds as u64).skip(usize::try_from(lane)?).step_by(usize::try_from(lanes)?) {
+        let mut counted = tallies();
+        for trial in (0..count * KINDS).filter(|trial| trial % lanes == lane) {
+            let [failing, bad, rotated] = &mut counted;
             let subject = start(lab, server).await?;
-            let kind = usize::try_from(trial)? % kinds;
-            if let Some(fault) = FAULTS.get(kind) {
-                let cause = |subject: &Subject| subject.secrets.fail(*fault);
-                attempt(&subject, &mut tallies[0], &format!("{fault:?}"), cause).await?;
-            } else if let Some((name, text)) = BAD.get(kind - FAULTS.len()) {
-                let cause = |subject: &Subject| drop(subject.secrets.put(KEYS, text()));
-                attempt(&subject, &mut tallies[1], name, cause).await?;
-            } else {
-                rotate(&subject, &mut tallies[2]).await?;
+            match usize::try_from(trial % KINDS)? {
+                kind if kind < FAULTS.len() => {
+                    let cause = |subject: &Subject| subject.secrets.fail(FAULTS[kind]);
+                    attempt(&subject, failing, &format!("{:?}", FAULTS[kind]), cause).await?;
+                }
+                kind if kind < FAULTS.len() + BAD.len() => {
+                    let name = BAD[kind - FAULTS.len()];
+                    let cause = |subject: &Subject| drop(subject.secrets.put(KEYS, text(name)));
+                    attempt(&subject, bad, name, cause).await?;
+                }
+                _ => rotate(&subject, rotated).await?,
             }
             lab.bar.inc(1);
         }
-        anyhow::Ok(tallies)
+        anyhow::Ok(counted)
     }))
     .await?;
-    let mut sums = [Tally::new("Secrets Manager fails"), Tally::new("the secret is bad"), Tally::new(ROTATION)];
-    for tallies in &counted {
-        sums.iter_mut().zip(tallies).for_each(|(sum, tally)| sum.add(tally));
+    let mut sums = tallies();
+    for counted in &counted {
+        sums.iter_mut().zip(counted).for_each(|(sum, tally)| sum.add(tally));
     }
     sums[0].remark("requests with a warm ring; throttled, 5xx, silent, denied, not found, deleted, garbage");
     sums[1].remark("requests with a warm ring; empty, 70 kB, not JSON, of another form");
@@ -80,10 +86,15 @@ pub async fn run(lab: &Lab, count: u64) -> Result<Vec<Tally>> {
     Ok(sums.into())
 }
 
-/// The kinds of fault, of which each trial is one.
-pub const KINDS: u64 = (FAULTS.len() + BAD.len() + 1) as u64;
-
-const ROTATION: &str = "keys rotated with an overlap";
+/// A bad secret's value.
+fn text(name: &str) -> String {
+    match name {
+        "empty" => String::new(),
+        "huge" => format!("{{\"api_keys\": [], \"x\": \"{}\"}}", "x".repeat(70_000)),
+        "not JSON" => "{".to_owned(),
+        _ => "{\"api_keys\": {}}".to_owned(),
+    }
+}
 
 async fn start(lab: &Lab, server: &Server) -> Result<Subject> {
     let database = Database::create(server).await?;
@@ -111,16 +122,15 @@ async fn attempt(subject: &Subject, tally: &mut Tally, name: &str, cause: impl F
 /// Replaces the key by way of a ring that has both. Whoever has a valid one never hears that it is not.
 async fn rotate(subject: &Subject, tally: &mut Tally) -> Result<()> {
     let old = event(1);
-    let token = "mgp_000000000000000000000000000000000000beef";
-    let new = crate::support::request::post(token, "{}").to_string();
-    let entries = [Entry::new(&accounts::token(1), OWNER, "old"), Entry::new(token, OWNER, "new")];
-    let [both, last] = [&entries[..], &entries[1..]].map(|entries| {
-        let copy = |entry: &Entry| Entry { key_hash: entry.key_hash.clone(), ..Entry::new("", OWNER, "test") };
-        keys::json(&Ring { api_keys: entries.iter().map(copy).collect() })
-    });
+    let new = request::post(NEW_TOKEN, "{}").to_string();
+    let ring = |tokens: &[&str]| {
+        keys::json(&Ring { api_keys: tokens.iter().map(|token| Entry::new(token, OWNER, "test")).collect() })
+    };
+    let both = ring(&[&accounts::token(1), NEW_TOKEN])?;
+    let last = ring(&[NEW_TOKEN])?;
     // The value changes while a fetch of it is on its way.
     subject.secrets.delay(Duration::from_millis(30));
-    for (ring, valid) in [(both?, vec![&old, &new]), (last?, vec![&new])] {
+    for (ring, valid) in [(both, vec![&old, &new]), (last, vec![&new])] {
         subject.secrets.put(KEYS, ring)?;
         let before = subject.secrets.calls(KEYS);
         let begin = Instant::now();
@@ -137,6 +147,3 @@ async fn rotate(subject: &Subject, tally: &mut Tally) -> Result<()> {
     tally.count(unless(&revoked, &[401]).map(|wrong| format!("a key that is no longer there: {wrong}")));
     Ok(())
 }
-
-/// The first account.
-const OWNER: &str = "00000000-0000-4000-8000-000000000001";
