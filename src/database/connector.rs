@@ -79,7 +79,7 @@ impl Connection {
     /// Asks the server, over a connection of its own, to end what this connection is running. The task ends once the
     /// server has dealt with it; whoever cannot wait for that leaves it to end by itself, for a cancel that is given up
     /// half-way leaves a query behind. Whether the server had anything to end, or was reached, is not told.
-    pub fn cancel(&self) -> JoinHandle<()> {
+    pub(super) fn cancel(&self) -> JoinHandle<()> {
         let (token, login) = (self.cancel_token(), Arc::clone(&self.login));
         tokio::spawn(async move {
             let _ = timeout(CONNECT_LIMIT, cancel(token, &login.config, login.tls.as_ref())).await;
