@@ -1,6 +1,9 @@
 //! Secrets Manager fails, and the key ring is rotated, while requests run.
 
-use std::time::{Duration, Instant};
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Result, ensure};
 use futures_util::future::try_join_all;
@@ -82,7 +85,7 @@ pub async fn run(lab: &Lab, count: u64) -> Result<Vec<Tally>> {
     }
     sums[0].remark("requests with a warm ring; throttled, 5xx, silent, denied, not found, deleted, garbage");
     sums[1].remark("requests with a warm ring; empty, 70 kB, not JSON, of another form");
-    sums[2].remark("requests with a valid token; fetches delayed while the value changes");
+    sums[2].remark("requests while the ring changes under a fetch that is on its way");
     Ok(sums.into())
 }
 
@@ -121,29 +124,40 @@ async fn attempt(subject: &Subject, tally: &mut Tally, name: &str, cause: impl F
 
 /// Replaces the key by way of a ring that has both. Whoever has a valid one never hears that it is not.
 async fn rotate(subject: &Subject, tally: &mut Tally) -> Result<()> {
-    let old = event(1);
-    let new = request::post(NEW_TOKEN, "{}").to_string();
+    let [old, new] = [event(1), request::post(NEW_TOKEN, "{}").to_string()];
     let ring = |tokens: &[&str]| {
         keys::json(&Ring { api_keys: tokens.iter().map(|token| Entry::new(token, OWNER, "test")).collect() })
     };
-    let both = ring(&[&accounts::token(1), NEW_TOKEN])?;
-    let last = ring(&[NEW_TOKEN])?;
-    // The value changes while a fetch of it is on its way.
-    subject.secrets.delay(Duration::from_millis(30));
-    for (ring, valid) in [(both, vec![&old, &new]), (last, vec![&new])] {
-        subject.secrets.put(KEYS, ring)?;
-        let before = subject.secrets.calls(KEYS);
-        let begin = Instant::now();
-        while subject.secrets.calls(KEYS) < before + 2 {
-            for event in &valid {
-                let reply = subject.send((*event).clone()).await?;
-                tally.count(unless(&reply, &[200]));
-            }
-            ensure!(begin.elapsed() < PATIENCE, "the ring is not refreshed");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+    put_in_mid_fetch(subject, ring(&[&accounts::token(1), NEW_TOKEN])?, &old, tally).await?;
+    for event in [&new, &old].repeat(20) {
+        tally.count(unless(&subject.send(event.clone()).await?, &[200]));
     }
-    let revoked = subject.send(old).await?;
-    tally.count(unless(&revoked, &[401]).map(|wrong| format!("a key that is no longer there: {wrong}")));
+    put_in_mid_fetch(subject, ring(&[NEW_TOKEN])?, &new, tally).await?;
+    tally.count(unless(&subject.send(new).await?, &[200]));
+    let revoked = unless(&subject.send(old).await?, &[401]);
+    tally.count(revoked.map(|wrong| format!("a key that is no longer there: {wrong}")));
+    Ok(())
+}
+
+/// Changes the ring while a fetch of it is on its way, and sends an event that is valid before and after, again and again.
+async fn put_in_mid_fetch(subject: &Subject, ring: String, event: &str, tally: &mut Tally) -> Result<()> {
+    subject.secrets.delay(Duration::from_millis(50));
+    let (before, begin, done) = (subject.secrets.calls(KEYS), Instant::now(), Cell::new(false));
+    let put = async {
+        while subject.secrets.calls(KEYS) == before {
+            ensure!(begin.elapsed() < PATIENCE, "the ring is not refreshed");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        subject.secrets.put(KEYS, ring)?;
+        done.set(true);
+        Ok(())
+    };
+    let load = async {
+        while !done.get() {
+            tally.count(unless(&subject.send(event.to_owned()).await?, &[200]));
+        }
+        anyhow::Ok(())
+    };
+    tokio::try_join!(put, load)?;
     Ok(())
 }
