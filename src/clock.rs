@@ -7,8 +7,9 @@ use tokio::time::timeout;
 
 use crate::error::Error;
 
-/// Kept back from the invocation for cancelling a query and sending the answer.
-pub const ANSWER_RESERVE: Duration = Duration::from_millis(500);
+/// Kept back from the invocation: [`crate::database::CANCEL_LIMIT`] for cancelling a query, 300 ms by which every answer
+/// is before the invocation's deadline, and the rest for making it.
+pub const ANSWER_RESERVE: Duration = Duration::from_millis(600);
 
 /// The time for a request whose deadline is no deadline.
 const UNBOUNDED_REQUEST: Duration = Duration::from_secs(10);

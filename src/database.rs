@@ -45,7 +45,7 @@ pub const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// How long an idle connection has to show that it is alive before it is replaced.
 pub const RECYCLE_LIMIT: Duration = Duration::from_millis(500);
 
-/// How long cancelling a query that ran out of time may take.
+/// How long a request waits until a query that ran out of time, or whose connection was lost, is cancelled.
 pub const CANCEL_LIMIT: Duration = Duration::from_millis(200);
 
 /// The least time between two fetches of the secret because PostgreSQL has refused its login.
@@ -91,7 +91,8 @@ impl Database {
     }
 
     /// Runs one read-only statement in one round trip. A connection that turns out to be lost is replaced, and the
-    /// statement sent again, once. A statement that runs out of time is cancelled on the server.
+    /// statement sent again, once. A statement that runs out of time, or whose connection was lost on the way, is
+    /// cancelled on the server.
     ///
     /// # Errors
     ///
@@ -128,6 +129,11 @@ impl Database {
         match outcome {
             Ok(Ok(rows)) => Ok(Attempt::Rows(rows)),
             Ok(Err(error)) if is_lost(&error) || connection.is_closed() => {
+                // A server that says why it ends a session ends its query with it. One that says nothing may not know
+                // that the connection is lost, and a query that waits looks after it only when it has something to say.
+                if error.as_db_error().is_none() {
+                    let _ = timeout(CANCEL_LIMIT, connection.cancel()).await;
+                }
                 drop(Object::take(connection));
                 Ok(Attempt::Lost(describe(&error)))
             }

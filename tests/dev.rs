@@ -10,6 +10,8 @@ mod invoke;
 mod seed;
 #[path = "dev/services.rs"]
 mod services;
+#[path = "dev/soak.rs"]
+mod soak;
 #[path = "dev/stack.rs"]
 mod stack;
 #[path = "dev/steps.rs"]
@@ -53,6 +55,8 @@ enum Command {
     },
     /// Fill a database with realistic accounts, sessions and messages
     Seed(seed::Options),
+    /// Cause every fault as often as it takes to trust the figures, and print what it cost
+    Soak(soak::Options),
     /// Print a new token and its entry for the key ring
     NewToken(token::Options),
     /// Print the hash of the token on standard input
@@ -99,6 +103,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Services(options) => services::services(options).await,
         Command::Invoke { file, options } => invoke::invoke(&file, options).await,
         Command::Seed(options) => seed::seed(options).await,
+        Command::Soak(options) => soak::soak(options).await,
         Command::NewToken(options) => token::new(&options),
         Command::HashToken => token::hash(),
     }

@@ -4,10 +4,10 @@ use std::{borrow::Cow, ops::Deref, sync::Arc};
 
 use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
 use deadpool_postgres::ClientWrapper;
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::timeout};
 use tokio_postgres::{Client, Error as PgError, NoTls, error::SqlState};
 
-use super::{Login, Logins, Signer, cancel::cancel, failure::describe};
+use super::{CONNECT_LIMIT, Login, Logins, Signer, cancel::cancel, failure::describe};
 use crate::error::Error;
 
 /// The pool's manager.
@@ -76,14 +76,14 @@ impl Manager for Connector {
 }
 
 impl Connection {
-    /// Asks the server, over a connection of its own, to end what this connection is running, and returns once the server
-    /// has dealt with it.
-    ///
-    /// # Errors
-    ///
-    /// If the server cannot be reached. Whether it had anything to end is not told.
-    pub async fn cancel(&self) -> Result<(), PgError> {
-        cancel(self.cancel_token(), &self.login.config, self.login.tls.as_ref()).await
+    /// Asks the server, over a connection of its own, to end what this connection is running. The task ends once the
+    /// server has dealt with it; whoever cannot wait for that leaves it to end by itself, for a cancel that is given up
+    /// half-way leaves a query behind. Whether the server had anything to end, or was reached, is not told.
+    pub(super) fn cancel(&self) -> JoinHandle<()> {
+        let (token, login) = (self.cancel_token(), Arc::clone(&self.login));
+        tokio::spawn(async move {
+            let _ = timeout(CONNECT_LIMIT, cancel(token, &login.config, login.tls.as_ref())).await;
+        })
     }
 }
 

@@ -35,13 +35,15 @@ pub struct FunctionOptions {
     pub timeout: Duration,
     /// Whether its log goes to standard error as well.
     pub forward_log: bool,
+    /// How many lines of its log are kept at most; of more, the older half goes.
+    pub log_max: usize,
 }
 
 impl FunctionOptions {
     /// The usual: API Gateway's 29 seconds, and a log that is only kept.
     pub fn new(binary: impl Into<PathBuf>, env: &[(&str, &str)]) -> Self {
         let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Self { binary: binary.into(), env, timeout: Duration::from_secs(29), forward_log: false }
+        Self { binary: binary.into(), env, timeout: Duration::from_secs(29), forward_log: false, log_max: usize::MAX }
     }
 }
 
@@ -157,14 +159,18 @@ impl Function {
     /// Keeps what the function writes, line by line, until it ends.
     fn collect(&self, stream: Option<impl AsyncRead + Unpin + Send + 'static>) {
         let Some(stream) = stream else { return };
-        let (log, forward) = (Arc::clone(&self.log), self.options.forward_log);
+        let (log, forward, max) = (Arc::clone(&self.log), self.options.forward_log, self.options.log_max);
         tokio::spawn(async move {
             let mut lines = BufReader::new(stream).lines();
             while let Ok(Some(line)) = lines.next_line().await {
                 if forward {
                     eprintln!("{line}");
                 }
-                log.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+                if log.len() >= max {
+                    log.drain(..max.div_ceil(2));
+                }
+                log.push(line);
             }
         });
     }

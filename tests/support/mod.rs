@@ -5,8 +5,10 @@
 #![allow(dead_code)]
 
 pub mod certificates;
+pub mod chaos;
 pub mod client;
 pub mod database;
+pub mod faults;
 pub mod function;
 pub mod gateway;
 pub mod keys;

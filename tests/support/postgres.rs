@@ -148,12 +148,19 @@ impl Server {
         self.wait_until_ready()
     }
 
+    /// Ends PostgreSQL as [`Server::stop`] does and starts it as a standby, which can be promoted.
+    pub fn stand_by(&mut self) -> Result<()> {
+        self.stop()?;
+        home::command("touch").arg(self.folder.path.join("data/standby.signal")).status()?;
+        self.start_again()
+    }
+
     fn wait_until_ready(&self) -> Result<()> {
         let folder = &self.folder.path;
         let begin = Instant::now();
         // PostgreSQL says in the eighth line of this file whether it accepts connections.
         let status = || fs::read_to_string(folder.join("data/postmaster.pid")).unwrap_or_default();
-        while status().lines().nth(7).is_none_or(|status| status.trim() != "ready") {
+        while status().lines().nth(7).is_none_or(|status| !["ready", "standby"].contains(&status.trim())) {
             if folder.join("ended").exists() || begin.elapsed() > PATIENCE {
                 let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
                 bail!("PostgreSQL does not start:\n{}", log.trim());

@@ -1,0 +1,94 @@
+//! The environment is frozen, its connection dies meanwhile, and the next event thaws it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use super::{Lab, Setup, Subject, Tally, accounts, unless};
+use crate::support::{database::Database, postgres::Server};
+
+/// One cycle in so many restarts the server instead of ending the connection.
+const RESTART_EVERY: u64 = 20;
+
+/// Freezes and thaws so many times; on one core if it is told to.
+///
+/// # Errors
+///
+/// What prevents the trial. What the function does wrong is counted.
+pub async fn run(lab: &Lab, cycles: u64, pinned: bool) -> Result<Tally> {
+    let mut server = Server::start()?;
+    let database = Database::create(&server).await?;
+    accounts::fill(&database, 1, 10).await?;
+    let subject = Subject::start(lab, database, Setup::default()).await?;
+    let pid = Pid::from_raw(subject.function.pid().context("it runs")?.try_into()?);
+    if pinned {
+        pin(pid)?;
+    }
+    let name =
+        if pinned { "frozen, connection killed, thawed, on one core" } else { "frozen, connection killed, thawed" };
+    let mut tally = Tally::new(name);
+    let (mut killed, mut restarted) = (0, 0);
+    let mut admin = subject.database.client().await?;
+    for cycle in 1..=cycles {
+        let before = subject.ask().await?;
+        kill(pid, Signal::SIGSTOP)?;
+        wait_until_stopped(pid).await?;
+        if cycle % RESTART_EVERY == 0 {
+            // Blocking, for nothing else is to happen meanwhile.
+            server.stop()?;
+            server.start_again()?;
+            admin = subject.database.client().await?;
+            restarted += 1;
+        } else {
+            killed += subject.end_connections(&admin).await?;
+        }
+        let (answer, ()) = tokio::try_join!(subject.ask(), thaw(pid))?;
+        tally.count(unless(&before, &[200]).or_else(|| unless(&answer, &[200])));
+        lab.bar.inc(1);
+    }
+    ensure!(killed + restarted == cycles, "each cycle is to end one connection");
+    ensure!(subject.function.pid() == u32::try_from(pid.as_raw()).ok(), "the environment is another one");
+    tally.remark(&format!("{killed} by `pg_terminate_backend`, {restarted} by a restart of the server"));
+    Ok(tally)
+}
+
+/// Lets the process go on once the event has had the time to get to it. That it gets there first is usual, and not
+/// needed: Lambda promises neither.
+async fn thaw(pid: Pid) -> Result<()> {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    Ok(kill(pid, Signal::SIGCONT)?)
+}
+
+/// The kernel stops a process at its next chance; it says so in `/proc`, where there is one.
+async fn wait_until_stopped(pid: Pid) -> Result<()> {
+    let begin = Instant::now();
+    while let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        let state = status.rsplit_once(") ").map_or("", |(_, state)| state);
+        if state.starts_with('T') {
+            break;
+        }
+        ensure!(begin.elapsed() < Duration::from_secs(5), "the process does not stop: {status}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+fn pin(pid: Pid) -> Result<()> {
+    use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+    let all = sched_getaffinity(pid)?;
+    let first = (0..CpuSet::count()).find(|cpu| all.is_set(*cpu).unwrap_or_default());
+    let mut one = CpuSet::new();
+    one.set(first.context("a process has a core")?)?;
+    Ok(sched_setaffinity(pid, &one)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn pin(_: Pid) -> Result<()> {
+    anyhow::bail!("processes are pinned to cores on Linux only")
+}

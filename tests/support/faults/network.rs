@@ -1,0 +1,189 @@
+//! The network fails in each phase of PostgreSQL's protocol, in each way.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use futures_util::future::try_join_all;
+use tokio_postgres::Client;
+
+use super::{
+    Lab, Setup, Subject, Tally, accounts,
+    subject::{running, wait_for_running},
+    unless,
+};
+use crate::support::{
+    certificates::{Authority, NOW},
+    chaos::{Chaos, Fault, Phase},
+    database::Database,
+    postgres::{self, Server},
+};
+
+/// An invocation, and when every answer has to be there: 300 ms before its end.
+const INVOCATION: Duration = Duration::from_secs(2);
+const LATEST: Duration = Duration::from_millis(1_700);
+
+/// The role's `statement_timeout` in a black hole: what ends a query when no word can get to the server any more. In all
+/// other cases there is none, so that it is the function that ends what it has begun.
+const STATEMENT_TIMEOUT: &str = "1900ms";
+
+/// How many trials wait side by side: most of a trial is waiting.
+const LANES: usize = 14;
+
+/// What is tried: where, whether under TLS, and whether the query has to wait for a lock there.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    phase: Phase,
+    encrypted: bool,
+    locked: bool,
+    fault: Fault,
+}
+
+fn cases() -> Vec<Case> {
+    use Phase::{Accept, Authentication, Check, Handshake, Query, Rows, SslRequest};
+    let mut cases = Vec::new();
+    for fault in Fault::ALL {
+        for encrypted in [false, true] {
+            let phases = [Accept, SslRequest, Handshake, Authentication, Check, Query, Rows];
+            let possible = |phase: &&Phase| encrypted || !matches!(phase, SslRequest | Handshake);
+            let case = |phase, locked| Case { phase, encrypted, locked, fault };
+            cases.extend(phases.iter().filter(possible).map(|phase| case(*phase, false)));
+            cases.push(case(Query, true));
+        }
+    }
+    cases
+}
+
+/// How many trials one round of all cases is.
+pub fn round() -> u64 {
+    cases().len() as u64
+}
+
+/// Tries every case so many times; gives a tally for each fault.
+///
+/// # Errors
+///
+/// What prevents the trials. What the function does wrong is counted.
+pub async fn run(lab: &Lab, rounds: u64) -> Result<Vec<Tally>> {
+    let authority = Authority::new()?;
+    let certificate = authority.certify(&["127.0.0.1"], NOW)?;
+    let files = vec![("server.crt".into(), certificate.chain), ("server.key".into(), certificate.key)];
+    let server = Server::start_with(postgres::Options { settings: vec!["ssl=on".into()], files })?;
+    let cases = cases();
+    let (server, pem) = (&server, &authority.pem());
+    let lanes = [false, true].into_iter().flat_map(|encrypted| {
+        let mine: Vec<_> = cases.iter().filter(|case| case.encrypted == encrypted).copied().collect();
+        // More phases are encrypted than not.
+        let lanes = if encrypted { LANES * 8 / 14 } else { LANES * 6 / 14 };
+        let parts: Vec<Vec<_>> =
+            (0..lanes).map(|lane| mine.iter().skip(lane).step_by(lanes).copied().collect()).collect();
+        parts.into_iter().map(move |cases| async move {
+            Lane::start(lab, server, encrypted.then_some(pem)).await?.run(lab, &cases, rounds).await
+        })
+    });
+    let counted = try_join_all(lanes).await?;
+    Ok(Fault::ALL
+        .map(|fault| {
+            let mut tally = Tally::new(name(fault));
+            counted.iter().flatten().filter(|(of, _)| *of == fault).for_each(|(_, part)| tally.add(part));
+            tally
+        })
+        .into())
+}
+
+fn name(fault: Fault) -> &'static str {
+    match fault {
+        Fault::BlackHole => "network: black hole",
+        Fault::Stall => "network: one connection falls silent",
+        Fault::Reset => "network: reset",
+        Fault::HalfClose => "network: half-close",
+        Fault::Latency(_) => "network: latency",
+        Fault::Bytewise => "network: one byte at a time",
+        Fault::Narrow => "network: 1 kB/s",
+    }
+}
+
+/// One function with a proxy and a database of its own.
+struct Lane {
+    /// The database's.
+    name: String,
+    chaos: Chaos,
+    subject: Subject,
+    admin: Client,
+}
+
+impl Lane {
+    async fn start(lab: &Lab, server: &Server, pem: Option<&String>) -> Result<Self> {
+        let chaos = Chaos::start(server.port()).await?;
+        let database = Database::create(server).await?;
+        accounts::fill(&database, 1, 100).await?;
+        let admin = database.client().await?;
+        let name = database.url().rsplit_once('/').context("a URL ends with the database's name")?.1.to_owned();
+        let mode = if pem.is_some() { "verify-full" } else { "disable" };
+        let url = format!("postgres://postgres@127.0.0.1:{}/{name}?sslmode={mode}", chaos.port());
+        let variables = pem.map(|pem| ("DATABASE_CA_PEM", pem.clone())).into_iter().collect();
+        let setup = Setup { url: Some(url), variables, timeout: INVOCATION, ..Setup::default() };
+        Ok(Self { name, chaos, subject: Subject::start(lab, database, setup).await?, admin })
+    }
+
+    async fn run(mut self, lab: &Lab, cases: &[Case], rounds: u64) -> Result<Vec<(Fault, Tally)>> {
+        let mut tallies = Vec::new();
+        for case in cases {
+            let mut tally = Tally::new(name(case.fault));
+            for _ in 0..rounds {
+                let wrong = self.attempt(*case).await.with_context(|| format!("{case:?}"))?;
+                tally.count(wrong.map(|wrong| format!("{case:?}: {wrong}")));
+                lab.bar.inc(1);
+            }
+            tallies.push((case.fault, tally));
+        }
+        Ok(tallies)
+    }
+
+    /// One trial; gives what the function did wrong.
+    async fn attempt(&mut self, case: Case) -> Result<Option<String>> {
+        let statement_timeout = if case.fault == Fault::BlackHole { STATEMENT_TIMEOUT } else { "0" };
+        let set = format!("ALTER DATABASE {} SET statement_timeout = '{statement_timeout}'", self.name);
+        self.admin.batch_execute(&set).await?;
+        // A new connection in any case, and past its beginning for the phases after that.
+        self.chaos.cut();
+        if matches!(case.phase, Phase::Check | Phase::Query | Phase::Rows)
+            && let Some(wrong) = unless(&self.subject.ask().await?, &[200])
+        {
+            return Ok(Some(format!("before the fault {wrong}")));
+        }
+        let lock = if case.locked { Some(self.subject.database.client().await?) } else { None };
+        if let Some(lock) = &lock {
+            lock.batch_execute("SET statement_timeout = 0; BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE")
+                .await?;
+        }
+        let fault = async {
+            if case.locked {
+                wait_for_running(&self.admin, |running| running > 0).await?;
+                self.chaos.strike(case.fault);
+            } else {
+                self.chaos.cause(case.phase, case.fault);
+            }
+            anyhow::Ok(())
+        };
+        let (fault, answer) = tokio::join!(fault, self.subject.ask());
+        fault?;
+        anyhow::ensure!(self.chaos.met() > 0, "the fault was not met");
+        let mut wrong = match answer {
+            Ok(answer) if answer.after > LATEST => Some(format!("an answer after {:?}", answer.after)),
+            Ok(answer) => unless(&answer, &[200, 503, 504]),
+            Err(error) => Some(format!("{error:#}")),
+        };
+        // While the network is as it is: what the function could not end, the server does.
+        if wait_for_running(&self.admin, |running| running == 0).await.is_err() {
+            let left = running(&self.admin).await?;
+            wrong = wrong.or_else(|| Some(format!("{left} queries are left on the server")));
+        }
+        self.chaos.end();
+        drop(lock);
+        let after = self.subject.ask().await;
+        Ok(wrong.or_else(|| match after {
+            Ok(after) => unless(&after, &[200]).map(|wrong| format!("after the fault {wrong}")),
+            Err(error) => Some(format!("after the fault {error:#}")),
+        }))
+    }
+}

@@ -1,0 +1,136 @@
+//! The function that the faults are tried on: its real binary, a database with rows, and a Secrets Manager.
+
+use std::{
+    ops::RangeInclusive,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use tokio_postgres::Client;
+
+use super::{Lab, accounts};
+use crate::support::{
+    database::Database,
+    function::{Function, FunctionOptions},
+    request,
+    runtime_api::Outcome,
+    secrets::Secrets,
+};
+
+/// The secret with the key ring.
+pub const KEYS: &str = "test/api-keys";
+
+/// How long PostgreSQL may take to do what it is told.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What differs between the faults.
+pub struct Setup {
+    /// The accounts in the key ring.
+    pub accounts: RangeInclusive<u32>,
+    /// Where the function believes its database is; where it is, if nothing is said.
+    pub url: Option<String>,
+    /// The function's variables beside the usual ones.
+    pub variables: Vec<(&'static str, String)>,
+    /// The longest that one event may take.
+    pub timeout: Duration,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { accounts: 1..=1, url: None, variables: Vec::new(), timeout: Duration::from_secs(10) }
+    }
+}
+
+pub struct Subject {
+    pub function: Function,
+    pub database: Database,
+    pub secrets: Secrets,
+    event: String,
+}
+
+/// What a caller gets, and when.
+pub struct Reply {
+    pub status: u16,
+    pub retry_after: bool,
+    pub after: Duration,
+    body: String,
+}
+
+impl Reply {
+    /// The beginning of the body.
+    pub fn text(&self) -> String {
+        self.body.chars().take(200).collect()
+    }
+
+    pub fn json(&self) -> Result<Value> {
+        Ok(serde_json::from_str(&self.body)?)
+    }
+}
+
+impl Subject {
+    pub async fn start(lab: &Lab, database: Database, setup: Setup) -> Result<Self> {
+        let secrets = Secrets::start().await?;
+        secrets.put(KEYS, accounts::ring(setup.accounts)?)?;
+        let url = setup.url.unwrap_or_else(|| database.url().to_owned());
+        let env = [
+            ("API_KEYS_SECRET_ID", KEYS),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.url()),
+            ("DATABASE_URL", url.as_str()),
+        ];
+        let mut options = FunctionOptions::new(&lab.binary, &env);
+        options.env.extend(setup.variables.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        (options.timeout, options.log_max) = (setup.timeout, 1_000);
+        let function = Function::start(options).await?;
+        Ok(Self { function, database, secrets, event: event(1) })
+    }
+
+    /// A page of the first account.
+    pub async fn ask(&self) -> Result<Reply> {
+        self.send(self.event.clone()).await
+    }
+
+    /// What becomes of an event, in form of JSON text. That it takes the invocation's whole time is an error.
+    pub async fn send(&self, event: String) -> Result<Reply> {
+        let begin = Instant::now();
+        let answer = match self.function.invoke(event).await? {
+            Outcome::Response(answer) => answer,
+            Outcome::Error(error) => bail!("no answer: {error}"),
+        };
+        Ok(Reply {
+            status: answer["statusCode"].as_u64().context("no status")?.try_into()?,
+            retry_after: answer["headers"]["retry-after"].is_string(),
+            after: begin.elapsed(),
+            body: answer["body"].as_str().unwrap_or_default().to_owned(),
+        })
+    }
+
+    /// Ends the function's connections to the database; gives how many there were.
+    pub async fn end_connections(&self, admin: &Client) -> Result<u64> {
+        let sql = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+                   WHERE datname = current_database() AND application_name = 'list-chat-sessions'";
+        Ok(admin.query_typed(sql, &[]).await?.len() as u64)
+    }
+}
+
+/// A request for an account's first page.
+pub fn event(account: u32) -> String {
+    request::post(&accounts::token(account), r#"{"limit": 100}"#).to_string()
+}
+
+/// How many of the function's queries run in the admin's database.
+pub async fn running(admin: &Client) -> Result<i64> {
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'
+               AND application_name = 'list-chat-sessions'";
+    Ok(admin.query_typed_one(sql, &[]).await?.get(0))
+}
+
+/// Waits until as many queries run as are wanted, and fails if they never do.
+pub async fn wait_for_running(admin: &Client, wanted: fn(i64) -> bool) -> Result<()> {
+    let begin = Instant::now();
+    while !wanted(running(admin).await?) {
+        ensure!(begin.elapsed() < PATIENCE, "the server's queries are not as they should be");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    Ok(())
+}
