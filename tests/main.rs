@@ -20,6 +20,7 @@ mod paging;
 mod plan;
 mod pooler;
 mod request_body;
+mod role;
 mod rotation;
 mod tls;
 mod tooling;

@@ -15,6 +15,7 @@ pub mod pooler;
 pub mod postgres;
 pub mod rds;
 pub mod request;
+pub mod role;
 pub mod runtime_api;
 pub mod secrets;
 pub mod seed;
