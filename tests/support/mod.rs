@@ -11,6 +11,7 @@ pub mod function;
 pub mod gateway;
 pub mod keys;
 pub mod migrations;
+pub mod mutations;
 pub mod pooler;
 pub mod postgres;
 pub mod rds;
