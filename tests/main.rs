@@ -24,5 +24,6 @@ mod pooler;
 mod request_body;
 mod role;
 mod rotation;
+mod secrecy;
 mod tls;
 mod tooling;

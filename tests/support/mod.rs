@@ -18,6 +18,7 @@ pub mod rds;
 pub mod request;
 pub mod role;
 pub mod runtime_api;
+pub mod secrecy;
 pub mod secrets;
 pub mod seed;
 

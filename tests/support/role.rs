@@ -15,6 +15,7 @@ const CONNECTION_LIMIT: &str = "150";
 
 /// Makes the role, or gives it another password, and grants it what it reads in the client's database.
 pub async fn create(admin: &Client, password: &str) -> Result<()> {
+    super::secrecy::keep(password);
     let literal = format!("'{}'", password.replace('\'', "''"));
     let lines = SCRIPT.lines().filter(|line| !line.starts_with('\\')).collect::<Vec<_>>().join("\n");
     let sql = lines.replace(":'password'", &literal).replace(":connection_limit", CONNECTION_LIMIT);
