@@ -100,7 +100,7 @@ macro_rules! targets {
     ($($claim:ident: $target:ident, $words:expr;)*) => {
         proptest! {
             $(#[test]
-            fn $claim(input in inputs(stringify!($target), const { &concat_words($words) })) {
+            fn $claim(input in inputs(stringify!($target), const { &concat_words(&$words) })) {
                 targets::$target(&input.0);
             })*
         }
@@ -108,7 +108,7 @@ macro_rules! targets {
 }
 
 /// The words of JSON and 18 more.
-const fn concat_words(words: [&'static str; 18]) -> [&'static str; 40] {
+const fn concat_words(words: &[&'static str; 18]) -> [&'static str; 40] {
     let mut all = [""; 40];
     let mut at = 0;
     while at < 40 {

@@ -42,7 +42,7 @@ fn keep_fields(json: &Value) {
             for (name, value) in fields {
                 match value {
                     Value::String(text) if ["key_hash", "password", "sslrootcert"].contains(&name.as_str()) => {
-                        keep(text)
+                        keep(text);
                     }
                     value => keep_fields(value),
                 }

@@ -95,7 +95,7 @@ fn opens(ring: &KeyRing, token: &BearerToken<'_>) -> bool {
 
 fn ring(token: &[u8]) -> KeyRing {
     use sha2::Digest;
-    let hash: String = sha2::Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = sha2::Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     let secret = json!({ "api_keys": [{ "key_hash": hash, "user_id": "11111111-1111-4111-8111-111111111111" }] });
     KeyRing::parse(&secret.to_string()).expect("a ring")
 }

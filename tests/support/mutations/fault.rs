@@ -161,7 +161,7 @@ fn header(event: &mut Value, random: &mut Rng) {
     }
 }
 
-/// Sets one of the fields that lambda_http reads.
+/// Sets one of the fields that `lambda_http` reads.
 fn field(event: &mut Value, random: &mut Rng) {
     let fields = [
         "/rawPath",
