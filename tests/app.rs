@@ -15,7 +15,7 @@ use list_chat_sessions::{
 use serde_json::{Value, json};
 
 use crate::openapi;
-use crate::support::{database::Database, keys, postgres::Server, request, secrets::Secrets};
+use crate::support::{database::Database, keys, postgres::Server, request, secrecy, secrets::Secrets};
 
 /// The name of the secret with the key ring.
 pub const API_KEYS: &str = "test/api-keys";
@@ -208,6 +208,9 @@ impl From<Response<Body>> for Answer {
             headers: headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect(),
             body: str::from_utf8(response.body()).unwrap().to_owned(),
         };
+        if answer.status != StatusCode::OK {
+            secrecy::assert_silent("an answer", &format!("{answer:?}"));
+        }
         if answer.body != "ok" {
             openapi::check(answer.status.as_u16(), |name| answer.header(name).map(ToOwned::to_owned), &answer.body);
         }

@@ -9,7 +9,7 @@ use crate::{
         function::{Function, FunctionOptions},
         keys,
         postgres::Server,
-        request,
+        request, role,
         secrets::Secrets,
     },
 };
@@ -167,11 +167,10 @@ async fn the_database_can_be_named_by_a_secret() {
     let database = database().await;
     let name = database.url().rsplit_once('/').unwrap().1;
     let port = Server::shared().port();
-    let secret =
-        json!({ "username": "postgres", "password": "hunter2", "host": "127.0.0.1", "port": port, "dbname": name });
+    let secret = json!({ "username": role::NAME, "password": role::PASSWORD, "host": "127.0.0.1", "port": port, "dbname": name });
     secrets.put("database", secret.to_string()).unwrap();
     let function = start(&secrets, &[("DATABASE_SECRET_ID", "database")]).await.unwrap();
     assert_eq!(status(&function, &request::post(TOKEN, "{}")).await, 200);
     assert_eq!((secrets.calls("keys"), secrets.calls("database")), (1, 1));
-    assert!(!function.log().join("\n").contains("hunter2"));
+    assert!(!function.log().join("\n").contains(role::PASSWORD));
 }

@@ -1,7 +1,5 @@
 //! Every file in `events/` gets the status that its name promises, through the binary under a Lambda Runtime API.
 
-use std::{collections::BTreeMap, fs, path::Path};
-
 use serde_json::Value;
 
 use crate::{
@@ -10,7 +8,7 @@ use crate::{
     support::{
         database::Database,
         function::{Function, FunctionOptions},
-        keys,
+        keys, mutations,
         postgres::Server,
         secrets::Secrets,
         seed,
@@ -30,7 +28,7 @@ async fn every_event_gets_the_status_that_its_name_promises() {
     ];
     let function = Function::start(FunctionOptions::new(binary(), &env)).await.unwrap();
 
-    let events = events();
+    let events = mutations::events().unwrap();
     assert!(events.len() >= 20, "events/ is not where it should be");
     for (name, event) in events {
         let answer = function.invoke(event).await.unwrap().response().unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -53,15 +51,6 @@ pub fn assert_promise_is_kept(name: &str, answer: &Value) {
         assert_eq!(page["total"], 24);
         assert_eq!(page["sessions"][0], documented_session());
     }
-}
-
-/// The files of `events/` by their names.
-pub fn events() -> BTreeMap<String, String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("events");
-    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    files
-        .map(|file| (file.file_name().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(file).unwrap()))
-        .collect()
 }
 
 /// The session of the contract's example.

@@ -1,5 +1,4 @@
-//! The tests at the function's edge. They need PostgreSQL's programs, and find or fetch them as README.md says, and
-//! `PgBouncer`'s, which they find or ask for.
+//! The tests at the function's edge. They need PostgreSQL's programs, and find or fetch them as README.md says.
 
 mod app;
 mod support;
@@ -11,11 +10,13 @@ mod emulator;
 mod environment;
 mod events;
 mod freezing;
+mod fuzzing;
 mod iam;
 mod key_ring;
 mod listing;
 mod login;
 mod metrics;
+mod mutations;
 mod network;
 mod openapi;
 mod outages;
@@ -23,7 +24,9 @@ mod paging;
 mod plan;
 mod pooler;
 mod request_body;
+mod role;
 mod rotation;
+mod secrecy;
 mod secret_faults;
 mod tenants;
 mod tls;

@@ -116,7 +116,7 @@ async fn a_deadline_in_the_past_is_none() {
 async fn the_servers_own_statement_timeout_is_504_too() {
     let test = TestApp::start().await;
     let admin = test.database.client().await.unwrap();
-    let set = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET statement_timeout = 200', current_database()); END $$";
+    let set = "DO $$ BEGIN EXECUTE format('ALTER ROLE list_chat_sessions IN DATABASE %I SET statement_timeout = 200', current_database()); END $$";
     admin.batch_execute(set).await.unwrap();
     end_connections(&admin).await;
     admin.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await.unwrap();

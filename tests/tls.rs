@@ -17,7 +17,7 @@ use crate::{
         database::Database,
         function::{Function, FunctionOptions},
         postgres::{Options, Server},
-        request,
+        request, role,
     },
 };
 
@@ -101,7 +101,8 @@ async fn the_right_authority_and_the_right_host_are_talked_to() {
     let url = server.url(NAME, &format!("sslmode=verify-full&sslrootcert={path}"));
     let (status, line) = ask(&[("DATABASE_URL", &url)]).await;
     assert_eq!(status, 200, "{line}");
-    let secret = server.secret("postgres", &json!({ "sslmode": "verify-full", "sslrootcert": server.ca }));
+    let secret = server
+        .secret(role::NAME, &json!({ "password": role::PASSWORD, "sslmode": "verify-full", "sslrootcert": server.ca }));
     let (status, line) = ask_with_secret(&secret, &[("DATABASE_SECRET_ID", "database")]).await;
     assert_eq!(status, 200, "{line}");
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use uuid::Uuid;
 
 use super::{Authenticated, TokenHash};
@@ -45,17 +45,21 @@ impl KeyRing {
 
     /// The account that a token belongs to, if a key of it is active and has not expired at `now`.
     ///
-    /// Every entry is compared in constant time, so the time this takes tells nothing about the entries.
+    /// Every entry is compared in whole, and taken or passed over without a branch, so the time this takes tells nothing
+    /// about the entries: not whether a token is one of a revoked or expired key, nor where in the ring a key stands.
     #[must_use]
     pub fn authenticate(&self, hash: &TokenHash, now: Timestamp) -> Option<Authenticated> {
-        let mut caller = None;
+        let mut user_id = [0; 16];
+        let mut is_known = Choice::from(0);
         for key in &self.0 {
-            let matches = bool::from(key.hash.0.ct_eq(&hash.0));
-            if matches && key.is_active && key.expires_at.is_none_or(|expiry| now < expiry) {
-                caller = Some(Authenticated { user_id: key.user_id });
+            let is_good = key.is_active & (now < key.expires_at.unwrap_or(Timestamp::MAX));
+            let matches = key.hash.0.ct_eq(&hash.0) & Choice::from(u8::from(is_good));
+            for (byte, of_key) in user_id.iter_mut().zip(key.user_id.as_bytes()) {
+                byte.conditional_assign(of_key, matches);
             }
+            is_known |= matches;
         }
-        caller
+        bool::from(is_known).then(|| Authenticated { user_id: Uuid::from_bytes(user_id) })
     }
 }
 

@@ -31,10 +31,18 @@ pub(super) fn refusal(error: &PgError) -> Error {
     }
 }
 
-/// The error for the log. PostgreSQL's DETAIL and HINT stay out: they can quote rows.
+/// The classes of SQLSTATE whose messages speak of connections, rights, names and resources. Those of the others can
+/// quote a row: `22P02 invalid input syntax for type integer: "…"`, or whatever a trigger or a view raises.
+const CLASSES_WITHOUT_ROWS: [&str; 15] =
+    ["08", "0A", "25", "26", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "XX"];
+
+/// The error for the log. PostgreSQL's DETAIL and HINT stay out, and so does a message that can quote rows.
 pub(super) fn describe(error: &PgError) -> String {
-    match error.as_db_error() {
-        Some(refused) => format!("{} {}: {}", refused.severity(), refused.code().code(), refused.message()),
-        None => chain(error),
+    let Some(refused) = error.as_db_error() else { return chain(error) };
+    let (severity, code) = (refused.severity(), refused.code().code());
+    if CLASSES_WITHOUT_ROWS.iter().any(|class| code.starts_with(class)) {
+        format!("{severity} {code}: {}", refused.message())
+    } else {
+        format!("{severity} {code}")
     }
 }

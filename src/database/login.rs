@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio_postgres::config::{ChannelBinding, Config, SslMode};
 
 use super::{CONNECT_LIMIT, Policy, Tls, policy::Auth};
+use crate::error::chain;
 
 /// How PostgreSQL and what lies between see this function in their lists.
 const APPLICATION_NAME: &str = "list-chat-sessions";
@@ -41,7 +42,7 @@ impl Login {
                 _ => rest.push(parameter),
             }
         }
-        let config = format!("{address}?{}", rest.join("&")).parse().map_err(|error| crate::error::chain(&error))?;
+        let config = format!("{address}?{}", rest.join("&")).parse().map_err(|error| fault(&error))?;
         Self::new(config, ssl_mode, tls, policy)
     }
 
@@ -89,6 +90,16 @@ impl Login {
             .connect_timeout(CONNECT_LIMIT)
             .tcp_user_timeout(UNACKNOWLEDGED_LIMIT);
         Ok(Self { config, tls })
+    }
+}
+
+/// What is wrong with a URL. tokio-postgres quotes an option that it does not know, and a `?` in a password makes one of
+/// the password's rest.
+fn fault(error: &tokio_postgres::Error) -> String {
+    let fault = chain(error);
+    match fault.split_once(" `") {
+        Some((before, _)) if before.ends_with("unknown option") => before.to_owned(),
+        _ => fault,
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{
         function::{Function, FunctionOptions},
         keys, migrations,
         postgres::{self, Server},
+        role,
         secrets::Secrets,
         seed,
     },
@@ -194,19 +195,14 @@ async fn prepare_database(input: &Input, bind: IpAddr, steps: Steps) -> Result<(
     Ok((server, url))
 }
 
-/// The secret of our own server as RDS keeps it, for a role that can read and has a password of its own: whoever
+/// The secret of our own server as RDS keeps it, for the role of docs/role.sql with a password of its own: whoever
 /// reaches the server from elsewhere than this machine has to know it.
 async fn credentials(server: &Server, host: &str) -> Result<String> {
     let password = keys::hex(&fastrand::u128(..).to_be_bytes());
-    let admin = database::connect(&server.url("postgres")).await?;
-    let role = format!(
-        "CREATE ROLE list_chat_sessions LOGIN PASSWORD '{password}';
-         GRANT SELECT ON ALL TABLES IN SCHEMA public TO list_chat_sessions;"
-    );
-    admin.batch_execute(&role).await?;
+    role::create(&database::connect(&server.url("postgres")).await?, &password).await?;
     let secret = json!({
         "engine": "postgres", "host": host, "port": server.port(), "dbname": "postgres",
-        "username": "list_chat_sessions", "password": password, "sslmode": "disable",
+        "username": role::NAME, "password": password, "sslmode": "disable",
     });
     Ok(secret.to_string())
 }

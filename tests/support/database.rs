@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, anyhow};
 use tokio_postgres::{Client, NoTls, error::ErrorPosition};
 
-use super::{migrations, postgres::Server};
+use super::{migrations, postgres::Server, role};
 
 /// The database that is migrated once and copied for every test.
 const TEMPLATE: &str = "migrated";
@@ -12,6 +12,7 @@ const TEMPLATE: &str = "migrated";
 #[derive(Clone)]
 pub struct Database {
     url: String,
+    admin_url: String,
 }
 
 impl Database {
@@ -21,20 +22,27 @@ impl Database {
         let name = format!("test_{:016x}", fastrand::u64(..));
         let copy = format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}");
         connect(&server.url("postgres")).await?.batch_execute(&copy).await?;
-        Ok(Self { url: server.url(&name) })
+        Ok(Self { url: role::url(server.port(), &name), admin_url: server.url(&name) })
     }
 
+    /// For the function: as the role that docs/role.sql makes.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// A new connection, open until the client is dropped.
+    /// For the superuser.
+    pub fn admin_url(&self) -> &str {
+        &self.admin_url
+    }
+
+    /// A new connection of the superuser, open until the client is dropped.
     pub async fn client(&self) -> Result<Client> {
-        connect(&self.url).await
+        connect(&self.admin_url).await
     }
 
     /// Runs SQL text of any number of statements in one transaction.
     pub async fn load(&self, sql: &str) -> Result<()> {
+        super::secrecy::keep_rows(sql);
         load(&mut self.client().await?, sql).await
     }
 }
@@ -44,7 +52,10 @@ async fn make_template(server: &Server) -> Result<()> {
     let admin = connect(&server.url("postgres")).await?;
     admin.batch_execute(&format!("DROP DATABASE IF EXISTS {TEMPLATE} (FORCE)")).await?;
     admin.batch_execute(&format!("CREATE DATABASE {TEMPLATE}")).await?;
-    migrations::apply(&mut connect(&server.url(TEMPLATE)).await?).await?;
+    let mut template = connect(&server.url(TEMPLATE)).await?;
+    migrations::apply(&mut template).await?;
+    role::create(&template, role::PASSWORD).await?;
+    drop(template);
     admin.batch_execute(&format!("ALTER DATABASE {TEMPLATE} ALLOW_CONNECTIONS false")).await?;
     Ok(())
 }

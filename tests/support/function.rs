@@ -18,7 +18,10 @@ use tokio::{
     process::{Child, Command},
 };
 
-use super::runtime_api::{Outcome, RuntimeApi};
+use super::{
+    runtime_api::{Outcome, RuntimeApi},
+    secrecy,
+};
 
 pub const NAME: &str = "list-chat-sessions";
 pub const ARN: &str = "arn:aws:lambda:us-east-1:123456789012:function:list-chat-sessions";
@@ -56,6 +59,15 @@ pub struct Function {
     log: Arc<Mutex<Vec<String>>>,
 }
 
+impl Drop for Function {
+    /// Whoever starts a function has its whole log searched for secrets.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            secrecy::assert_silent("the log", &self.log().join("\n"));
+        }
+    }
+}
+
 /// One process and its Runtime API, which a new process never shares: no answer of the old one can reach it.
 struct Environment {
     process: Child,
@@ -75,6 +87,7 @@ impl Function {
     ///
     /// When it ends or says nothing for ten seconds before that; its log is part of the error.
     pub async fn start(options: FunctionOptions) -> Result<Self> {
+        options.env.iter().for_each(|(_, value)| secrecy::keep_url(value));
         let function = Self { options, environment: None.into(), pid: 0.into(), log: Arc::default() };
         *function.environment.lock().await = Some(function.initialize().await?);
         Ok(function)
@@ -104,6 +117,12 @@ impl Function {
             },
             status = process.wait() => failure("Runtime.ExitError", format!("Runtime exited with error: {}", status?)),
         };
+        let told = match &outcome {
+            // A page is for the caller, who has shown whose it is.
+            Outcome::Response(answer) if answer["statusCode"] == 200 => String::new(),
+            Outcome::Response(answer) | Outcome::Error(answer) => answer.to_string(),
+        };
+        secrecy::assert_silent("an answer", &told);
         Ok(outcome)
     }
 

@@ -13,11 +13,14 @@ pub mod function;
 pub mod gateway;
 pub mod keys;
 pub mod migrations;
+pub mod mutations;
 pub mod pooler;
 pub mod postgres;
 pub mod rds;
 pub mod request;
+pub mod role;
 pub mod runtime_api;
+pub mod secrecy;
 pub mod secrets;
 pub mod seed;
 

@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail};
 use super::{
     database::Database,
     postgres::{PATIENCE, Server, free_port, home::command},
+    role,
 };
 
 /// How many connections to PostgreSQL all clients of a database share.
@@ -42,10 +43,12 @@ impl Pooler {
         let name = server.folder().join(format!("pgbouncer-{port}"));
         let (config, log) = (name.with_extension("ini"), name.with_extension("log"));
         let text = format!(
-            "[databases]\n* = host=127.0.0.1 port={} user=postgres\n\
+            "[databases]\n* = host=127.0.0.1 port={} user={} password='{}'\n\
              [pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\nunix_socket_dir=\nauth_type=any\n\
              pool_mode=transaction\ndefault_pool_size={SERVER_CONNECTIONS}\n{}\n",
             server.port(),
+            role::NAME,
+            role::PASSWORD.replace('\'', "''"),
             settings.join("\n")
         );
         // In the server's folder, because the user that PgBouncer runs as can read there.

@@ -74,8 +74,10 @@ impl Secrets {
 
     /// Gives a secret a new current value, creating it if need be; returns the version's id.
     pub fn put(&self, name: &str, text: impl Into<String>) -> Result<String> {
+        let text = text.into();
+        super::secrecy::keep_secret(&text);
         let mut service = lock(&self.state);
-        let put = service.vault.find_or_create(name).put(None, text.into(), &[CURRENT.to_owned()]);
+        let put = service.vault.find_or_create(name).put(None, text, &[CURRENT.to_owned()]);
         put.map_err(|(_, message)| anyhow!(message))
     }
 

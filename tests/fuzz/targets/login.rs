@@ -1,0 +1,88 @@
+//! Where the database is: in the secret, and in the URL.
+
+use list_chat_sessions::database::{Auth, Login, Policy};
+
+use super::assert_is_one_of;
+
+const POLICIES: [Policy; 3] = [
+    Policy { allow_plaintext: false, tls: None, auth: Auth::Password },
+    Policy { allow_plaintext: true, tls: None, auth: Auth::Password },
+    Policy { allow_plaintext: false, tls: None, auth: Auth::Iam },
+];
+
+const FAULTS: [&str; 24] = [
+    "it is not JSON, at line # column #",
+    "it has no text \"username\"",
+    "it has no text \"password\"",
+    "it has no text \"host\"",
+    "\"port\" is not a port",
+    "channel_binding must be require, prefer or disable",
+    "sslrootcert: it holds no certificate in PEM",
+    "sslrootcert: it holds a certificate that is none",
+    "sslrootcert: it is not PEM",
+    "sslmode must be verify-full, require or disable",
+    "sslmode=disable is for loopback; set DATABASE_ALLOW_PLAINTEXT=true to mean it",
+    "sslmode prefer and allow fall back to plain text when asked to; use verify-full",
+    "sslmode=verify-ca takes any host of the authority; use verify-full",
+    "channel_binding=require needs TLS; use sslmode=verify-full",
+    "DATABASE_AUTH=iam needs TLS; use sslmode=verify-full",
+    "a token cannot be bound to a channel; leave channel_binding away",
+    "a token is for one user at one host; give both",
+    "it is not of the form postgresql://user:password@host:port/database",
+    "invalid connection string: unexpected EOF",
+    "invalid connection string: unterminated parameter",
+    "invalid connection string: unknown option",
+    "invalid connection string: invalid utf-# sequence of # bytes from index #",
+    "invalid connection string: incomplete utf-# byte sequence from index #",
+    "invalid connection string: invalid value for option `other`",
+];
+
+/// Those of tokio-postgres's options that have a value which can be wrong.
+const OPTIONS: [&str; 13] = [
+    "host",
+    "hostaddr",
+    "port",
+    "channel_binding",
+    "connect_timeout",
+    "tcp_user_timeout",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_retries",
+    "target_session_attrs",
+    "load_balance_hosts",
+    "sslnegotiation",
+];
+
+/// A database secret is a login that shows nothing of itself, or its fault is named without a word of its content.
+pub fn login_secret(secret: &[u8]) {
+    let Ok(secret) = str::from_utf8(secret) else { return };
+    judge(|policy| Login::from_secret(secret, policy));
+}
+
+/// The same of a URL.
+pub fn login_url(url: &[u8]) {
+    let Ok(url) = str::from_utf8(url) else { return };
+    // It names a file on this machine, which may be a device that never ends. Whoever writes the URL is trusted so far.
+    if !url.contains("sslrootcert") {
+        judge(|policy| Login::from_url(url, policy));
+    }
+}
+
+fn judge(parse: impl Fn(&Policy) -> Result<Login, String>) {
+    for policy in &POLICIES {
+        match parse(policy) {
+            Ok(login) => {
+                let debug = format!("{login:?}");
+                assert!(["true", "false"].map(|tls| format!("Login {{ encrypted: {tls}, .. }}")).contains(&debug));
+                let must_be_encrypted = policy.auth == Auth::Iam;
+                assert!(!must_be_encrypted || debug.contains("true"), "a token in plain text");
+            }
+            Err(fault) => {
+                let fault =
+                    OPTIONS.iter().fold(fault, |fault, option| fault.replace(&format!("`{option}`"), "`other`"));
+                assert_is_one_of(&fault, &FAULTS);
+            }
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The role that the function connects as: docs/role.sql, for whom there is no psql.
+
+use anyhow::Result;
+use tokio_postgres::Client;
+
+const SCRIPT: &str = include_str!("../../docs/role.sql");
+
+pub const NAME: &str = "list_chat_sessions";
+
+/// The role's password wherever a test does not give it another.
+pub const PASSWORD: &str = "the-role's password";
+
+/// Below what the servers of the tests have, and enough for all tests at once.
+const CONNECTION_LIMIT: &str = "150";
+
+/// Makes the role, or gives it another password, and grants it what it reads in the client's database.
+pub async fn create(admin: &Client, password: &str) -> Result<()> {
+    super::secrecy::keep(password);
+    let literal = format!("'{}'", password.replace('\'', "''"));
+    let lines = SCRIPT.lines().filter(|line| !line.starts_with('\\')).collect::<Vec<_>>().join("\n");
+    let sql = lines.replace(":'password'", &literal).replace(":connection_limit", CONNECTION_LIMIT);
+    Ok(admin.batch_execute(&sql).await?)
+}
+
+/// The URL of a database on a server of this machine, for the role with its usual password.
+pub fn url(port: u16, database: &str) -> String {
+    let password = PASSWORD.replace('\'', "%27").replace(' ', "%20");
+    format!("postgres://{NAME}:{password}@127.0.0.1:{port}/{database}")
+}
