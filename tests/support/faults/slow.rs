@@ -16,7 +16,8 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 const SLOW_VIEW: [&str; 2] = [
     "ALTER TABLE chat_messages RENAME TO chat_messages_kept;
      CREATE VIEW chat_messages AS
-       SELECT m.* FROM chat_messages_kept m, LATERAL (SELECT pg_sleep(60), m.id) slow WHERE slow.id = m.id",
+       SELECT m.* FROM chat_messages_kept m, LATERAL (SELECT pg_sleep(60), m.id) slow WHERE slow.id = m.id;
+     GRANT SELECT ON chat_messages TO list_chat_sessions",
     "DROP VIEW chat_messages; ALTER TABLE chat_messages_kept RENAME TO chat_messages",
 ];
 const LOCK: [&str; 2] = ["BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE", "COMMIT"];

@@ -66,11 +66,10 @@ impl Bench {
         let server = Server::start()?;
         let database = Database::create(&server).await?;
         accounts::fill(&database, 1, 10).await?;
-        let url = database.url().replace("postgres@", "reader:reader@");
-        let role = "CREATE ROLE reader LOGIN PASSWORD 'reader'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader";
-        database.load(role).await?;
-        let setup = Setup { url: Some(url), ..Setup::default() };
-        Ok(Self { subject: Subject::start(lab, database, setup).await?, server: Arc::new(Mutex::new(server)) })
+        Ok(Self {
+            subject: Subject::start(lab, database, Setup::default()).await?,
+            server: Arc::new(Mutex::new(server)),
+        })
     }
 
     async fn admin(&self) -> Result<Client> {
@@ -135,19 +134,19 @@ impl Bench {
 
     async fn fill(&self) -> Result<Option<String>> {
         let admin = self.admin().await?;
-        admin.batch_execute("ALTER ROLE reader CONNECTION LIMIT 0").await?;
+        admin.batch_execute("ALTER ROLE list_chat_sessions CONNECTION LIMIT 0").await?;
         self.subject.end_connections(&admin).await?;
         let full = self.subject.ask().await?;
-        admin.batch_execute("ALTER ROLE reader CONNECTION LIMIT -1").await?;
+        admin.batch_execute("ALTER ROLE list_chat_sessions CONNECTION LIMIT -1").await?;
         Ok(unless(&full, &[503]).or(self.recovered().await?))
     }
 
     async fn read_only(&self) -> Result<Option<String>> {
         let admin = self.admin().await?;
-        admin.batch_execute("ALTER ROLE reader SET default_transaction_read_only = on").await?;
+        admin.batch_execute("ALTER ROLE list_chat_sessions SET default_transaction_read_only = on").await?;
         self.subject.end_connections(&admin).await?;
         let wrong = self.recovered().await?;
-        admin.batch_execute("ALTER ROLE reader RESET default_transaction_read_only").await?;
+        admin.batch_execute("ALTER ROLE list_chat_sessions RESET default_transaction_read_only").await?;
         Ok(wrong)
     }
 
