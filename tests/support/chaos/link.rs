@@ -51,7 +51,7 @@ pub async fn run(mut client: TcpStream, network: &Network) -> io::Result<()> {
         match network.meet(phase) {
             Some(fault) if fault.is_slow() => slow = Some(fault),
             Some(fault) => {
-                // What comes half-way has come half-way, and a query that nobody has does not run on.
+                // The server gets the query, and it is the answer that does not get through, or half of it does.
                 match phase {
                     Some(Phase::Query) => to.write_all(bytes).await?,
                     Some(Phase::Rows) => to.write_all(&bytes[..bytes.len() / 2]).await?,

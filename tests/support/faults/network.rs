@@ -165,14 +165,10 @@ impl Lane {
             }
             anyhow::Ok(())
         };
-        let (fault, answer) = tokio::join!(fault, self.subject.ask());
-        fault?;
+        let ((), answer) = tokio::try_join!(fault, self.subject.ask())?;
         anyhow::ensure!(self.chaos.met() > 0, "the fault was not met");
-        let mut wrong = match answer {
-            Ok(answer) if answer.after > LATEST => Some(format!("an answer after {:?}", answer.after)),
-            Ok(answer) => unless(&answer, &[200, 503, 504]),
-            Err(error) => Some(format!("{error:#}")),
-        };
+        let late = (answer.after > LATEST).then(|| format!("an answer after {:?}", answer.after));
+        let mut wrong = late.or_else(|| unless(&answer, &[200, 503, 504]));
         // While the network is as it is: what the function could not end, the server does.
         if wait_for_running(&self.admin, |running| running == 0).await.is_err() {
             let left = running(&self.admin).await?;
@@ -180,10 +176,7 @@ impl Lane {
         }
         self.chaos.end();
         drop(lock);
-        let after = self.subject.ask().await;
-        Ok(wrong.or_else(|| match after {
-            Ok(after) => unless(&after, &[200]).map(|wrong| format!("after the fault {wrong}")),
-            Err(error) => Some(format!("after the fault {error:#}")),
-        }))
+        let after = unless(&self.subject.ask().await?, &[200]);
+        Ok(wrong.or_else(|| after.map(|wrong| format!("after the fault {wrong}"))))
     }
 }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tokio_postgres::Client;
 
@@ -32,13 +32,15 @@ pub struct Setup {
     pub url: Option<String>,
     /// The function's variables beside the usual ones.
     pub variables: Vec<(&'static str, String)>,
+    /// Whether events bring the id of a trace.
+    pub traced: bool,
     /// The longest that one event may take.
     pub timeout: Duration,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { accounts: 1..=1, url: None, variables: Vec::new(), timeout: Duration::from_secs(10) }
+        Self { accounts: 1..=1, url: None, variables: Vec::new(), traced: true, timeout: Duration::from_secs(10) }
     }
 }
 
@@ -80,7 +82,7 @@ impl Subject {
         ];
         let mut options = FunctionOptions::new(&lab.binary, &env);
         options.env.extend(setup.variables.into_iter().map(|(name, value)| (name.to_owned(), value)));
-        (options.timeout, options.log_max) = (setup.timeout, 1_000);
+        (options.timeout, options.traced, options.log_max) = (setup.timeout, setup.traced, 1_000);
         let function = Function::start(options).await?;
         Ok(Self { function, database, secrets, event: event(1) })
     }
@@ -90,18 +92,19 @@ impl Subject {
         self.send(self.event.clone()).await
     }
 
-    /// What becomes of an event, in form of JSON text. That it takes the invocation's whole time is an error.
+    /// What becomes of an event, in form of JSON text. Status 0 is none: the process died, or the time was over.
     pub async fn send(&self, event: String) -> Result<Reply> {
         let begin = Instant::now();
-        let answer = match self.function.invoke(event).await? {
-            Outcome::Response(answer) => answer,
-            Outcome::Error(error) => bail!("no answer: {error}"),
-        };
-        Ok(Reply {
-            status: answer["statusCode"].as_u64().context("no status")?.try_into()?,
-            retry_after: answer["headers"]["retry-after"].is_string(),
-            after: begin.elapsed(),
-            body: answer["body"].as_str().unwrap_or_default().to_owned(),
+        let outcome = self.function.invoke(event).await?;
+        let after = begin.elapsed();
+        Ok(match outcome {
+            Outcome::Response(answer) => Reply {
+                status: answer["statusCode"].as_u64().context("no status")?.try_into()?,
+                retry_after: answer["headers"]["retry-after"].is_string(),
+                after,
+                body: answer["body"].as_str().unwrap_or_default().to_owned(),
+            },
+            Outcome::Error(error) => Reply { status: 0, retry_after: false, after, body: error.to_string() },
         })
     }
 
