@@ -16,6 +16,8 @@ fn plain_text_stays_on_this_machine_unless_the_operator_means_it() {
         ("postgres://u@db.example.com/d?sslmode=disable", false, false),
         ("postgres://u@localhost/d?hostaddr=192.0.2.1&sslmode=disable", false, false),
         ("postgres://u@127.0.0.1,db.example.com/d?sslmode=disable", false, false),
+        ("postgres://u:a?b@db.example.com/d?sslmode=verify-full", false, true),
+        ("postgres://u:a?b@db.example.com/d?sslmode=disable", false, false),
         ("postgres://u@db.example.com/d?sslmode=prefer", true, false),
         ("postgres://u@db.example.com/d?sslmode=allow", true, false),
         ("postgres://u@db.example.com/d?sslmode=verify-ca", true, false),

@@ -33,7 +33,9 @@ impl Login {
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             return Err("it is not of the form postgresql://user:password@host:port/database".into());
         }
-        let (address, query) = url.split_once('?').unwrap_or((url, ""));
+        // A `?` before the `@` is the password's.
+        let host = url.find('@').unwrap_or_default();
+        let (address, query) = url[host..].find('?').map_or((url, ""), |at| (&url[..host + at], &url[host + at + 1..]));
         let (mut ssl_mode, mut tls, mut rest) = (None, None, Vec::new());
         for parameter in query.split('&') {
             match parameter.split_once('=') {

@@ -38,8 +38,9 @@ const FAULTS: [&str; 24] = [
 ];
 
 /// Those of tokio-postgres's options that have a value which can be wrong.
-const OPTIONS: [&str; 13] = [
+const OPTIONS: [&str; 14] = [
     "host",
+    "sslmode",
     "hostaddr",
     "port",
     "channel_binding",
