@@ -9,7 +9,7 @@ use crate::error::Error;
 
 /// Kept back from the invocation: [`crate::database::CANCEL_LIMIT`] for cancelling a query, 300 ms by which every answer
 /// is before the invocation's deadline, and the rest for making it.
-pub const ANSWER_RESERVE: Duration = Duration::from_millis(600);
+pub const ANSWER_RESERVE: Duration = Duration::from_millis(700);
 
 /// The time for a request whose deadline is no deadline.
 const UNBOUNDED_REQUEST: Duration = Duration::from_secs(10);
