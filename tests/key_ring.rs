@@ -14,16 +14,6 @@ use crate::{
     },
 };
 
-const FAULTS: [Fault; 7] = [
-    Fault::Throttled,
-    Fault::Unavailable,
-    Fault::Silent,
-    Fault::AccessDenied,
-    Fault::NotFound,
-    Fault::Deleted,
-    Fault::Garbage,
-];
-
 const NEW_TOKEN: &str = "mgp_00000000000000000000000000000000000000ff";
 
 /// Every request finds its value past the soft age.
@@ -77,7 +67,7 @@ async fn a_revoked_key_stops_when_the_ring_has_reached_its_soft_age() {
 
 #[tokio::test]
 async fn whatever_happens_to_the_secret_the_last_good_ring_stays_in_use() {
-    for fault in FAULTS {
+    for fault in Fault::ALL {
         let test = start_with_short_age().await;
         test.secrets.fail(fault);
         for _ in 0..3 {
@@ -101,7 +91,7 @@ async fn while_the_store_is_away_nobody_is_told_that_a_token_is_bad() {
 
 #[tokio::test]
 async fn an_environment_that_starts_without_the_store_serves_when_it_is_back() {
-    for fault in FAULTS {
+    for fault in Fault::ALL {
         let secrets = Secrets::start().await.unwrap();
         secrets.put(API_KEYS, ring(&[TOKEN])).unwrap();
         secrets.fail(fault);

@@ -5,16 +5,8 @@ use std::env;
 use serde_json::Value;
 
 use crate::{
-    app::binary,
-    openapi,
-    support::{
-        database::Database,
-        function::{Function, FunctionOptions},
-        keys, mutations,
-        postgres::Server,
-        secrets::Secrets,
-        seed,
-    },
+    events::{assert_is_published, demo_function},
+    support::mutations,
 };
 
 /// How many, if `MUTATIONS` does not say.
@@ -23,16 +15,7 @@ const COUNT: usize = 1_000;
 #[tokio::test]
 async fn no_broken_event_costs_more_than_itself() {
     let count = env::var_os("MUTATIONS").map_or(COUNT, |count| count.to_str().unwrap().parse().unwrap());
-    let secrets = Secrets::start().await.unwrap();
-    secrets.put("keys", keys::json(&seed::demo_ring()).unwrap()).unwrap();
-    let database = Database::create(Server::shared()).await.unwrap();
-    database.load(seed::DEMO_SQL).await.unwrap();
-    let env = [
-        ("API_KEYS_SECRET_ID", "keys"),
-        ("DATABASE_URL", database.url()),
-        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.url()),
-    ];
-    let function = Function::start(FunctionOptions::new(binary(), &env)).await.unwrap();
+    let (function, _secrets) = demo_function().await;
     let report =
         mutations::run(&function, count, 4, assert_is_an_answer).await.unwrap_or_else(|error| panic!("{error:?}"));
     println!("{count} events: {report:?}");
@@ -46,12 +29,6 @@ async fn no_broken_event_costs_more_than_itself() {
 fn assert_is_an_answer(event: &str, answer: &Value) {
     let body = answer["body"].as_str().unwrap_or_else(|| panic!("{event}: {answer}"));
     if !["ok", "warm"].contains(&body) {
-        let status = u16::try_from(answer["statusCode"].as_u64().unwrap()).unwrap();
-        let header = |name: &str| {
-            let value = &answer["headers"][name];
-            let value = if value.is_null() { &answer["multiValueHeaders"][name][0] } else { value };
-            value.as_str().map(ToOwned::to_owned)
-        };
-        openapi::check(status, header, body);
+        assert_is_published(answer, body);
     }
 }

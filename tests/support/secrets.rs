@@ -33,6 +33,18 @@ pub enum Fault {
     Garbage,
 }
 
+impl Fault {
+    pub const ALL: [Self; 7] = [
+        Self::Throttled,
+        Self::Unavailable,
+        Self::Silent,
+        Self::AccessDenied,
+        Self::NotFound,
+        Self::Deleted,
+        Self::Garbage,
+    ];
+}
+
 /// A running stand-in; it ends when this is dropped.
 pub struct Secrets {
     url: String,

@@ -30,18 +30,8 @@ const LANES: u64 = 10;
 /// What is put in the place of a good ring.
 const BAD: [&str; 4] = ["empty", "huge", "not JSON", "of another form"];
 
-const FAULTS: [Fault; 7] = [
-    Fault::Throttled,
-    Fault::Unavailable,
-    Fault::Silent,
-    Fault::AccessDenied,
-    Fault::NotFound,
-    Fault::Deleted,
-    Fault::Garbage,
-];
-
 /// The kinds of fault, of which each trial is one.
-pub const KINDS: u64 = (FAULTS.len() + BAD.len() + 1) as u64;
+pub const KINDS: u64 = (Fault::ALL.len() + BAD.len() + 1) as u64;
 
 /// The first account, and a second token of it.
 const OWNER: &str = "00000000-0000-4000-8000-000000000001";
@@ -63,12 +53,12 @@ pub async fn run(lab: &Lab, count: u64) -> Result<Vec<Tally>> {
             let [failing, bad, rotated] = &mut counted;
             let subject = start(lab, server).await?;
             match usize::try_from(trial % KINDS)? {
-                kind if kind < FAULTS.len() => {
-                    let cause = |subject: &Subject| subject.secrets.fail(FAULTS[kind]);
-                    attempt(&subject, failing, &format!("{:?}", FAULTS[kind]), cause).await?;
+                kind if kind < Fault::ALL.len() => {
+                    let cause = |subject: &Subject| subject.secrets.fail(Fault::ALL[kind]);
+                    attempt(&subject, failing, &format!("{:?}", Fault::ALL[kind]), cause).await?;
                 }
-                kind if kind < FAULTS.len() + BAD.len() => {
-                    let name = BAD[kind - FAULTS.len()];
+                kind if kind < Fault::ALL.len() + BAD.len() => {
+                    let name = BAD[kind - Fault::ALL.len()];
                     let cause = |subject: &Subject| drop(subject.secrets.put(KEYS, text(name)));
                     attempt(&subject, bad, name, cause).await?;
                 }
