@@ -67,6 +67,12 @@ async fn a_token_given_twice_is_refused_even_if_it_is_good() {
 #[tokio::test]
 async fn a_key_works_until_it_expires() {
     let now = jiff::Timestamp::now();
+    for never in ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999999+00:00"] {
+        let mut entry = key("mgp_for_ever", ACCOUNT);
+        entry["expires_at"] = json!(never);
+        let test = start_with_ring(&json!({ "api_keys": [entry] })).await;
+        assert_eq!(test.list_as("mgp_for_ever", json!({})).await.status, 200, "{never}");
+    }
     for (seconds, status) in [(-1, 401), (3_600, 200)] {
         let mut entry = key("mgp_temporary", ACCOUNT);
         entry["expires_at"] = json!((now + jiff::SignedDuration::from_secs(seconds)).to_string());

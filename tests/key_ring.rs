@@ -166,6 +166,9 @@ fn a_fault_in_the_secret_is_named_and_nothing_of_it_is_quoted() {
         (with("user_id", json!("secret")), "api_keys[1].user_id is not a UUID"),
         (with("is_active", json!("secret")), "api_keys[1].is_active is not a boolean"),
         (with("expires_at", json!("secret")), "api_keys[1].expires_at is not an RFC 3339 time"),
+        (with("expires_at", json!("9999-12-31")), "api_keys[1].expires_at is not an RFC 3339 time"),
+        (with("expires_at", json!("9999-12-31T23:59:60.5")), "api_keys[1].expires_at is not an RFC 3339 time"),
+        (with("expires_at", json!("9999-12-32T00:00:00Z")), "api_keys[1].expires_at is not an RFC 3339 time"),
         (
             with("user_id", json!(crate::app::NEIGHBOUR)),
             "api_keys[1] gives the key_hash of api_keys[0] to another account",

@@ -76,10 +76,17 @@ impl ApiKey {
             user_id: text("user_id").and_then(|id| id.parse().ok()).ok_or(".user_id is not a UUID")?,
             is_active: field("is_active").map_or(Some(true), Value::as_bool).ok_or(".is_active is not a boolean")?,
             expires_at: field("expires_at")
-                .map(|time| {
-                    time.as_str().and_then(|time| time.parse().ok()).ok_or(".expires_at is not an RFC 3339 time")
-                })
+                .map(|time| time.as_str().and_then(expiry).ok_or(".expires_at is not an RFC 3339 time"))
                 .transpose()?,
         })
     }
+}
+
+/// An RFC 3339 time. jiff's own ends on 9999-12-30, a day before what people write for "never": from there on it is that
+/// end.
+fn expiry(time: &str) -> Option<Timestamp> {
+    let has_offset = || time.get(11..).is_some_and(|rest| rest.contains(['Z', 'z', '+', '-']));
+    let is_later =
+        || has_offset() && time.starts_with("9999-12-3") && crate::timestamp::Timestamp::parse(time).is_some();
+    time.parse().ok().or_else(|| is_later().then_some(Timestamp::MAX))
 }
