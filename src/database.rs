@@ -11,6 +11,7 @@ mod tls;
 
 use std::{
     fmt,
+    pin::pin,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -19,8 +20,8 @@ use deadpool::{
     Runtime,
     managed::{Object, Pool, PoolError, Timeouts},
 };
-use tokio::time::timeout;
-use tokio_postgres::Row;
+use tokio::time::{error::Elapsed, timeout};
+use tokio_postgres::{Error as PgError, Row};
 
 pub use self::{
     connector::Connection,
@@ -42,8 +43,8 @@ pub const POOL_SIZE: usize = 1;
 /// How long opening a connection may take, from name resolution to PostgreSQL's first "ready".
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
-/// How long an idle connection has to show that it is alive before it is replaced.
-pub const RECYCLE_LIMIT: Duration = Duration::from_millis(500);
+/// How long a connection that was idle has to show that it is alive before it is replaced.
+pub const ALIVE_LIMIT: Duration = Duration::from_millis(500);
 
 /// How long a request waits until a query that ran out of time, or whose connection was lost, is cancelled.
 pub const CANCEL_LIMIT: Duration = Duration::from_millis(200);
@@ -71,7 +72,7 @@ impl Database {
     /// Never: limits need a runtime, and there is one.
     #[must_use]
     pub fn new(logins: Logins, signer: Option<Signer>, query_limit: Duration) -> Self {
-        let limits = Timeouts { wait: Some(CONNECT_LIMIT), create: Some(CONNECT_LIMIT), recycle: Some(RECYCLE_LIMIT) };
+        let limits = Timeouts { wait: Some(CONNECT_LIMIT), create: Some(CONNECT_LIMIT), recycle: Some(ALIVE_LIMIT) };
         let pool = Pool::builder(Connector::new(logins, signer))
             .max_size(POOL_SIZE)
             .timeouts(limits)
@@ -81,33 +82,42 @@ impl Database {
         Self { pool, query_limit, resent: AtomicU32::new(0) }
     }
 
-    /// Opens the connection before the first request needs it.
+    /// Opens the connection before a request needs it, or replaces one that has died.
     ///
     /// # Errors
     ///
     /// As [`Database::query`], but for the query.
     pub async fn warm_up(&self) -> Result<(), Error> {
-        self.connection(Deadline::within(CONNECT_LIMIT)).await.map(drop)
+        let by = Deadline::within(ALIVE_LIMIT + CONNECT_LIMIT);
+        let connection = self.connection(by).await?;
+        if is_alive(&connection, by).await {
+            return Ok(());
+        }
+        drop(Object::take(connection));
+        self.connection(by).await.map(drop)
     }
 
-    /// Runs one read-only statement in one round trip. A connection that turns out to be lost is replaced, and the
-    /// statement sent again, once. A statement that runs out of time, or whose connection was lost on the way, is
-    /// cancelled on the server.
+    /// Runs one read-only statement in one round trip. A connection that has died while it was idle is replaced; one that
+    /// is lost on the way too, and the statement sent again, once. A statement that runs out of time, or whose connection
+    /// was lost on the way, is cancelled on the server.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`] if there is no connection or it was lost twice, [`Error::Timeout`], or [`Error::Query`]
     /// if PostgreSQL refused the statement. Those of [`crate::secret::Secret::current`] if credentials are needed.
     pub async fn query(&self, statement: &str, parameters: &Parameters<'_>, by: Deadline) -> Result<Vec<Row>, Error> {
-        match self.attempt(statement, parameters, by).await? {
+        let mut attempt = self.attempt(statement, parameters, by).await?;
+        if let Attempt::Dead = attempt {
+            attempt = self.attempt(statement, parameters, by).await?;
+        }
+        if let Attempt::Lost(_) = attempt {
+            self.resent.fetch_add(1, Ordering::Relaxed);
+            attempt = self.attempt(statement, parameters, by).await?;
+        }
+        match attempt {
             Attempt::Rows(rows) => Ok(rows),
-            Attempt::Lost(_) => {
-                self.resent.fetch_add(1, Ordering::Relaxed);
-                match self.attempt(statement, parameters, by).await? {
-                    Attempt::Rows(rows) => Ok(rows),
-                    Attempt::Lost(cause) => Err(Error::Unavailable(cause)),
-                }
-            }
+            Attempt::Lost(cause) => Err(Error::Unavailable(cause)),
+            Attempt::Dead => Err(Error::Unavailable("the connection has died twice".into())),
         }
     }
 
@@ -123,34 +133,30 @@ impl Database {
 
     async fn attempt(&self, statement: &str, parameters: &Parameters<'_>, by: Deadline) -> Result<Attempt, Error> {
         let connection = self.connection(by).await?;
-        let limit = by.left(self.query_limit);
-        // Parse, Bind, Describe, Execute and Sync together; nothing is named, so any pooler may stand between.
-        let outcome = timeout(limit, connection.query_typed(statement, parameters)).await;
+        let Some(outcome) = run(&connection, statement, parameters, self.query_limit, by).await else {
+            // The server may have got the statement all the same.
+            abandon(connection, true).await;
+            return Ok(Attempt::Dead);
+        };
         match outcome {
             Ok(Ok(rows)) => Ok(Attempt::Rows(rows)),
             Ok(Err(error)) if is_lost(&error) || connection.is_closed() => {
                 // A server that says why it ends a session ends its query with it. One that says nothing may not know
                 // that the connection is lost, and a query that waits looks after it only when it has something to say.
-                if error.as_db_error().is_none() {
-                    let _ = timeout(CANCEL_LIMIT, connection.cancel()).await;
-                }
-                drop(Object::take(connection));
+                abandon(connection, error.as_db_error().is_none()).await;
                 Ok(Attempt::Lost(describe(&error)))
             }
             Ok(Err(error)) => Err(refusal(&error)),
             Err(_) => {
-                // Neither is enough alone: without the cancel the server works on, and without taking the connection
-                // out of the pool the next request waits for the rest of this one's answer.
-                let _ = timeout(CANCEL_LIMIT, connection.cancel()).await;
-                drop(Object::take(connection));
-                Err(Error::Timeout(format!("cancelled after {limit:?}")))
+                abandon(connection, true).await;
+                Err(Error::Timeout(format!("cancelled after {:?} at most", self.query_limit)))
             }
         }
     }
 
     async fn connection(&self, by: Deadline) -> Result<Object<Connector>, Error> {
         // deadpool limits waiting, recycling and connecting one by one; the deadline is for all of them.
-        match timeout(by.left(RECYCLE_LIMIT + CONNECT_LIMIT), self.pool.get()).await {
+        match timeout(by.left(ALIVE_LIMIT + CONNECT_LIMIT), self.pool.get()).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(PoolError::Backend(error))) => Err(error),
             Ok(Err(error)) => Err(Error::Unavailable(format!("no connection: {error}"))),
@@ -167,5 +173,42 @@ impl fmt::Debug for Database {
 
 enum Attempt {
     Rows(Vec<Row>),
+    /// The connection had died before the statement was sent.
+    Dead,
     Lost(String),
+}
+
+/// Runs the statement; gives nothing if the connection turns out to be dead.
+async fn run(
+    connection: &Object<Connector>,
+    statement: &str,
+    parameters: &Parameters<'_>,
+    limit: Duration,
+    by: Deadline,
+) -> Option<Result<Result<Vec<Row>, PgError>, Elapsed>> {
+    // Parse, Bind, Describe, Execute and Sync together; nothing is named, so any pooler may stand between.
+    let mut query = pin!(connection.query_typed(statement, parameters));
+    tokio::select! {
+        // The question whether the connection is alive goes first and in the same packet: it costs no round trip.
+        biased;
+        alive = is_alive(connection, by) => if !alive { return None },
+        outcome = &mut query => return Some(Ok(outcome)),
+    }
+    Some(timeout(by.left(limit), query).await)
+}
+
+/// Whether a connection that was idle is still alive. That it is not closed says little: after a freeze the end of the
+/// connection is in the socket, and nobody has read it yet.
+async fn is_alive(connection: &Object<Connector>, by: Deadline) -> bool {
+    let was_idle = Object::metrics(connection).recycled.is_some();
+    !was_idle || matches!(timeout(by.left(ALIVE_LIMIT), connection.check_connection()).await, Ok(Ok(())))
+}
+
+/// Takes the connection out of the pool, and ends what it may be running. Neither is enough alone: without the cancel the
+/// server works on, and in the pool the next request would wait for the rest of this one's answer.
+async fn abandon(connection: Object<Connector>, is_running: bool) {
+    if is_running {
+        let _ = timeout(CANCEL_LIMIT, connection.cancel()).await;
+    }
+    drop(Object::take(connection));
 }

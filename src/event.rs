@@ -3,44 +3,45 @@
 //! `lambda_http` makes requests of events and events of responses. What it cannot read, and what it would panic over,
 //! is dealt with here, so that an event can be wrong in any way and costs nobody but itself.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, panic::AssertUnwindSafe};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use futures_util::FutureExt;
 use lambda_http::{
-    Adapter, Body, Error, LambdaEvent, Request, Response, Service,
+    Adapter, Body, Context, LambdaEvent, Request, Response, Service,
     aws_lambda_events::{apigw::ApiGatewayV2httpResponse, query_map::QueryMap},
     http::{HeaderMap, header::HOST},
-    lambda_runtime,
     request::LambdaRequest,
     service_fn,
 };
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::value::RawValue;
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use crate::{
     app::App,
+    error::Error,
     handler::{handle, refuse, warm_up},
 };
 
-/// Serves events until Lambda ends the environment.
-///
-/// # Errors
-///
-/// If the Runtime API cannot be reached.
-pub async fn serve(app: &App) -> Result<(), Error> {
-    let http = Adapter::from(service_fn(move |request: Request| handle(app, request)));
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<Event>| {
-        let mut http = http.clone();
-        async move {
-            let LambdaEvent { payload, context, .. } = event;
-            Ok::<_, Infallible>(match payload {
-                Event::Http(request) => Reply::Http(http.call(LambdaEvent::new(reduce(*request), context)).await?),
-                Event::WarmUp => Reply::Other(reply(warm_up(app, &context).await)),
-                Event::Unknown => Reply::Other(reply(refuse(app, &context))),
-            })
+/// Answers one event, whatever it is and whatever happens, in JSON.
+pub async fn answer(app: &App, event: &[u8], context: Context) -> Vec<u8> {
+    let answered = AssertUnwindSafe(dispatch(app, Event::read(event), context.clone())).catch_unwind().await;
+    let panicked = |_| to_json(&reply(refuse(app, &context, Error::Internal("a panic, see its own line".into()))));
+    answered.unwrap_or_else(panicked)
+}
+
+async fn dispatch(app: &App, event: Event, context: Context) -> Vec<u8> {
+    match event {
+        Event::Http(request) => {
+            let mut http = Adapter::from(service_fn(|request: Request| handle(app, request)));
+            let Ok::<_, Infallible>(response) = http.call(LambdaEvent::new(reduce(*request), context)).await;
+            to_json(&response)
         }
-    }))
-    .await
+        Event::WarmUp => to_json(&reply(warm_up(app, &context).await)),
+        Event::Unknown => {
+            let error = Error::Validation("the event is not an HTTP request".into());
+            to_json(&reply(refuse(app, &context, error)))
+        }
+    }
 }
 
 /// What an event can be.
@@ -51,34 +52,44 @@ enum Event {
     Unknown,
 }
 
-impl<'de> Deserialize<'de> for Event {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Scheduled {
-            source: String,
-        }
+/// What tells one kind of event from another.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Signs<'a> {
+    source: Option<&'a str>,
+    request_context: Option<RequestContext>,
+}
 
-        let event = Box::<RawValue>::deserialize(deserializer)?;
-        Ok(match serde_json::from_str::<LambdaRequest>(event.get()) {
+#[derive(Deserialize)]
+struct RequestContext {
+    http: Option<IgnoredAny>,
+}
+
+impl Event {
+    fn read(event: &[u8]) -> Self {
+        let signs = serde_json::from_slice(event).unwrap_or(Signs { source: None, request_context: None });
+        // Read at once as what it is; `lambda_http` would try the kinds one after the other, and this one second.
+        if signs.request_context.is_some_and(|context| context.http.is_some())
+            && let Ok(request) = serde_json::from_slice(event)
+        {
+            return Self::Http(Box::new(LambdaRequest::ApiGatewayV2(request)));
+        }
+        match serde_json::from_slice(event) {
             Ok(request) => Self::Http(Box::new(request)),
-            Err(_) => match serde_json::from_str(event.get()) {
-                Ok(Scheduled { source }) if source == "aws.events" => Self::WarmUp,
-                _ => Self::Unknown,
-            },
-        })
+            Err(_) if signs.source == Some("aws.events") => Self::WarmUp,
+            Err(_) => Self::Unknown,
+        }
     }
 }
 
-/// The answer in the form of whoever sent the event, or in API Gateway's if nobody knows who did.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Reply<R> {
-    Http(R),
-    Other(Box<ApiGatewayV2httpResponse>),
+fn to_json(answer: &impl Serialize) -> Vec<u8> {
+    // Fails for maps with keys that are no strings alone, and there is none.
+    serde_json::to_vec(answer).expect("an answer is JSON")
 }
 
-fn reply(response: Response<Body>) -> Box<ApiGatewayV2httpResponse> {
-    let mut reply = Box::<ApiGatewayV2httpResponse>::default();
+/// The answer in the form of API Gateway, for whoever sent an event that is no request.
+fn reply(response: Response<Body>) -> ApiGatewayV2httpResponse {
+    let mut reply = ApiGatewayV2httpResponse::default();
     reply.status_code = response.status().as_u16().into();
     reply.headers = response.headers().clone();
     reply.body = Some(response.into_body());

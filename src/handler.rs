@@ -65,10 +65,9 @@ pub async fn warm_up(app: &App, context: &Context) -> Response<Body> {
     finish(app, record, outcome)
 }
 
-/// Answers an event that is no request.
-pub fn refuse(app: &App, context: &Context) -> Response<Body> {
-    let record = Record::start(app, Some(context));
-    finish(app, record, Err(Error::Validation("the event is not an HTTP request".into())))
+/// Answers an event that no request could be made of, or whose request cannot be answered.
+pub fn refuse(app: &App, context: &Context, error: Error) -> Response<Body> {
+    finish(app, Record::start(app, Some(context)), Err(error))
 }
 
 fn finish(app: &App, mut record: Record, outcome: Result<Response<Body>, Error>) -> Response<Body> {

@@ -17,7 +17,7 @@
 //! # The rules of the house
 //!
 //! - Only [`config`] reads the environment.
-//! - Only [`event`] knows what Lambda delivers; only [`handler`] knows the order of the steps.
+//! - Only [`runtime`] knows how Lambda is asked, only [`event`] what it delivers; only [`handler`] knows the order of the steps.
 //! - Only [`error`] knows which status a failure has; only [`response`] knows the JSON that callers see.
 //! - Only [`database`] and [`sessions`] know PostgreSQL; only [`secret`] knows Secrets Manager.
 //! - [`auth`] and [`request`] are pure: no clock, no network, no environment.
@@ -26,6 +26,8 @@
 //! - The handler never returns `Err`: API Gateway would make a bare 500 of it.
 
 #![warn(clippy::dbg_macro, clippy::print_stdout, clippy::print_stderr)]
+
+pub mod runtime;
 
 pub mod event;
 pub mod handler;

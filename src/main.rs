@@ -2,7 +2,7 @@
 
 use aws_config::BehaviorVersion;
 use lambda_http::Error;
-use list_chat_sessions::{app::App, config::Config, event, log};
+use list_chat_sessions::{app::App, config::Config, log, runtime};
 
 // One event at a time needs one thread.
 #[tokio::main(flavor = "current_thread")]
@@ -10,5 +10,5 @@ async fn main() -> Result<(), Error> {
     log::report_panics();
     let config = Config::from_env().inspect_err(|faults| log::fatal("configuration", faults))?;
     let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    event::serve(&App::start(config, &aws).await).await
+    runtime::serve(&App::start(config, &aws).await).await
 }

@@ -68,10 +68,10 @@ impl Manager for Connector {
         outcome.map_err(ConnectError::into_error)
     }
 
-    /// Waits for the server to answer a Sync. Whether the connection is closed is not enough to ask: after a freeze the
-    /// end of the connection is in the socket, and nobody has read it yet.
+    /// Whether the connection is alive is asked together with the next statement, see `database::dead`; this is for one
+    /// that is known to be over.
     async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<Error> {
-        connection.check_connection().await.map_err(|error| RecycleError::message(describe(&error)))
+        if connection.is_closed() { Err(RecycleError::message("closed")) } else { Ok(()) }
     }
 }
 

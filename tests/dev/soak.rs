@@ -57,8 +57,7 @@ impl Part {
             Self::States => (100, states::KINDS),
             Self::Slow => (500, 2),
             Self::Secrets => (50, vault::KINDS),
-            Self::Tenants => (1_000_000, 1),
-            Self::Endurance => (1_000_000, 2),
+            Self::Tenants | Self::Endurance => (1_000_000, 1),
         }
     }
 
@@ -71,7 +70,7 @@ impl Part {
             Self::Slow => slow::run(lab, count).await?,
             Self::Secrets => vault::run(lab, count).await?,
             Self::Tenants => vec![tenants::run(lab, count).await?],
-            Self::Endurance => vec![endurance::run(lab, count, false).await?, endurance::run(lab, count, true).await?],
+            Self::Endurance => vec![endurance::run(lab, count).await?],
         })
     }
 }

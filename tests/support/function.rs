@@ -38,8 +38,6 @@ pub struct FunctionOptions {
     pub timeout: Duration,
     /// Whether its log goes to standard error as well.
     pub forward_log: bool,
-    /// Whether events bring the id of a trace.
-    pub traced: bool,
     /// How many lines of its log are kept at most; of more, the older half goes.
     pub log_max: usize,
 }
@@ -48,14 +46,7 @@ impl FunctionOptions {
     /// The usual: API Gateway's 29 seconds, and a log that is only kept.
     pub fn new(binary: impl Into<PathBuf>, env: &[(&str, &str)]) -> Self {
         let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Self {
-            binary: binary.into(),
-            env,
-            timeout: Duration::from_secs(29),
-            forward_log: false,
-            traced: true,
-            log_max: usize::MAX,
-        }
+        Self { binary: binary.into(), env, timeout: Duration::from_secs(29), forward_log: false, log_max: usize::MAX }
     }
 }
 
@@ -147,9 +138,6 @@ impl Function {
 
     async fn initialize(&self) -> Result<Environment> {
         let api = RuntimeApi::start().await?;
-        if !self.options.traced {
-            api.stop_tracing();
-        }
         let mut process = Command::new(&self.options.binary)
             .env_clear()
             .envs([

@@ -1,10 +1,7 @@
 //! The Lambda Runtime API for one process of the function: it asks for the next event and posts what came of it.
 
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -58,7 +55,6 @@ struct Desk {
     arrived: Notify,
     running: Mutex<Option<(String, oneshot::Sender<Outcome>)>>,
     initialized: Notify,
-    untraced: AtomicBool,
     init_error: Mutex<Option<Value>>,
 }
 
@@ -92,11 +88,6 @@ impl RuntimeApi {
     /// Returns once the function has asked for its first event. To be called once.
     pub async fn initialized(&self) {
         self.desk.initialized.notified().await;
-    }
-
-    /// From now on events come without a trace's id.
-    pub fn stop_tracing(&self) {
-        self.desk.untraced.store(true, Ordering::Relaxed);
     }
 
     /// What the function posted about an init that failed.
@@ -144,13 +135,9 @@ async fn next(State(desk): State<Arc<Desk>>) -> Response<Body> {
     };
     let deadline = event.deadline.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let trace: String = event.id.chars().filter(|c| *c != '-').collect();
-    let mut response = Response::builder();
-    if !desk.untraced.load(Ordering::Relaxed) {
-        let trace = format!("Root=1-{}-{};Sampled=0", &trace[..8], &trace[8..]);
-        response = response.header("lambda-runtime-trace-id", trace);
-    }
-    response
+    Response::builder()
         .header("content-type", "application/json")
+        .header("lambda-runtime-trace-id", format!("Root=1-{}-{};Sampled=0", &trace[..8], &trace[8..]))
         .header("lambda-runtime-aws-request-id", event.id)
         .header("lambda-runtime-deadline-ms", deadline.as_millis().to_string())
         .header("lambda-runtime-invoked-function-arn", super::function::ARN)

@@ -31,9 +31,10 @@ pub async fn run(mut client: TcpStream, network: &Network) -> io::Result<()> {
     let mut watch = Watch::default();
     let (mut from_client, mut from_server) = ([0; 16_384], [0; 16_384]);
     loop {
+        let answer_max = watch.answer_max().min(from_server.len());
         let (bytes, sent) = tokio::select! {
             length = client.read(&mut from_client) => (&from_client[..length?], true),
-            length = server.read(&mut from_server) => (&from_server[..length?], false),
+            length = server.read(&mut from_server[..answer_max]) => (&from_server[..length?], false),
             fault = struck(&mut weather, watch.waits_for_answer()) => {
                 network.count(fault);
                 if !fault.is_slow() {
@@ -53,7 +54,7 @@ pub async fn run(mut client: TcpStream, network: &Network) -> io::Result<()> {
             Some(fault) => {
                 // The server gets the query, and it is the answer that does not get through, or half of it does.
                 match phase {
-                    Some(Phase::Query) => to.write_all(bytes).await?,
+                    Some(Phase::Check | Phase::Query) => to.write_all(bytes).await?,
                     Some(Phase::Rows) => to.write_all(&bytes[..bytes.len() / 2]).await?,
                     _ => {}
                 }

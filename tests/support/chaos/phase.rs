@@ -8,8 +8,10 @@ const CANCEL_REQUEST: &[u8] = &80_877_102_u32.to_be_bytes();
 /// A TLS record of a handshake in plain text.
 const HANDSHAKE: u8 = 22;
 
-/// What a Sync is at most, in bytes: the message, the record's header, its inner type and tag.
-const SYNC_MAX: usize = 5 + 5 + 1 + 16;
+/// The answer to a Sync, `ReadyForQuery`; in TLS 1.3 it is a record of its own, with a header, an inner type and a tag.
+const READY: &[u8] = b"Z\0\0\0\x05I";
+const HEADER: usize = 5;
+const READY_RECORD: usize = READY.len() + 1 + 16;
 
 /// Where a connection can meet a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,9 +24,9 @@ pub enum Phase {
     Handshake,
     /// Who it is, and which database it wants.
     Authentication,
-    /// It asks whether the connection is alive.
+    /// The server has the query and, before it, the question whether the connection is alive; neither answer gets through.
     Check,
-    /// The server has the query, and its answer does not get through.
+    /// The connection is alive, and the query's answer does not get through.
     Query,
     /// Half of the first part of the rows has got through.
     Rows,
@@ -43,8 +45,7 @@ impl Watch {
     /// What the function's bytes show, which come as it wrote them: a message or a batch of them at once.
     pub fn sent(&mut self, bytes: &[u8]) -> Option<Phase> {
         let phase = match self.at {
-            _ if self.ready && bytes.len() <= SYNC_MAX => Phase::Check,
-            _ if self.ready => Phase::Query,
+            _ if self.ready => Phase::Check,
             None if bytes.get(4..8) == Some(CANCEL_REQUEST) => return None,
             None if bytes.get(4..8) == Some(SSL_REQUEST) => Phase::SslRequest,
             Some(Phase::SslRequest) if bytes[0] == HANDSHAKE => {
@@ -59,7 +60,21 @@ impl Watch {
 
     /// Whether the function has sent a query and nothing has come back.
     pub fn waits_for_answer(&self) -> bool {
-        self.at == Some(Phase::Query)
+        matches!(self.at, Some(Phase::Check | Phase::Query))
+    }
+
+    /// How much of the server's bytes to read at once: the answer to a Sync alone, though more may follow at its heels.
+    pub fn answer_max(&self) -> usize {
+        match self.at {
+            Some(Phase::Check) if self.encrypted => HEADER + READY_RECORD,
+            Some(Phase::Check) => READY.len(),
+            _ => usize::MAX,
+        }
+    }
+
+    fn is_ready(&self, bytes: &[u8]) -> bool {
+        let length = |bytes: &[u8]| usize::from(u16::from_be_bytes([bytes[3], bytes[4]]));
+        if self.encrypted { bytes.len() > HEADER && length(bytes) == READY_RECORD } else { bytes == READY }
     }
 
     /// What the server's bytes show.
@@ -67,13 +82,11 @@ impl Watch {
         match self.at? {
             // In plain text ReadyForQuery ends the start; in TLS whatever follows the last of the handshake does, for
             // where no password is asked for it is one flight.
-            Phase::Authentication => self.ready |= self.encrypted || bytes.ends_with(b"Z\0\0\0\x05I"),
-            Phase::Query => {
-                self.at = Some(Phase::Rows);
-                return Some(Phase::Rows);
-            }
-            _ => {}
+            Phase::Authentication => self.ready |= self.encrypted || bytes.ends_with(READY),
+            Phase::Check if self.is_ready(bytes) => self.at = Some(Phase::Query),
+            Phase::Check | Phase::Query => self.at = Some(Phase::Rows),
+            _ => return None,
         }
-        None
+        self.at.filter(|phase| matches!(phase, Phase::Query | Phase::Rows))
     }
 }

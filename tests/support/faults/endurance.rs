@@ -16,21 +16,16 @@ const WARM_UP: usize = 5;
 /// How much more memory at the end than after the warm-up still counts as flat, in KiB.
 const FLAT: u64 = 2_048;
 
-/// What an invocation with a trace's id may cost for good, in bytes: `lambda_runtime` puts the id into the process's
-/// environment, and the GNU C library keeps every value that was ever there.
-const TRACE: u64 = 160;
-
-/// Runs so many invocations: pages, filters, refusals, preflights; with trace ids, as Lambda does, or without, so that what
-/// those cost hides nothing.
+/// Runs so many invocations: pages, filters, refusals, preflights.
 ///
 /// # Errors
 ///
 /// What prevents the trial. A wrong answer is counted as lost, and so is memory or a file that is not given back.
-pub async fn run(lab: &Lab, invocations: u64, traced: bool) -> Result<Tally> {
+pub async fn run(lab: &Lab, invocations: u64) -> Result<Tally> {
     let server = Server::start()?;
     let database = Database::create(&server).await?;
     accounts::fill(&database, 1, 20).await?;
-    let subject = Subject::start(lab, database, Setup { traced, ..Setup::default() }).await?;
+    let subject = Subject::start(lab, database, Setup::default()).await?;
     let pid = subject.function.pid().context("it runs")?;
     let token = accounts::token(1);
     let mix = [
@@ -41,8 +36,7 @@ pub async fn run(lab: &Lab, invocations: u64, traced: bool) -> Result<Tally> {
         (request::post("mgp_unknown", "{}").to_string(), 401),
         (request::request("OPTIONS", &[], b"").to_string(), 200),
     ];
-    let mut tally = Tally::new(if traced { "endurance" } else { "endurance, without trace ids" });
-    let allowed = FLAT + if traced { invocations * TRACE / 1_024 } else { 0 };
+    let mut tally = Tally::new("endurance");
     let mut samples = Vec::new();
     let begin = Instant::now();
     for (number, (event, status)) in (0..invocations).zip(mix.iter().cycle()) {
@@ -59,7 +53,7 @@ pub async fn run(lab: &Lab, invocations: u64, traced: bool) -> Result<Tally> {
     let most = settled.iter().map(|(memory, _)| *memory).max().unwrap_or_default();
     tally.remark(&format!("resident {first} KiB after the first tenth, {last} KiB at the end, {most} KiB at most"));
     tally.remark(&format!("open files {few}, {many} at most; {} a second", rate(tally.tried, begin)));
-    if most > first + allowed || many > few || subject.function.pid() != Some(pid) {
+    if most > first + FLAT || many > few || subject.function.pid() != Some(pid) {
         tally.lost += 1;
         tally.remark("not flat, or another process");
     }

@@ -32,15 +32,13 @@ pub struct Setup {
     pub url: Option<String>,
     /// The function's variables beside the usual ones.
     pub variables: Vec<(&'static str, String)>,
-    /// Whether events bring the id of a trace.
-    pub traced: bool,
     /// The longest that one event may take.
     pub timeout: Duration,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { accounts: 1..=1, url: None, variables: Vec::new(), traced: true, timeout: Duration::from_secs(10) }
+        Self { accounts: 1..=1, url: None, variables: Vec::new(), timeout: Duration::from_secs(10) }
     }
 }
 
@@ -82,7 +80,7 @@ impl Subject {
         ];
         let mut options = FunctionOptions::new(&lab.binary, &env);
         options.env.extend(setup.variables.into_iter().map(|(name, value)| (name.to_owned(), value)));
-        (options.timeout, options.traced, options.log_max) = (setup.timeout, setup.traced, 1_000);
+        (options.timeout, options.log_max) = (setup.timeout, 1_000);
         let function = Function::start(options).await?;
         Ok(Self { function, database, secrets, event: event(1) })
     }
