@@ -47,7 +47,7 @@ impl<'a> BearerToken<'a> {
     /// The hash under which the key ring knows this token.
     #[must_use]
     pub fn hash(&self) -> TokenHash {
-        TokenHash(Sha256::digest(self.0).into())
+        TokenHash::new(Sha256::digest(self.0).into())
     }
 }
 
@@ -59,7 +59,7 @@ impl fmt::Debug for BearerToken<'_> {
 
 /// The SHA-256 of a whole token; in the secret and in the product's `api_keys.key_hash` as lower-case hex.
 #[derive(Clone, Copy)]
-pub struct TokenHash([u8; 32]);
+pub struct TokenHash([u128; 2]);
 
 impl TokenHash {
     /// Reads 64 lower-case hex digits.
@@ -73,7 +73,11 @@ impl TokenHash {
         for (byte, digits) in hash.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
             *byte = u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?;
         }
-        Some(Self(hash))
+        Some(Self::new(hash))
+    }
+
+    fn new(digest: [u8; 32]) -> Self {
+        Self([0, 16].map(|start| u128::from_be_bytes(std::array::from_fn(|index| digest[start + index]))))
     }
 }
 

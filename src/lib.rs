@@ -47,6 +47,7 @@ pub mod error;
 pub mod database;
 
 pub mod app;
+pub mod aws;
 pub mod clock;
 pub mod config;
 pub mod log;

@@ -1,14 +1,13 @@
 //! The Lambda function: init once, then serve events one at a time.
 
-use aws_config::BehaviorVersion;
 use lambda_http::Error;
-use list_chat_sessions::{app::App, config::Config, log, runtime};
+use list_chat_sessions::{app::App, aws, config::Config, log, runtime};
 
 // One event at a time needs one thread.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     log::report_panics();
     let config = Config::from_env().inspect_err(|faults| log::fatal("configuration", faults))?;
-    let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    let aws = aws::load().await;
     runtime::serve(&App::start(config, &aws).await).await
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::{
     error::Error,
-    sessions::{ChatSession, Page},
+    sessions::{Page, Sessions},
 };
 
 const METHODS: HeaderValue = HeaderValue::from_static("POST, OPTIONS");
@@ -22,10 +22,17 @@ const METHODS: HeaderValue = HeaderValue::from_static("POST, OPTIONS");
 /// What `Retry-After` says, in seconds: about what a restart or a failover takes.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
+/// What a session's JSON has beyond what PostgreSQL sends of it, in bytes: keys, quotes, UUIDs and times as text.
+const SESSION_FRAME_BYTES: usize = 300;
+
+/// What a body has around the sessions, and more than most errors have.
+const PAGE_FRAME_BYTES: usize = 128;
+
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct PageBody<'a> {
-    sessions: Vec<ChatSession<'a>>,
+    #[cfg_attr(test, schemars(with = "Vec<crate::sessions::ChatSession<'a>>"))]
+    sessions: Sessions<'a>,
     total: i64,
 }
 
@@ -46,9 +53,11 @@ struct ErrorDescription<'a> {
 ///
 /// # Errors
 ///
-/// As [`Page::sessions`].
+/// [`Error::Internal`] if a column is not of the contract's type.
 pub fn page(page: &Page) -> Result<Response<Body>, Error> {
-    Ok(json(StatusCode::OK, &PageBody { sessions: page.sessions()?, total: page.total }))
+    let body = PageBody { sessions: page.sessions(), total: page.total };
+    let size = page.size() + page.len() * SESSION_FRAME_BYTES + PAGE_FRAME_BYTES;
+    json(StatusCode::OK, &body, size).map_err(|error| Error::Internal(error.to_string()))
 }
 
 /// `200` with a text: `ok` tells a browser that it may send its request.
@@ -76,7 +85,8 @@ pub fn complete(outcome: Result<Response<Body>, Error>, request_id: &str) -> Res
 
 fn failure(error: &Error) -> Response<Body> {
     let body = ErrorBody { error: ErrorDescription { code: error.code(), message: error.message() } };
-    let mut response = json(error.status(), &body);
+    // Structs of texts are always JSON.
+    let mut response = json(error.status(), &body, PAGE_FRAME_BYTES).expect("an error's body is JSON");
     let headers = response.headers_mut();
     match error {
         Error::Unauthorized => headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
@@ -87,13 +97,14 @@ fn failure(error: &Error) -> Response<Body> {
     response
 }
 
-fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
-    // Fails for maps with keys that are no strings alone, and there is none.
-    let body = serde_json::to_string(body).expect("a body of structs is JSON");
-    let mut response = Response::new(Body::from(body));
+/// An answer in JSON that will be about so many bytes long.
+fn json(status: StatusCode, body: &impl Serialize, size: usize) -> Result<Response<Body>, serde_json::Error> {
+    let mut text = Vec::with_capacity(size);
+    serde_json::to_writer(&mut text, body)?;
+    let mut response = Response::new(Body::from(String::from_utf8(text).expect("JSON is UTF-8")));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+    Ok(response)
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@ mod sql;
 use std::fmt;
 
 use jiff::{
-    Span,
+    SignedDuration,
     civil::{DateTime, Time, date},
-    fmt::temporal::Pieces,
+    fmt::temporal::{DateTimePrinter, Pieces},
 };
 use serde::{Serialize, Serializer};
 
@@ -41,7 +41,7 @@ impl Timestamp {
 
     /// The date and time in UTC, if RFC 3339 can write it: of the years 0000 to 9999.
     fn utc(self) -> Option<DateTime> {
-        let utc = epoch().checked_add(Span::new().try_microseconds(self.0).ok()?).ok()?;
+        let utc = epoch().checked_add(SignedDuration::from_micros(self.0)).ok()?;
         (0..=9999).contains(&utc.year()).then_some(utc)
     }
 }
@@ -50,11 +50,19 @@ fn epoch() -> DateTime {
     date(2000, 1, 1).at(0, 0, 0, 0)
 }
 
+/// RFC 3339 in UTC with `Z`, with a fraction only when there is one and without trailing zeros.
+fn rfc_3339(utc: &DateTime) -> String {
+    let mut text = String::with_capacity("2024-01-15T10:30:00.123456Z".len());
+    // A page has two hundred of these: written straight into the text, not through `fmt`.
+    DateTimePrinter::new().print_datetime(utc, &mut text).expect("a String takes it");
+    text.push('Z');
+    text
+}
+
 impl fmt::Display for Timestamp {
-    /// RFC 3339 in UTC with `Z`, with a fraction only when there is one and without trailing zeros.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.utc() {
-            Some(utc) => write!(f, "{utc}Z"),
+            Some(utc) => f.write_str(&rfc_3339(&utc)),
             None => f.write_str("not in RFC 3339"),
         }
     }
@@ -65,7 +73,7 @@ impl fmt::Display for Timestamp {
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.utc() {
-            Some(_) => serializer.collect_str(self),
+            Some(utc) => serializer.serialize_str(&rfc_3339(&utc)),
             None => serializer.serialize_none(),
         }
     }

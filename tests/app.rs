@@ -139,6 +139,7 @@ pub fn binary() -> std::path::PathBuf {
 pub fn aws(secrets: &Secrets) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
+        .http_client(list_chat_sessions::aws::http_client())
         .region(Region::new("us-east-1"))
         .endpoint_url(secrets.url())
         .credentials_provider(SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "test")))

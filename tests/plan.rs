@@ -3,7 +3,7 @@
 use list_chat_sessions::{
     auth::{Authenticated, BearerToken, KeyRing},
     request::ListRequest,
-    sessions::page_query,
+    sessions::{DEEP_OFFSET, page_query},
 };
 use serde_json::{Value, json};
 
@@ -59,6 +59,24 @@ async fn every_combination_of_filters_reads_a_page_and_counts_from_an_index() {
             nodes.iter().filter(counts_messages).count(),
             2,
             "{request}: the last message and the count\n{plan:#}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_columns_stand_in_the_contracts_order() {
+    let client = Database::create(Server::shared()).await.unwrap().client().await.unwrap();
+    for offset in [0, DEEP_OFFSET] {
+        let list = ListRequest::parse(json!({ "offset": offset }).to_string().as_bytes(), 100).unwrap();
+        let caller = caller();
+        let (statement, parameters) = page_query(&caller, &list);
+        let types: Vec<_> = parameters.iter().map(|(_, r#type)| r#type.clone()).collect();
+        let prepared = client.prepare_typed(&statement, &types).await.unwrap();
+        let columns: Vec<&str> = prepared.columns().iter().map(tokio_postgres::Column::name).collect();
+        assert_eq!(
+            columns.join(" "),
+            "id widget_id widget_name visitor_id visitor_name visitor_email status last_message last_message_at \
+             message_count page_url created_at total"
         );
     }
 }

@@ -12,12 +12,11 @@ use rustls::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use crate::aws::AMAZON_ROOTS;
+
 /// The roots of RDS instances and Aurora clusters, those that have not expired of
 /// <https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem>.
-const RDS_ROOTS: &str = include_str!("roots/rds.pem");
-
-/// The roots of Amazon Trust Services, which sign the certificates of RDS Proxy: <https://www.amazontrust.com/repository/>.
-const AMAZON_ROOTS: &str = include_str!("roots/amazon-trust-services.pem");
+const RDS_ROOTS: &str = include_str!("../roots/rds.pem");
 
 // Made for the first connection that needs it: a hundred certificates are not parsed for nothing.
 static AMAZON: LazyLock<Tls> =

@@ -13,6 +13,7 @@ use crate::support::secrets::{Fault, Secrets};
 fn sdk(secrets: &Secrets) -> Client {
     let config = Config::builder()
         .behavior_version(BehaviorVersion::latest())
+        .http_client(list_chat_sessions::aws::http_client())
         .endpoint_url(secrets.url())
         .region(Region::new("us-east-1"))
         .credentials_provider(Credentials::new("local", "local", None, None, "tests"))
