@@ -17,6 +17,13 @@ use crate::{
     sessions::{Page, Sessions},
 };
 
+/// The largest answer that Lambda takes from a function, in bytes; of a larger one the caller would see API Gateway's own
+/// error. <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
+pub const MAX_ANSWER_BYTES: usize = 6_291_556;
+
+/// What an answer has around its body at most, in bytes: status and headers.
+const ANSWER_FRAME_BYTES: usize = 4_096;
+
 const METHODS: HeaderValue = HeaderValue::from_static("POST, OPTIONS");
 
 /// What `Retry-After` says, in seconds: about what a restart or a failover takes.
@@ -53,11 +60,20 @@ struct ErrorDescription<'a> {
 ///
 /// # Errors
 ///
-/// [`Error::Internal`] if a column is not of the contract's type.
+/// [`Error::Internal`] if a column is not of the contract's type, or the page has more text than [`MAX_ANSWER_BYTES`].
 pub fn page(page: &Page) -> Result<Response<Body>, Error> {
     let body = PageBody { sessions: page.sessions(), total: page.total };
     let size = page.size() + page.len() * SESSION_FRAME_BYTES + PAGE_FRAME_BYTES;
-    json(StatusCode::OK, &body, size).map_err(|error| Error::Internal(error.to_string()))
+    let response = json(StatusCode::OK, &body, size).map_err(|error| Error::Internal(error.to_string()))?;
+    let bytes = response.body().len() + ANSWER_FRAME_BYTES;
+    // Within the answer the body is a string in JSON, where each of its quotes and backslashes takes two bytes.
+    let escapes = || response.body().iter().filter(|byte| matches!(byte, b'"' | b'\\')).count();
+    if bytes > MAX_ANSWER_BYTES / 2 && bytes + escapes() > MAX_ANSWER_BYTES {
+        return Err(Error::Internal(format!(
+            "the page has {bytes} bytes, too many for Lambda: a smaller limit is needed"
+        )));
+    }
+    Ok(response)
 }
 
 /// `200` with a text: `ok` tells a browser that it may send its request.

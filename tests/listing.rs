@@ -99,6 +99,25 @@ async fn the_newest_message_is_the_last_one_and_all_are_counted() {
 }
 
 #[tokio::test]
+async fn a_page_that_lambda_would_not_take_is_500() {
+    let test = TestApp::start().await;
+    insert(&test, &format!("('{FULL}', NULL, NULL, 'active', now()::text, now()::text)")).await;
+    // A quote takes two bytes in the body, and each of those two in the answer around it.
+    for (text, length, status) in
+        [("x", 6_200_000, 200), ("x", 6_300_000, 500), ("\"", 1_500_000, 200), ("\"", 1_600_000, 500)]
+    {
+        let sql = format!(
+            "DELETE FROM chat_messages;
+             INSERT INTO chat_messages (session_id, role, content) VALUES ('{FULL}', 'agent', repeat('{text}', {length}))"
+        );
+        test.database.load(&sql).await.unwrap();
+        let answer = test.list(json!({})).await;
+        assert_eq!(answer.status, status, "{length} times {text}");
+        assert!(status == 200 || answer.body.contains("server_error"), "{}", answer.body);
+    }
+}
+
+#[tokio::test]
 async fn nobody_sees_the_sessions_of_another_account() {
     let test = TestApp::start().await;
     insert(
