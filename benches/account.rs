@@ -80,7 +80,9 @@ impl Account {
         let test = TestApp::start_over(Server::shared(), secrets, |_| {}).await;
         test.database.load(include_str!("account.sql")).await.expect("rows");
         let admin = test.database.client().await.expect("a connection");
-        admin.batch_execute("VACUUM (ANALYZE); CHECKPOINT").await.expect("a vacuum");
+        for statement in ["VACUUM (ANALYZE)", "CHECKPOINT"] {
+            admin.batch_execute(statement).await.expect("the server at rest");
+        }
         let ring = KeyRing::parse(&key_ring()).expect("a ring");
         let request = Page::new(1).request();
         let hash = BearerToken::from_headers(request.headers()).expect("a token").hash();
