@@ -1,8 +1,9 @@
 //! What the handler adds to the bare statement: `cargo bench --bench handler`.
 //!
 //! In turns, in one run and on one thread: the handler with a request; the statement that it sends, on a connection of the
-//! same role to the same database, its rows read and dropped; and that statement again on another connection, which shows
-//! what the comparison is worth on this machine. Whoever goes first changes with every round.
+//! same role to the same database, its rows read and dropped; that statement again on another connection, which shows what the
+//! comparison is worth on this machine; and a Sync, which is one round trip and nothing else. Whoever goes first changes
+//! with every round.
 //!
 //! `cargo bench --bench handler -- rounds handler 20 5000 >/dev/null` does nothing but 5,000 pages of 20 by the handler,
 //! `rounds bare …` by the statement: for a profiler, and for `valgrind --tool=callgrind` the instructions of each.
@@ -78,33 +79,32 @@ async fn compare() {
     for limit in PAGES {
         let page = Page::new(limit);
         let (statement, _) = page_query(&account.caller, &page.list);
-        let mut times: [Times; 3] = Default::default();
+        let mut times: [Times; 4] = Default::default();
         for round in 0..WARM_UP + ROUNDS {
             for turn in 0..times.len() {
                 let side = (round + turn) % times.len();
-                let time = if side == 1 {
-                    let request = page.request();
-                    rounds::timed(account.handle(request)).await
-                } else {
-                    rounds::timed(account.bare(&clients[side / 2], &statement, &page)).await
+                let time = match side {
+                    0 | 1 => rounds::timed(account.bare(&clients[side], &statement, &page)).await,
+                    2 => rounds::timed(account.handle(page.request())).await,
+                    _ => rounds::timed(clients[0].check_connection()).await,
                 };
                 if round >= WARM_UP {
                     times[side].add(time);
                 }
             }
         }
-        report(limit, times.map(Times::sorted));
+        report(limit, &times.map(Times::sorted));
     }
 }
 
-fn report(limit: i64, [bare, handler, again]: [Times; 3]) {
-    let ratio = |times: &Times| times.wall(50) / bare.wall(50);
-    let verdict = match bound(limit) {
-        Some(bound) if ratio(&handler) <= bound => format!(", holds {bound}"),
-        Some(bound) => format!(", DOES NOT HOLD {bound}"),
-        None => String::new(),
-    };
-    eprintln!("{:<22}{bare}", format!("{limit}: statement"));
-    eprintln!("{:<22}{again}   {:.3}", format!("{limit}: statement again"), ratio(&again));
-    eprintln!("{:<22}{handler}   {:.3}{verdict}", format!("{limit}: handler"), ratio(&handler));
+fn report(limit: i64, times: &[Times; 4]) {
+    for (name, side) in ["statement", "statement again", "handler", "Sync"].iter().zip(times) {
+        let ratio = side.wall(50) / times[0].wall(50);
+        let verdict = match bound(limit) {
+            Some(bound) if *name == "handler" && ratio <= bound => format!(", holds {bound}"),
+            Some(bound) if *name == "handler" => format!(", DOES NOT HOLD {bound}"),
+            _ => String::new(),
+        };
+        eprintln!("{:<22}{side}{ratio:>8.3}{verdict}", format!("{limit}: {name}"));
+    }
 }
