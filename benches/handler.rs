@@ -85,7 +85,7 @@ async fn compare() {
                 let side = (round + turn) % times.len();
                 let time = match side {
                     0 | 1 => rounds::timed(account.bare(&clients[side], &statement, &page)).await,
-                    2 => rounds::timed(account.handle(page.request())).await,
+                    2 => rounds::timed(Box::pin(account.handle(page.request()))).await,
                     _ => rounds::timed(clients[0].check_connection()).await,
                 };
                 if round >= WARM_UP {

@@ -80,7 +80,7 @@ fn respond(criterion: &mut Criterion) {
         let answer = response::page(&page).expect("an answer");
         group.throughput(Throughput::Bytes(answer.body().len().try_into().expect("some KiB")));
         group.bench_function(BenchmarkId::from_parameter(limit), |bench| {
-            bench.iter(|| response::page(black_box(&page)))
+            bench.iter(|| response::page(black_box(&page)));
         });
     }
 }

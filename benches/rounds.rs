@@ -23,7 +23,7 @@ fn cpu() -> Duration {
 pub async fn timed<T>(step: impl Future<Output = T>) -> Time {
     let (cpu_before, begin) = (cpu(), Instant::now());
     let outcome = black_box(step.await);
-    let time = Time { wall: begin.elapsed(), cpu: cpu() - cpu_before };
+    let time = Time { wall: begin.elapsed(), cpu: cpu().saturating_sub(cpu_before) };
     drop(outcome);
     time
 }
