@@ -1,0 +1,89 @@
+//! The parts of a request that need no network, each by itself: `cargo bench --bench parts`.
+
+#[path = "../tests/app.rs"]
+#[allow(dead_code, reason = "the tests use the rest")]
+mod app;
+#[path = "../tests/openapi.rs"]
+#[allow(dead_code, unused_imports, reason = "the tests use the rest")]
+mod openapi;
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+#[allow(dead_code, reason = "the other benches use the rest")]
+mod account;
+
+use std::{hint::black_box, time::Duration};
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use jiff::Timestamp;
+use lambda_http::http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use list_chat_sessions::{
+    auth::{BearerToken, KeyRing},
+    clock::Deadline,
+    request::{ListRequest, MAX_BODY_BYTES},
+    response, sessions, timestamp,
+};
+
+use account::{Account, KEYS, PAGES, Page, key_ring, runtime, token};
+
+/// From the header to the account.
+fn authenticate(criterion: &mut Criterion) {
+    let ring = KeyRing::parse(&key_ring()).expect("a ring");
+    let mut group = criterion.benchmark_group(format!("authenticate against {KEYS} keys"));
+    for (name, number) in [("the first", 0), ("the last", KEYS - 1), ("unknown", KEYS)] {
+        let header = HeaderValue::from_str(&format!("Bearer {}", token(number))).expect("a header");
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, header)]);
+        let now = Timestamp::now();
+        group.bench_function(name, |bench| {
+            bench.iter(|| {
+                let token = BearerToken::from_headers(black_box(&headers)).expect("a token");
+                ring.authenticate(&token.hash(), now)
+            });
+        });
+    }
+}
+
+fn parse(criterion: &mut Criterion) {
+    let all = r#"{"limit": 20, "offset": 40, "widget_id": "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa", "status": "active",
+        "from_date": "2024-01-15T10:30:00Z"}"#;
+    let (head, tail) = (r#"{"limit": 20, "unknown": ""#, r#""}"#);
+    let largest = format!("{head}{}{tail}", "a".repeat(MAX_BODY_BYTES - head.len() - tail.len()));
+    let mut group = criterion.benchmark_group("parse a body");
+    for (name, body) in [("empty", ""), ("of all fields", all), ("of 64 KiB", &largest)] {
+        ListRequest::parse(body.as_bytes(), 100).expect("a request");
+        group.bench_function(name, |bench| bench.iter(|| ListRequest::parse(black_box(body.as_bytes()), 100)));
+    }
+}
+
+fn timestamp(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("timestamp");
+    for text in ["2024-01-15", "2024-01-15T10:30:00.123456Z", "2024-01-15T10:30:00+02:00"] {
+        let parsed = timestamp::Timestamp::parse(text).expect("a timestamp");
+        group.bench_function(BenchmarkId::new("parse", text), |bench| {
+            bench.iter(|| timestamp::Timestamp::parse(black_box(text)));
+        });
+        group.bench_function(BenchmarkId::new("write", text), |bench| {
+            bench.iter(|| serde_json::to_string(black_box(&parsed)));
+        });
+    }
+}
+
+/// The answer made of rows that PostgreSQL has sent.
+fn respond(criterion: &mut Criterion) {
+    let runtime = runtime();
+    let account = runtime.block_on(Account::start());
+    let mut group = criterion.benchmark_group("respond with a page");
+    for limit in PAGES {
+        let (list, by) = (Page::new(limit).list, Deadline::within(Duration::from_secs(5)));
+        let listing = sessions::list(&account.test.app.database, &account.caller, &list, by);
+        let page = runtime.block_on(listing).expect("a page");
+        let answer = response::page(&page).expect("an answer");
+        group.throughput(Throughput::Bytes(answer.body().len().try_into().expect("some KiB")));
+        group.bench_function(BenchmarkId::from_parameter(limit), |bench| {
+            bench.iter(|| response::page(black_box(&page)));
+        });
+    }
+}
+
+criterion_group!(parts, authenticate, parse, timestamp, respond);
+criterion_main!(parts);
