@@ -32,6 +32,8 @@ const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct FunctionOptions {
     /// The binary, which somebody else has built.
     pub binary: PathBuf,
+    /// What is said to it: nothing to ours, the script to an interpreter.
+    pub arguments: Vec<PathBuf>,
     /// The function's own variables. Nothing of our own environment reaches it, so no AWS account can either.
     pub env: Vec<(String, String)>,
     /// The longest that one event may take; the process is ended after it.
@@ -50,6 +52,7 @@ impl FunctionOptions {
         let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Self {
             binary: binary.into(),
+            arguments: Vec::new(),
             env,
             timeout: Duration::from_secs(29),
             forward_log: false,
@@ -151,6 +154,7 @@ impl Function {
             api.stop_tracing();
         }
         let mut process = Command::new(&self.options.binary)
+            .args(&self.options.arguments)
             .env_clear()
             .envs([
                 ("AWS_LAMBDA_RUNTIME_API", api.address()),
@@ -161,6 +165,7 @@ impl Function {
                 ("AWS_LAMBDA_LOG_STREAM_NAME", "local"),
                 ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
                 ("AWS_REGION", "us-east-1"),
+                ("AWS_DEFAULT_REGION", "us-east-1"),
                 ("AWS_ACCESS_KEY_ID", "local"),
                 ("AWS_SECRET_ACCESS_KEY", "local"),
                 ("TZ", ":UTC"),

@@ -12,6 +12,7 @@ pub mod faults;
 pub mod function;
 pub mod gateway;
 pub mod keys;
+pub mod measure;
 pub mod migrations;
 pub mod mutations;
 pub mod pooler;
