@@ -1,17 +1,47 @@
 //! The optional migrations that keep the counts, where there are any.
 
-use std::path::Path;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
 use tokio_postgres::Client;
+
+use crate::support::{database, migrations};
+
+/// The first line of a file whose statements have to be sent one at a time.
+const NO_TRANSACTION: &str = "-- no-transaction";
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/kept")
+}
 
 /// Says why there are none.
 pub fn is_available() -> Result<(), String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/kept");
-    if folder.is_dir() { Ok(()) } else { Err("there is no migrations/kept".to_owned()) }
+    if folder().is_dir() { Ok(()) } else { Err("there is no migrations/kept".to_owned()) }
 }
 
-/// Installs them in a database and fills them in.
-pub async fn install(_client: &mut Client) -> Result<()> {
-    bail!("migrations/kept is there, and nobody has said here how it is installed")
+/// Installs them in a database and fills them in: the files with a number, in order.
+pub async fn install(client: &mut Client) -> Result<()> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder())?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    paths.sort();
+    for path in paths {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !name.starts_with(|first: char| first.is_ascii_digit()) {
+            continue;
+        }
+        let sql = fs::read_to_string(&path)?;
+        let applied =
+            if sql.starts_with(NO_TRANSACTION) { each(client, &sql).await } else { database::load(client, &sql).await };
+        applied.with_context(|| format!("migrations/kept/{name}"))?;
+    }
+    Ok(())
+}
+
+async fn each(client: &Client, sql: &str) -> Result<()> {
+    for statement in migrations::statements(sql) {
+        client.batch_execute(statement).await.map_err(|error| database::explain(&error, statement))?;
+    }
+    Ok(())
 }

@@ -63,7 +63,7 @@ pub fn account_case(lab: &Lab, account: u32) -> String {
 
 pub async fn pages(lab: &Lab) -> Result<Vec<Row>> {
     let case = |limit| Case { name: format!("page of {limit}"), account: SMALL, body: json!({ "limit": limit }) };
-    let runners = lab.runners(|_| true).await?;
+    let runners = lab.runners(is_of_its_own).await?;
     together(lab, Part::Pages, &runners, LIMITS.map(case).into(), 400).await
 }
 
@@ -86,8 +86,13 @@ pub fn offset_case(offset: u32) -> String {
     format!("offset {}", count(offset))
 }
 
+/// Once it has started, it does not matter of how many files a program came.
+fn is_of_its_own(contender: Contender) -> bool {
+    contender != Contender::Bundle
+}
+
 fn reads(contender: Contender) -> bool {
-    contender != Contender::Empty
+    is_of_its_own(contender) && contender != Contender::Empty
 }
 
 pub async fn filters(lab: &Lab) -> Result<Vec<Row>> {
