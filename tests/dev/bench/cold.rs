@@ -23,7 +23,7 @@ pub const ANSWERED: &str = "start to the first answer";
 const STARTS: u32 = 40;
 
 pub async fn run(lab: &Lab) -> Result<Vec<Row>> {
-    let question = Question::new(&lab.site, data::SMALL, &json!({ "limit": 50 }))?;
+    let question = Question::new(data::SMALL, &json!({ "limit": 50 }))?;
     let contenders = lab.present(Contender::is_function);
     let mut lanes: Vec<Lane> = contenders.iter().map(|_| Lane::default()).collect();
     // The first of each is not counted: it reads from the disk.

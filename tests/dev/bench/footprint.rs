@@ -31,7 +31,7 @@ pub async fn memory(lab: &Lab) -> Result<Vec<Row>> {
     let (short, long) = (lab.times(SHORT), long(lab));
     let mut rows = [resident_case(short), "the most until then".to_owned(), resident_case(long)]
         .map(|case| Row::new(Part::Memory.title(), case, "MB"));
-    let question = Question::new(&lab.site, data::SMALL, &json!({ "limit": 50 }))?;
+    let question = Question::new(data::SMALL, &json!({ "limit": 50 }))?;
     let contenders = lab.present(Contender::is_function);
     lab.bar.set_length(contenders.len() as u64 * u64::from(short) + u64::from(long - short));
     for contender in contenders {

@@ -112,7 +112,7 @@ impl Lab {
     /// A contender's answer to a request that uses every filter but the date.
     async fn page(&self, contender: Contender) -> Result<Value> {
         let body = json!({ "limit": 20, "offset": 3, "status": "closed", "widget_id": data::widget(data::SMALL, 0) });
-        let question = Question::new(&self.site, data::SMALL, &body)?;
+        let question = Question::new(data::SMALL, &body)?;
         let function = Function::start(self.options(contender)?).await?;
         Ok(serde_json::from_str(&runner::body(function.invoke(question.event).await?)?)?)
     }

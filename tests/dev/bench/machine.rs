@@ -89,15 +89,15 @@ impl Circumstances {
 
 /// The command again, without the paths of this machine.
 pub fn command(options: &Options) -> String {
-    let mut command = "cargo dev bench".to_owned();
+    let mut words = vec!["cargo dev bench".to_owned()];
     if !options.only.is_empty() {
         let name = |part: &Part| part.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
-        command += &format!(" --only {}", options.only.iter().map(name).collect::<Vec<_>>().join(","));
+        words.push(format!("--only {}", options.only.iter().map(name).collect::<Vec<_>>().join(",")));
     }
     if options.scale < 1.0 {
-        command += &format!(" --scale {}", options.scale);
+        words.push(format!("--scale {}", options.scale));
     }
-    command
+    words.join(" ")
 }
 
 fn read(path: &str) -> String {

@@ -50,7 +50,7 @@ fn prepare(name: &str, from: &str, files: &[&str], within: &str) -> Result<PathB
     Ok(folder)
 }
 
-/// With node_modules as npm makes it.
+/// With `node_modules` as npm makes it.
 pub async fn node() -> Result<Program> {
     let folder = prepare("node", "node", &["package.json", "package-lock.json", "index.mjs"], "")?;
     install(&folder, "package-lock.json", &[("npm", &["ci", "--omit=dev", "--no-audit", "--no-fund"])]).await?;
@@ -88,7 +88,7 @@ pub async fn python() -> Result<Program> {
     Ok(Program { binary: folder.join("venv/bin/python"), arguments: vec![package.join("index.py")], variables, size })
 }
 
-/// lambda_runtime alone.
+/// `lambda_runtime` alone.
 pub async fn empty() -> Result<Program> {
     let target = target_folder()?.join("dev/bench/peers/empty");
     Program::binary(build_package(&source("benches/peers/empty"), &target, "empty").await?)

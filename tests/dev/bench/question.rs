@@ -11,7 +11,7 @@ use list_chat_sessions::{
 use serde_json::Value;
 use tokio_postgres::Client;
 
-use super::site::Site;
+use super::site;
 use crate::support::{faults::accounts, request};
 
 const POSTGREST: &str = include_str!("../../../benches/peers/postgrest.sql");
@@ -34,11 +34,11 @@ pub enum Form {
 }
 
 impl Question {
-    pub fn new(site: &Site, account: u32, body: &Value) -> Result<Self> {
+    pub fn new(account: u32, body: &Value) -> Result<Self> {
         let token = accounts::token(account);
         let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {token}"))?)]);
         let hash = BearerToken::from_headers(&headers).ok().context("a token")?.hash();
-        let caller = site.key_ring()?.authenticate(&hash, Timestamp::now()).context("the token is in the ring")?;
+        let caller = site::key_ring()?.authenticate(&hash, Timestamp::now()).context("the token is in the ring")?;
         let body = body.to_string();
         let request =
             ListRequest::parse(body.as_bytes(), LIMIT_MAX).map_err(|_| anyhow::anyhow!("{body} is refused"))?;
@@ -68,6 +68,9 @@ impl Question {
             (from_date.is_some(), "created_at >="),
         ];
         let conditions = present.iter().filter(|(present, _)| *present).zip(4..);
-        conditions.map(|((_, condition), number)| format!("AND chat_sessions.{condition} ${number} ")).collect()
+        conditions
+            .map(|((_, condition), number)| format!("AND chat_sessions.{condition} ${number} "))
+            .collect::<Vec<_>>()
+            .concat()
     }
 }

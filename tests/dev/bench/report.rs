@@ -70,12 +70,11 @@ impl Report {
 }
 
 fn text(circumstances: &Circumstances, goals: &[Goal], table: &Table, plots: &[(&str, String)]) -> String {
-    let contenders: String = Contender::ALL
-        .iter()
-        .map(|contender| format!("- **{}**: {}\n", contender.name(), contender.description()))
-        .collect();
-    let plots: String =
-        plots.iter().map(|(name, _)| format!("![{}]({name})\n", name.trim_end_matches(".svg"))).collect();
+    let contenders =
+        Contender::ALL.map(|contender| format!("- **{}**: {}\n", contender.name(), contender.description()));
+    let contenders = contenders.concat();
+    let plots = plots.iter().map(|(name, _)| format!("![{}]({name})\n", name.trim_end_matches(".svg")));
+    let plots = plots.collect::<Vec<_>>().concat();
     let goals = Goal::table(goals);
     let circumstances = circumstances.text();
     format!(

@@ -14,7 +14,7 @@ use super::{
 use crate::support::{function::Function, measure::process, runtime_api::Outcome};
 
 pub enum Runner {
-    Function(Function),
+    Function(Box<Function>),
     /// A connection of this program.
     Statement(Client, Form),
 }
@@ -31,7 +31,7 @@ impl Runner {
         Ok(match contender {
             Contender::Postgrest => Self::Statement(lab.site.connect(contender.database()).await?, Form::Postgrest),
             Contender::Statement => Self::Statement(lab.site.connect(contender.database()).await?, Form::Ours),
-            _ => Self::Function(Function::start(lab.options(contender)?).await?),
+            _ => Self::Function(Box::new(Function::start(lab.options(contender)?).await?)),
         })
     }
 

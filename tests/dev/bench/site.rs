@@ -124,11 +124,6 @@ impl Site {
         variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
     }
 
-    /// Who may be asked for.
-    pub fn key_ring(&self) -> Result<KeyRing> {
-        KeyRing::parse(&accounts::ring(data::SMALL..=data::LARGE)?).ok().context("the ring is one")
-    }
-
     /// A connection as the function's: the same role, TLS and SCRAM.
     pub async fn connect(&self, database: &str) -> Result<Client> {
         let mut roots = RootCertStore::empty();
@@ -146,4 +141,9 @@ impl Site {
         client.batch_execute("SET statement_timeout = 0").await?;
         Ok(client)
     }
+}
+
+/// The keys of the accounts, as every contender knows them.
+pub fn key_ring() -> Result<KeyRing> {
+    KeyRing::parse(&accounts::ring(data::SMALL..=data::LARGE)?).ok().context("the ring is one")
 }

@@ -120,7 +120,7 @@ async fn together(
     let (mut rows, mut entrants) = (Vec::new(), Vec::new());
     for (row, case) in cases.into_iter().enumerate() {
         for (contender, runner) in runners {
-            let question = Question::new(&lab.site, case.account, &case.body)?;
+            let question = Question::new(case.account, &case.body)?;
             entrants.push(Entrant { contender: *contender, runner, question, row });
         }
         rows.push(Row::new(part.title(), case.name, "ms"));

@@ -24,8 +24,8 @@ impl Goal {
 
     /// The table of these goals, in Markdown.
     pub fn table(goals: &[Self]) -> String {
-        let rows: String = goals.iter().map(|goal| format!("{goal}\n")).collect();
-        format!("| goal | bound | measured | holds |\n| --- | ---: | ---: | --- |\n{rows}")
+        let rows = goals.iter().map(Self::to_string).collect::<Vec<_>>().join("\n");
+        format!("| goal | bound | measured | holds |\n| --- | ---: | ---: | --- |\n{rows}\n")
     }
 }
 

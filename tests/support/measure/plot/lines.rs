@@ -48,7 +48,9 @@ impl Lines {
             let points: Vec<(f64, f64)> =
                 values.filter_map(|(place, value)| Some((x(place), scale.at((*value)?)))).collect();
             canvas.path(&points, series.colour);
-            points.iter().for_each(|point| canvas.dot(*point, series.colour));
+            for point in &points {
+                canvas.dot(*point, series.colour);
+            }
             if let (Some((_, y)), Some(value)) = (points.last(), series.values.iter().flatten().next_back()) {
                 names.push((*y, format!("{}  {} {}", series.name, number(*value), self.unit), series.colour));
             }
