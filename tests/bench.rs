@@ -23,11 +23,8 @@ fn the_bench_measures_every_contender_and_writes_its_table_and_plots() {
     let rows = table["rows"].as_array().unwrap();
     for column in ["ours", "Node", "Node, bundled", "Python", "PostgREST's statement", "our statement alone"] {
         assert_eq!(table["missing"].get(column), None, "{said}");
-        let offsets = rows.iter().filter(|row| row["part"] == "Offset");
-        assert!(
-            offsets.clone().count() > 1 && offsets.clone().all(|row| row["cells"][column]["value"].is_f64()),
-            "{table:#}"
-        );
+        let takes_part = |row: &Value| row["cells"][column]["value"].is_f64();
+        assert!(rows.iter().any(takes_part), "{column}\n{table:#}");
     }
     let text = read("latest.md");
     let failed = rows.iter().filter(|row| row["failed"].as_object().is_some_and(|failed| !failed.is_empty()));

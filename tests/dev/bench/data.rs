@@ -91,8 +91,8 @@ pub async fn load_kept(server: &Server, plain: &str, name: &str, sizes: Sizes) -
     }
     admin.batch_execute(&format!("DROP DATABASE IF EXISTS {name} (FORCE)")).await?;
     admin.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {plain} STRATEGY file_copy")).await?;
-    let mut client = database::connect(&server.url(name)).await?;
-    kept::install(&mut client).await?;
+    let client = database::connect(&server.url(name)).await?;
+    kept::install(&client).await?;
     settle(&client).await?;
     mark_as(&admin, name, &mark).await?;
     Ok(Ok(true))

@@ -10,9 +10,6 @@ use tokio_postgres::Client;
 
 use crate::support::{database, migrations};
 
-/// The first line of a file whose statements have to be sent one at a time.
-const NO_TRANSACTION: &str = "-- no-transaction";
-
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/kept")
 }
@@ -22,8 +19,8 @@ pub fn is_available() -> Result<(), String> {
     if folder().is_dir() { Ok(()) } else { Err("there is no migrations/kept".to_owned()) }
 }
 
-/// Installs them in a database and fills them in: the files with a number, in order.
-pub async fn install(client: &mut Client) -> Result<()> {
+/// Installs them in a database and fills them in: the files with a number, in order, one statement at a time as psql does.
+pub async fn install(client: &Client) -> Result<()> {
     let mut paths: Vec<PathBuf> = fs::read_dir(folder())?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
     paths.sort();
     for path in paths {
@@ -31,17 +28,10 @@ pub async fn install(client: &mut Client) -> Result<()> {
         if !name.starts_with(|first: char| first.is_ascii_digit()) {
             continue;
         }
-        let sql = fs::read_to_string(&path)?;
-        let applied =
-            if sql.starts_with(NO_TRANSACTION) { each(client, &sql).await } else { database::load(client, &sql).await };
-        applied.with_context(|| format!("migrations/kept/{name}"))?;
-    }
-    Ok(())
-}
-
-async fn each(client: &Client, sql: &str) -> Result<()> {
-    for statement in migrations::statements(sql) {
-        client.batch_execute(statement).await.map_err(|error| database::explain(&error, statement))?;
+        for statement in migrations::statements(&fs::read_to_string(&path)?) {
+            let applied = client.batch_execute(statement).await.map_err(|error| database::explain(&error, statement));
+            applied.with_context(|| format!("migrations/kept/{name}"))?;
+        }
     }
     Ok(())
 }

@@ -118,9 +118,9 @@ impl Lab {
     }
 }
 
-/// An error in one line: a program that ends says in its last line why.
+/// An error in one line, without where the checkout lies: a program that ends says in its last line why.
 pub fn reason(error: &anyhow::Error) -> String {
-    let text = format!("{error:#}");
+    let text = format!("{error:#}").replace(env!("CARGO_MANIFEST_DIR"), ".");
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let first = lines.next().unwrap_or_default();
     lines.next_back().map_or(first.to_owned(), |last| format!("{first} … {last}"))

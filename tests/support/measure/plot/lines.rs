@@ -9,7 +9,7 @@ use crate::support::measure::number;
 
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 380.0;
-const LEFT: f64 = 70.0;
+const LEFT: f64 = 76.0;
 const RIGHT: f64 = 240.0;
 const TOP: f64 = 56.0;
 const BOTTOM: f64 = 40.0;
