@@ -2,6 +2,8 @@
 
 #[path = "dev/answer.rs"]
 mod answer;
+#[path = "dev/bench/mod.rs"]
+mod bench;
 #[path = "dev/build.rs"]
 mod build;
 #[path = "dev/invoke.rs"]
@@ -57,6 +59,8 @@ enum Command {
     Seed(seed::Options),
     /// Cause every fault as often as it takes to trust the figures, and print what it cost
     Soak(soak::Options),
+    /// Measure the function against others that do the same, and write the table and the plots
+    Bench(bench::Options),
     /// Print a new token and its entry for the key ring
     NewToken(token::Options),
     /// Print the hash of the token on standard input
@@ -104,6 +108,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Invoke { file, options } => invoke::invoke(&file, options).await,
         Command::Seed(options) => seed::seed(options).await,
         Command::Soak(options) => soak::soak(options).await,
+        Command::Bench(options) => bench::bench(options).await,
         Command::NewToken(options) => token::new(&options),
         Command::HashToken => token::hash(),
     }

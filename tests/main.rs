@@ -4,6 +4,7 @@ mod app;
 mod support;
 
 mod authentication;
+mod bench;
 mod contract;
 mod database_states;
 mod emulator;

@@ -43,7 +43,7 @@ impl Encrypted {
         let certificate = authority.certify(&[NAME], validity).unwrap();
         let files = vec![("server.crt".into(), certificate.chain), ("server.key".into(), certificate.key)];
         let settings = ["ssl=on"].iter().chain(settings).map(ToString::to_string).collect();
-        let server = Server::start_with(Options { settings, files }).unwrap();
+        let server = Server::start_with(Options { settings, files, ..Options::default() }).unwrap();
         let database = Database::create(&server).await.unwrap();
         Self { server, database, ca: authority.pem() }
     }

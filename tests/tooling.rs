@@ -2,6 +2,7 @@
 
 mod gateway;
 mod lambda;
+mod measure;
 mod migrations;
 mod postgres;
 mod secrets;

@@ -1,4 +1,4 @@
-//! Builds the function's binary.
+//! Builds the function's binary, and others to measure it against.
 
 use std::{
     env,
@@ -22,9 +22,8 @@ use crate::support::function::NAME;
 ///
 /// When it does not compile.
 pub async fn build(release: bool) -> Result<PathBuf> {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--message-format=json-render-diagnostics", "--bin", NAME]);
+    let mut cargo = cargo(Path::new(env!("CARGO_MANIFEST_DIR")));
+    cargo.args(["--bin", NAME]);
     if release {
         cargo.arg("--release");
     } else {
@@ -33,6 +32,38 @@ pub async fn build(release: bool) -> Result<PathBuf> {
         // the tests, so that nothing is compiled twice.
         cargo.args(["--example", "dev"]);
     }
+    compile(cargo, NAME).await
+}
+
+/// Builds this very program, optimised, and says where it is.
+///
+/// # Errors
+///
+/// When it does not compile.
+pub async fn build_driver() -> Result<PathBuf> {
+    let mut cargo = cargo(Path::new(env!("CARGO_MANIFEST_DIR")));
+    cargo.args(["--profile", "driver", "--example", "dev"]);
+    compile(cargo, "dev").await
+}
+
+/// Builds the binary of another package, optimised, into a build folder of its own, and says where it is.
+///
+/// # Errors
+///
+/// When it does not compile.
+pub async fn build_package(package: &Path, target: &Path, name: &str) -> Result<PathBuf> {
+    let mut cargo = cargo(package);
+    cargo.args(["--bin", name, "--release", "--locked", "--target-dir"]).arg(target);
+    compile(cargo, name).await
+}
+
+fn cargo(package: &Path) -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--message-format=json-render-diagnostics"]).current_dir(package);
+    cargo
+}
+
+async fn compile(mut cargo: Command, name: &str) -> Result<PathBuf> {
     // `.cargo/config.toml` holds where we stand in the package, and a relative build folder where we stand now.
     if let Some(target) = env::var_os("CARGO_TARGET_DIR") {
         cargo.env("CARGO_TARGET_DIR", env::current_dir()?.join(target));
@@ -44,15 +75,15 @@ pub async fn build(release: bool) -> Result<PathBuf> {
             cargo.env_remove(name);
         }
     }
-    cargo.current_dir(package).stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
+    cargo.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
     let cargo = cargo.spawn().context("cargo cannot be started")?;
     let mut group = Group(cargo.id());
     let output = cargo.wait_with_output().await?;
     group.0 = None;
-    ensure!(output.status.success(), "the function does not compile");
+    ensure!(output.status.success(), "{name} does not compile");
     let executable = output.stdout.split(|byte| *byte == b'\n').find_map(|line| {
         let message: Value = serde_json::from_slice(line).ok()?;
-        (message["target"]["name"] == NAME).then(|| message["executable"].as_str().map(PathBuf::from)).flatten()
+        (message["target"]["name"] == name).then(|| message["executable"].as_str().map(PathBuf::from)).flatten()
     });
     executable.context("cargo does not say where the binary is")
 }

@@ -32,6 +32,8 @@ const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct FunctionOptions {
     /// The binary, which somebody else has built.
     pub binary: PathBuf,
+    /// What is said to it: nothing to ours, the script to an interpreter.
+    pub arguments: Vec<PathBuf>,
     /// The function's own variables. Nothing of our own environment reaches it, so no AWS account can either.
     pub env: Vec<(String, String)>,
     /// The longest that one event may take; the process is ended after it.
@@ -46,7 +48,14 @@ impl FunctionOptions {
     /// The usual: API Gateway's 29 seconds, and a log that is only kept.
     pub fn new(binary: impl Into<PathBuf>, env: &[(&str, &str)]) -> Self {
         let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Self { binary: binary.into(), env, timeout: Duration::from_secs(29), forward_log: false, log_max: usize::MAX }
+        Self {
+            binary: binary.into(),
+            arguments: Vec::new(),
+            env,
+            timeout: Duration::from_secs(29),
+            forward_log: false,
+            log_max: usize::MAX,
+        }
     }
 }
 
@@ -139,6 +148,7 @@ impl Function {
     async fn initialize(&self) -> Result<Environment> {
         let api = RuntimeApi::start().await?;
         let mut process = Command::new(&self.options.binary)
+            .args(&self.options.arguments)
             .env_clear()
             .envs([
                 ("AWS_LAMBDA_RUNTIME_API", api.address()),
@@ -149,6 +159,7 @@ impl Function {
                 ("AWS_LAMBDA_LOG_STREAM_NAME", "local"),
                 ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
                 ("AWS_REGION", "us-east-1"),
+                ("AWS_DEFAULT_REGION", "us-east-1"),
                 ("AWS_ACCESS_KEY_ID", "local"),
                 ("AWS_SECRET_ACCESS_KEY", "local"),
                 ("TZ", ":UTC"),

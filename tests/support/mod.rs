@@ -1,8 +1,8 @@
 //! What the tests and `cargo dev` share: a PostgreSQL, the stand-ins for the parts of AWS around the function, and the
 //! function's own process among them.
 
-// Two targets compile this module, and each of them uses a part of it.
-#![allow(dead_code)]
+// Several targets compile this module, and each of them uses a part of it.
+#![allow(dead_code, unused_imports)]
 
 pub mod certificates;
 pub mod chaos;
@@ -12,6 +12,7 @@ pub mod faults;
 pub mod function;
 pub mod gateway;
 pub mod keys;
+pub mod measure;
 pub mod migrations;
 pub mod mutations;
 pub mod pooler;

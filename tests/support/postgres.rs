@@ -44,9 +44,12 @@ pub struct Options {
     pub settings: Vec<String>,
     /// Files for the data folder as (name, text), readable by PostgreSQL alone: `server.crt` and `server.key` for TLS.
     pub files: Vec<(String, String)>,
+    /// Under which name the data is kept for the next time; removed with the server, if there is none.
+    pub kept: Option<String>,
 }
 
-/// A running PostgreSQL. Dropping it, or ending this process in any way, stops it and removes its data.
+/// A running PostgreSQL. Dropping it, or ending this process in any way, stops it and removes its data unless
+/// they are to be kept.
 pub struct Server {
     folder: RunFolder,
     port: u16,
@@ -67,12 +70,15 @@ impl Server {
     }
 
     pub fn start_with(options: Options) -> Result<Self> {
-        let folder = RunFolder::create()?;
+        let folder = match &options.kept {
+            None => RunFolder::create()?,
+            Some(name) => RunFolder::keep(name)?,
+        };
         // A copy, because the user that PostgreSQL runs as may not reach the source.
         fs::write(folder.path.join("watchdog.sh"), include_str!("postgres/watchdog.sh"))?;
         for (name, text) in &options.files {
             let path = folder.path.join("data").join(name);
-            let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+            let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
             file.write_all(text.as_bytes())?;
             if geteuid().is_root() {
                 chown(&path, Some(folder.owner()?), None)?;
@@ -176,7 +182,7 @@ impl Drop for Server {
         if let Some(mut watchdog) = self.watchdog.take() {
             drop(watchdog.stdin.take());
             drop(watchdog.wait());
-        } else {
+        } else if !self.folder.is_kept() {
             drop(home::command("rm").arg("-rf").arg(&self.folder.path).status());
         }
     }

@@ -27,6 +27,26 @@ async fn servers_live_side_by_side_and_come_back_with_their_data() -> anyhow::Re
 }
 
 #[tokio::test]
+async fn a_kept_server_leaves_its_data_to_the_next_one_and_is_nobody_elses_meanwhile() -> anyhow::Result<()> {
+    let name = format!("test-{:08x}", fastrand::u32(..));
+    let start = || Server::start_with(Options { kept: Some(name.clone()), ..Options::default() });
+    let one = start()?;
+    database::connect(&one.url("postgres")).await?.batch_execute("CREATE TABLE kept ()").await?;
+    let refusal = start().err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(refusal.ends_with("is in use by another process"), "{refusal}");
+    let folder = one.folder().to_owned();
+    drop(one);
+
+    let other = start()?;
+    assert_eq!(other.folder(), folder);
+    database::connect(&other.url("postgres")).await?.batch_execute("SELECT FROM kept").await?;
+    drop(other);
+    std::fs::remove_dir_all(&folder)?;
+    std::fs::remove_file(format!("{}.lock", folder.display()))?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn databases_are_made_at_once_and_are_apart() -> anyhow::Result<()> {
     let server = Server::start()?;
     let (one, other) = tokio::try_join!(Database::create(&server), Database::create(&server))?;

@@ -5,7 +5,7 @@ use std::{fs, time::Instant};
 use anyhow::{Context, Result};
 
 use super::{Lab, Setup, Subject, Tally, accounts, rate, subject::event, unless};
-use crate::support::{database::Database, postgres::Server, request};
+use crate::support::{database::Database, measure::process, postgres::Server, request};
 
 /// How often memory and files are looked at.
 const SAMPLES: u64 = 50;
@@ -42,11 +42,11 @@ pub async fn run(lab: &Lab, invocations: u64) -> Result<Tally> {
     for (number, (event, status)) in (0..invocations).zip(mix.iter().cycle()) {
         tally.count(unless(&subject.send(event.clone()).await?, &[*status]));
         if number % (invocations / SAMPLES).max(1) == 0 {
-            samples.push((memory(pid)?, files(pid)?));
+            samples.push((process::resident(pid)?, files(pid)?));
         }
         lab.bar.inc(1);
     }
-    samples.push((memory(pid)?, files(pid)?));
+    samples.push((process::resident(pid)?, files(pid)?));
     let settled = &samples[WARM_UP.min(samples.len() - 1)..];
     let [(first, few), (last, _)] = [settled[0], settled[settled.len() - 1]];
     let many = settled.iter().map(|(_, files)| *files).max().unwrap_or_default();
@@ -58,13 +58,6 @@ pub async fn run(lab: &Lab, invocations: u64) -> Result<Tally> {
         tally.remark("not flat, or another process");
     }
     Ok(tally)
-}
-
-/// Resident, in KiB.
-fn memory(pid: u32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).context("memory is read from Linux's /proc")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("a process has memory")?;
-    Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 
 fn files(pid: u32) -> Result<usize> {

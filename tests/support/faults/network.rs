@@ -67,7 +67,11 @@ pub async fn run(lab: &Lab, rounds: u64) -> Result<Vec<Tally>> {
     let authority = Authority::new()?;
     let certificate = authority.certify(&["127.0.0.1"], NOW)?;
     let files = vec![("server.crt".into(), certificate.chain), ("server.key".into(), certificate.key)];
-    let server = Server::start_with(postgres::Options { settings: vec!["ssl=on".into()], files })?;
+    let server = Server::start_with(postgres::Options {
+        settings: vec!["ssl=on".into()],
+        files,
+        ..postgres::Options::default()
+    })?;
     let cases = cases();
     let (server, pem) = (&server, &authority.pem());
     let lanes = [false, true].into_iter().flat_map(|encrypted| {

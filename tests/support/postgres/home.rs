@@ -6,6 +6,7 @@
 //!   npm/                 PostgreSQL's programs, where the system has none
 //!   template-<version>/  a fresh data folder; copying it takes a fifth of initdb's time
 //!   run-<id>/            one server: data/, log; its owner holds a lock on run-<id>.lock
+//!   kept-<name>-<version>/  the same, but it stays when its server ends
 //! ```
 
 use std::{
@@ -79,6 +80,7 @@ pub struct RunFolder {
     pub path: PathBuf,
     /// The folder of PostgreSQL's programs.
     pub binaries: PathBuf,
+    kept: bool,
     _lock: File,
 }
 
@@ -98,7 +100,47 @@ impl RunFolder {
         run(command("mkdir").arg("-m").arg("700").arg(&path))?;
         run(command("cp").arg("-R").arg(template).arg(path.join("data")))?;
         fs::write(path.join("data/pg_hba.conf"), HOST_BASED_AUTHENTICATION)?;
-        Ok(Self { path, binaries, _lock: lock })
+        Ok(Self { path, binaries, kept: false, _lock: lock })
+    }
+
+    /// Opens the folder that is kept under this name for this version of PostgreSQL; made, if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// Also when another process uses it.
+    pub fn keep(name: &str) -> Result<Self> {
+        let home = folder()?;
+        let everyone = File::create(home.join("lock"))?;
+        everyone.lock()?;
+        let binaries = super::binaries::find(&home)?;
+        let template = template(&home, &binaries)?;
+        let version = template.file_name().unwrap_or_default().to_string_lossy().replace("template-", "");
+        let path = home.join(format!("kept-{name}-{version}"));
+        let lock = File::create(home.join(format!("kept-{name}-{version}.lock")))?;
+        if lock.try_lock().is_err() {
+            bail!("{} is in use by another process", path.display());
+        }
+        if path.join("kept").exists() {
+            // A server whose owner was killed may be ending still.
+            let stop = command(binaries.join("pg_ctl"))
+                .args(["stop", "-s", "-m", "immediate", "-D"])
+                .arg(path.join("data"))
+                .output();
+            drop(stop);
+        } else {
+            run(command("rm").arg("-rf").arg(&path))?;
+            run(command("mkdir").arg("-m").arg("700").arg(&path))?;
+            run(command("cp").arg("-R").arg(template).arg(path.join("data")))?;
+            fs::write(path.join("data/pg_hba.conf"), HOST_BASED_AUTHENTICATION)?;
+            // Last: what was cut off before this is made anew.
+            run(command("touch").arg(path.join("kept")))?;
+        }
+        Ok(Self { path, binaries, kept: true, _lock: lock })
+    }
+
+    /// Whether it stays when its server ends.
+    pub fn is_kept(&self) -> bool {
+        self.kept
     }
 
     /// The user id that owns the data folder.
@@ -110,7 +152,9 @@ impl RunFolder {
 impl Drop for RunFolder {
     /// The folder itself is the watchdog's to remove.
     fn drop(&mut self) {
-        drop(fs::remove_file(self.path.with_extension("lock")));
+        if !self.kept {
+            drop(fs::remove_file(self.path.with_extension("lock")));
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 #   FOLDER/data     the data folder
 #   FOLDER/log      what PostgreSQL says
 #   FOLDER/ended    appears when PostgreSQL has ended
+#   FOLDER/kept     if it is there, FOLDER stays whatever happens
 #   the word "keep" on standard input ends PostgreSQL but leaves FOLDER, so that it can be started again
 folder=$1
 pg_ctl=$2
@@ -27,7 +28,7 @@ wait
 
 if [ -e "$folder/keep" ]; then
   rm -f "$folder/keep"
-else
+elif [ ! -e "$folder/kept" ]; then
   # Someone may have started PostgreSQL on this folder by hand after it had ended.
   [ ! -e "$folder/data/postmaster.pid" ] || "$pg_ctl" stop -D "$folder/data" -m immediate -s >/dev/null 2>&1
   rm -rf "$folder"

@@ -1,0 +1,128 @@
+//! The contenders that are not ours: installed or built below `target/dev/bench/peers`, where the next run finds them.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use anyhow::{Context, Result, bail};
+use tokio::process::Command;
+
+use crate::{
+    build::build_package,
+    support::{measure::process::size, target_folder},
+};
+
+/// A program to start, and what is deployed of it.
+pub struct Program {
+    pub binary: PathBuf,
+    pub arguments: Vec<PathBuf>,
+    pub variables: Vec<(String, String)>,
+    /// Unpacked, in bytes.
+    pub size: u64,
+}
+
+impl Program {
+    pub fn binary(binary: PathBuf) -> Result<Self> {
+        let size = size(&binary)?;
+        Ok(Self { binary, arguments: Vec::new(), variables: Vec::new(), size })
+    }
+}
+
+/// What both interpreters read: the SQL of this very checkout.
+const SQL: [&str; 2] = ["page.sql", "deep_page.sql"];
+
+fn source(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// A folder of the peer with these files of benches/peers in it, and the SQL in `within`.
+fn prepare(name: &str, from: &str, files: &[&str], within: &str) -> Result<PathBuf> {
+    let folder = target_folder()?.join("dev/bench/peers").join(name);
+    fs::create_dir_all(folder.join(within))?;
+    for file in files {
+        fs::copy(source("benches/peers").join(from).join(file), folder.join(file))?;
+    }
+    for file in SQL {
+        fs::copy(source("src/sessions/sql").join(file), folder.join(within).join(file))?;
+    }
+    Ok(folder)
+}
+
+/// With `node_modules` as npm makes it.
+pub async fn node() -> Result<Program> {
+    let folder = prepare("node", "node", &["package.json", "package-lock.json", "index.mjs"], "")?;
+    install(&folder, "package-lock.json", &[("npm", &["ci", "--omit=dev", "--no-audit", "--no-fund"])]).await?;
+    let size = size(&folder)?;
+    Ok(Program { binary: find("node")?, arguments: vec![folder.join("index.mjs")], variables: Vec::new(), size })
+}
+
+/// In one file, as esbuild makes it.
+pub async fn bundle() -> Result<Program> {
+    let folder = prepare("bundle", "node", &["package.json", "package-lock.json", "index.mjs"], "bundle")?;
+    install(&folder, "package-lock.json", &[("npm", &["ci", "--no-audit", "--no-fund"])]).await?;
+    run(&folder, "npm", &["run", "--silent", "bundle"]).await?;
+    let folder = folder.join("bundle");
+    let size = size(&folder)?;
+    Ok(Program { binary: find("node")?, arguments: vec![folder.join("index.cjs")], variables: Vec::new(), size })
+}
+
+/// With its packages beside it, compiled to bytecode, as they are deployed.
+pub async fn python() -> Result<Program> {
+    let folder = prepare("python", "python", &["requirements.txt", "index.py"], "package")?;
+    let pip = [
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--disable-pip-version-check",
+        "--target=package",
+        "-r",
+        "requirements.txt",
+    ];
+    install(&folder, "requirements.txt", &[("python3", &["-m", "venv", "venv"]), ("venv/bin/pip", &pip)]).await?;
+    let package = folder.join("package");
+    fs::copy(folder.join("index.py"), package.join("index.py"))?;
+    let size = size(&package)?;
+    let variables = vec![("PYTHONPATH".to_owned(), package.display().to_string())];
+    Ok(Program { binary: folder.join("venv/bin/python"), arguments: vec![package.join("index.py")], variables, size })
+}
+
+/// `lambda_runtime` alone.
+pub async fn empty() -> Result<Program> {
+    let target = target_folder()?.join("dev/bench/peers/empty");
+    Program::binary(build_package(&source("benches/peers/empty"), &target, "empty").await?)
+}
+
+/// Runs the commands unless they have run for this very list of packages.
+async fn install(folder: &Path, list: &str, commands: &[(&str, &[&str])]) -> Result<()> {
+    let (list, done) = (fs::read(folder.join(list))?, folder.join("installed"));
+    if fs::read(&done).is_ok_and(|done| done == list) {
+        return Ok(());
+    }
+    for (program, arguments) in commands {
+        run(folder, program, arguments).await?;
+    }
+    Ok(fs::write(done, list)?)
+}
+
+async fn run(folder: &Path, program: &str, arguments: &[&str]) -> Result<()> {
+    // A program of the folder itself, or one on PATH.
+    let path = if program.contains('/') { folder.join(program) } else { PathBuf::from(program) };
+    let mut command = Command::new(path);
+    command.args(arguments).current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
+    let output = command.output().await.with_context(|| format!("{program} cannot be started: install it"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let line = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it does not say why");
+        bail!("{program} {}: {line}", arguments.first().unwrap_or(&""));
+    }
+    Ok(())
+}
+
+/// A program's place on PATH, because a function's environment has no PATH.
+pub fn find(program: &str) -> Result<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file());
+    found.with_context(|| format!("{program} is not on PATH: install it"))
+}

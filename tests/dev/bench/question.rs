@@ -1,0 +1,76 @@
+//! What is asked, in the forms in which the contenders take it.
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use lambda_http::http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use list_chat_sessions::{
+    auth::{Authenticated, BearerToken},
+    request::ListRequest,
+    sessions::page_query,
+};
+use serde_json::Value;
+use tokio_postgres::Client;
+
+use super::site;
+use crate::support::{faults::accounts, request};
+
+const POSTGREST: &str = include_str!("../../../benches/peers/postgrest.sql");
+
+/// More than any request of the bench asks for.
+const LIMIT_MAX: i64 = 100;
+
+pub struct Question {
+    /// As API Gateway delivers it, in JSON.
+    pub event: String,
+    caller: Authenticated,
+    request: ListRequest,
+}
+
+/// Which statement a database is asked by itself.
+#[derive(Clone, Copy)]
+pub enum Form {
+    Ours,
+    Postgrest,
+}
+
+impl Question {
+    pub fn new(account: u32, body: &Value) -> Result<Self> {
+        let token = accounts::token(account);
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {token}"))?)]);
+        let hash = BearerToken::from_headers(&headers).ok().context("a token")?.hash();
+        let caller = site::key_ring()?.authenticate(&hash, Timestamp::now()).context("the token is in the ring")?;
+        let body = body.to_string();
+        let request =
+            ListRequest::parse(body.as_bytes(), LIMIT_MAX).map_err(|_| anyhow::anyhow!("{body} is refused"))?;
+        Ok(Self { event: request::post(&token, &body).to_string(), caller, request })
+    }
+
+    /// The statement's text. Composing it is the contender's affair, so it is made before the clock starts.
+    pub fn statement(&self, form: Form) -> String {
+        match form {
+            Form::Ours => page_query(&self.caller, &self.request).0,
+            Form::Postgrest => POSTGREST.replace("/* filters */", &self.filters()),
+        }
+    }
+
+    /// Sends the statement, unnamed, and gives the total that it answers; no row is none.
+    pub async fn send(&self, client: &Client, statement: &str) -> Result<i64> {
+        let (_, parameters) = page_query(&self.caller, &self.request);
+        let rows = client.query_typed(statement, &parameters).await?;
+        rows.first().map_or(Ok(0), |row| row.try_get("total")).context("no total")
+    }
+
+    fn filters(&self) -> String {
+        let ListRequest { widget_id, status, from_date, .. } = &self.request;
+        let present = [
+            (widget_id.is_some(), "widget_id ="),
+            (status.is_some(), "status ="),
+            (from_date.is_some(), "created_at >="),
+        ];
+        let conditions = present.iter().filter(|(present, _)| *present).zip(4..);
+        conditions
+            .map(|((_, condition), number)| format!("AND chat_sessions.{condition} ${number} "))
+            .collect::<Vec<_>>()
+            .concat()
+    }
+}

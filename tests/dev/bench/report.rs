@@ -1,0 +1,87 @@
+//! Everything together, printed and written: `latest.md`, `latest.json`, and the plots.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::{
+    Options,
+    contender::Contender,
+    figures, goals,
+    lab::Lab,
+    machine::{self, Circumstances, Machine},
+};
+use crate::{
+    steps::Steps,
+    support::{
+        measure::{goal::Goal, table::Table},
+        target_folder,
+    },
+};
+
+/// What is known before anything is measured.
+pub struct Report {
+    machine: Machine,
+    command: String,
+    folder: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Results<'a> {
+    circumstances: &'a Circumstances,
+    goals: &'a [Goal],
+    table: &'a Table,
+}
+
+impl Report {
+    pub fn begin(options: &Options) -> Result<Self> {
+        let is_whole = options.only.is_empty() && options.scale >= 1.0;
+        let folder = match &options.results {
+            Some(folder) => folder.clone(),
+            None if is_whole => Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/results"),
+            // A look never replaces what the README shows.
+            None => target_folder()?.join("dev/bench/results"),
+        };
+        Ok(Self { machine: Machine::now(), command: machine::command(options), folder })
+    }
+
+    pub async fn finish(self, lab: &Lab, table: Table) -> Result<()> {
+        let begin = Instant::now();
+        let circumstances = Circumstances::of(self.machine, self.command, lab).await?;
+        let goals = goals::goals(lab, &table);
+        let plots = figures::plots(&table);
+        let text = text(&circumstances, &goals, &table, &plots);
+        let results = Results { circumstances: &circumstances, goals: &goals, table: &table };
+        fs::create_dir_all(&self.folder)?;
+        fs::write(self.folder.join("latest.md"), &text)?;
+        fs::write(self.folder.join("latest.json"), serde_json::to_string_pretty(&results)? + "\n")?;
+        for (name, plot) in &plots {
+            fs::write(self.folder.join(name), plot)?;
+        }
+        println!("{text}");
+        Steps::Error.done(begin, "results", &self.folder.display().to_string());
+        Ok(())
+    }
+}
+
+fn text(circumstances: &Circumstances, goals: &[Goal], table: &Table, plots: &[(&str, String)]) -> String {
+    let contenders =
+        Contender::ALL.map(|contender| format!("- **{}**: {}\n", contender.name(), contender.description()));
+    let contenders = contenders.concat();
+    let plots = plots.iter().map(|(name, _)| format!("![{}]({name})\n", name.trim_end_matches(".svg")));
+    let plots = plots.collect::<Vec<_>>().concat();
+    let goals = Goal::table(goals);
+    let circumstances = circumstances.text();
+    format!(
+        "# What `cargo dev bench` measured last\n\n{circumstances}\n\
+         All contenders in turns within one run, one request at a time, through the same Runtime API; PostgreSQL with TLS \
+         and SCRAM on loopback. A figure is a median; in brackets, how many times ours it is. The quantiles and each \
+         process's own time on a core are in latest.json.\n\n\
+         ## Goals\n\n{goals}\n## Figures\n\n{table}\n## Contenders\n\n{contenders}\n## Plots\n\n{plots}"
+    )
+}
