@@ -1,5 +1,7 @@
 //! What callers see: the JSON of a page or an error, and the headers of every answer.
 
+mod page;
+
 use lambda_http::{
     Body, Response,
     http::{
@@ -12,10 +14,7 @@ use lambda_http::{
 };
 use serde::Serialize;
 
-use crate::{
-    error::Error,
-    sessions::{Page, Sessions},
-};
+use crate::{error::Error, sessions::Page};
 
 /// The largest answer that Lambda takes from a function, in bytes; of a larger one the caller would see API Gateway's own
 /// error. <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
@@ -28,20 +27,6 @@ const METHODS: HeaderValue = HeaderValue::from_static("POST, OPTIONS");
 
 /// What `Retry-After` says, in seconds: about what a restart or a failover takes.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
-
-/// What a session's JSON has beyond what PostgreSQL sends of it, in bytes: keys, quotes, UUIDs and times as text.
-const SESSION_FRAME_BYTES: usize = 300;
-
-/// What a body has around the sessions, and more than most errors have.
-const PAGE_FRAME_BYTES: usize = 128;
-
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct PageBody<'a> {
-    #[cfg_attr(test, schemars(with = "Vec<crate::sessions::ChatSession<'a>>"))]
-    sessions: Sessions<'a>,
-    total: i64,
-}
 
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -62,18 +47,16 @@ struct ErrorDescription<'a> {
 ///
 /// [`Error::Internal`] if a column is not of the contract's type, or the page has more text than [`MAX_ANSWER_BYTES`].
 pub fn page(page: &Page) -> Result<Response<Body>, Error> {
-    let body = PageBody { sessions: page.sessions(), total: page.total };
-    let size = page.size() + page.len() * SESSION_FRAME_BYTES + PAGE_FRAME_BYTES;
-    let response = json(StatusCode::OK, &body, size).map_err(|error| Error::Internal(error.to_string()))?;
-    let bytes = response.body().len() + ANSWER_FRAME_BYTES;
+    let json = page::json(page)?;
+    let bytes = json.len() + ANSWER_FRAME_BYTES;
     // Within the answer the body is a string in JSON, where each of its quotes and backslashes takes two bytes.
-    let escapes = || response.body().iter().filter(|byte| matches!(byte, b'"' | b'\\')).count();
+    let escapes = || json.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
     if bytes > MAX_ANSWER_BYTES / 2 && bytes + escapes() > MAX_ANSWER_BYTES {
         return Err(Error::Internal(format!(
             "the page has {bytes} bytes, too many for Lambda: a smaller limit is needed"
         )));
     }
-    Ok(response)
+    Ok(response(StatusCode::OK, json))
 }
 
 /// `200` with a text: `ok` tells a browser that it may send its request.
@@ -101,8 +84,8 @@ pub fn complete(outcome: Result<Response<Body>, Error>, request_id: &str) -> Res
 
 fn failure(error: &Error) -> Response<Body> {
     let body = ErrorBody { error: ErrorDescription { code: error.code(), message: error.message() } };
-    // Structs of texts are always JSON.
-    let mut response = json(error.status(), &body, PAGE_FRAME_BYTES).expect("an error's body is JSON");
+    let body = serde_json::to_string(&body).expect("texts are JSON");
+    let mut response = response(error.status(), body);
     let headers = response.headers_mut();
     match error {
         Error::Unauthorized => headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
@@ -113,14 +96,11 @@ fn failure(error: &Error) -> Response<Body> {
     response
 }
 
-/// An answer in JSON that will be about so many bytes long.
-fn json(status: StatusCode, body: &impl Serialize, size: usize) -> Result<Response<Body>, serde_json::Error> {
-    let mut text = Vec::with_capacity(size);
-    serde_json::to_writer(&mut text, body)?;
-    let mut response = Response::new(Body::from(String::from_utf8(text).expect("JSON is UTF-8")));
+fn response(status: StatusCode, json: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(json));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(response)
+    response
 }
 
 #[cfg(test)]
@@ -130,8 +110,15 @@ mod tests {
     use schemars::{JsonSchema, generate::SchemaSettings};
     use serde_json::Value;
 
-    use super::{ErrorBody, PageBody};
+    use super::ErrorBody;
     use crate::sessions::ChatSession;
+
+    #[derive(JsonSchema)]
+    #[expect(dead_code, reason = "its fields are what is compared")]
+    struct PageBody<'a> {
+        sessions: Vec<ChatSession<'a>>,
+        total: i64,
+    }
 
     /// Each field's type and whether it may be `null`, and whether it is always there.
     fn fields(schema: &Value) -> BTreeMap<String, (String, bool, bool)> {

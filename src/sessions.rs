@@ -4,10 +4,6 @@ mod statement;
 
 use std::fmt;
 
-use serde::{
-    Serialize, Serializer,
-    ser::{Error as _, SerializeSeq},
-};
 use tokio_postgres::{Row, row::RowIndex, types::FromSql};
 use uuid::Uuid;
 
@@ -26,12 +22,9 @@ pub struct Page {
     pub total: i64,
 }
 
-/// The sessions of a [`Page`], in JSON an array.
-pub struct Sessions<'a>(&'a [Row]);
-
 /// A session as callers see it, in the contract's order of keys. It borrows its texts from the [`Page`].
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[derive(Clone, Copy)]
+#[cfg_attr(test, derive(serde::Serialize, schemars::JsonSchema))]
 #[expect(missing_docs, reason = "the contract defines the fields")]
 pub struct ChatSession<'a> {
     pub id: Uuid,
@@ -89,27 +82,15 @@ impl Page {
         self.rows.is_empty()
     }
 
-    /// The sessions, newest first.
-    #[must_use]
-    pub fn sessions(&self) -> Sessions<'_> {
-        Sessions(&self.rows)
+    /// The sessions, newest first; instead of one an error if a column is not of the contract's type.
+    pub fn sessions(&self) -> impl Iterator<Item = Result<ChatSession<'_>, Error>> {
+        self.rows.iter().map(ChatSession::try_from)
     }
 
     /// How much PostgreSQL has sent, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         self.rows.iter().map(Row::raw_size_bytes).sum()
-    }
-}
-
-/// Writes one row after the other, without a copy of it. A column that is not of the contract's type is an error.
-impl Serialize for Sessions<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut sessions = serializer.serialize_seq(Some(self.0.len()))?;
-        for row in self.0 {
-            sessions.serialize_element(&ChatSession::try_from(row).map_err(S::Error::custom)?)?;
-        }
-        sessions.end()
     }
 }
 

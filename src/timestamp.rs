@@ -9,8 +9,6 @@ use jiff::{
     civil::{DateTime, Time, date},
     fmt::temporal::{DateTimePrinter, Pieces},
 };
-use serde::{Serialize, Serializer};
-
 /// PostgreSQL reads and writes offsets from UTC below this many seconds, and so do we.
 const OFFSET_LIMIT_SECONDS: i32 = 16 * 60 * 60;
 
@@ -39,10 +37,21 @@ impl Timestamp {
         i64::try_from(microseconds).ok().map(Self)
     }
 
-    /// The date and time in UTC, if RFC 3339 can write it: of the years 0000 to 9999.
-    fn utc(self) -> Option<DateTime> {
+    /// RFC 3339 in UTC with `Z`, with a fraction only when there is one and without trailing zeros.
+    ///
+    /// None for what it cannot write, an infinity or a year outside 0000 to 9999: one odd row must not take the whole list
+    /// away.
+    #[must_use]
+    pub fn rfc_3339(self) -> Option<String> {
         let utc = epoch().checked_add(SignedDuration::from_micros(self.0)).ok()?;
-        (0..=9999).contains(&utc.year()).then_some(utc)
+        if !(0..=9999).contains(&utc.year()) {
+            return None;
+        }
+        let mut text = String::with_capacity("2024-01-15T10:30:00.123456Z".len());
+        // A page has two hundred of these: written straight into the text, not through `fmt`.
+        DateTimePrinter::new().print_datetime(&utc, &mut text).ok()?;
+        text.push('Z');
+        Some(text)
     }
 }
 
@@ -50,32 +59,17 @@ fn epoch() -> DateTime {
     date(2000, 1, 1).at(0, 0, 0, 0)
 }
 
-/// RFC 3339 in UTC with `Z`, with a fraction only when there is one and without trailing zeros.
-fn rfc_3339(utc: &DateTime) -> String {
-    let mut text = String::with_capacity("2024-01-15T10:30:00.123456Z".len());
-    // A page has two hundred of these: written straight into the text, not through `fmt`.
-    DateTimePrinter::new().print_datetime(utc, &mut text).expect("a String takes it");
-    text.push('Z');
-    text
-}
-
+/// RFC 3339, or words where it has none.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.utc() {
-            Some(utc) => f.write_str(&rfc_3339(&utc)),
-            None => f.write_str("not in RFC 3339"),
-        }
+        f.write_str(self.rfc_3339().as_deref().unwrap_or("not in RFC 3339"))
     }
 }
 
-/// What RFC 3339 cannot write, an infinity or a year outside 0000 to 9999, is `null`: one odd row must not take the
-/// whole list away.
-impl Serialize for Timestamp {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.utc() {
-            Some(utc) => serializer.serialize_str(&rfc_3339(&utc)),
-            None => serializer.serialize_none(),
-        }
+#[cfg(test)]
+impl serde::Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.rfc_3339().serialize(serializer)
     }
 }
 
