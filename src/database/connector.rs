@@ -8,7 +8,7 @@ use tokio::{task::JoinHandle, time::timeout};
 use tokio_postgres::{Client, Error as PgError, NoTls, error::SqlState};
 
 use super::{CONNECT_LIMIT, Login, Logins, Signer, cancel::cancel, failure::describe};
-use crate::error::Error;
+use crate::{clock::Moment, error::Error};
 
 /// The pool's manager.
 ///
@@ -23,6 +23,8 @@ pub struct Connector {
 pub struct Connection {
     client: ClientWrapper,
     login: Arc<Login>,
+    /// When the server last answered.
+    pub(super) heard_of: Moment,
 }
 
 impl Connector {
@@ -42,7 +44,7 @@ impl Connector {
             let (client, connection) = config.connect(NoTls).await?;
             (client, run(connection))
         };
-        Ok(Connection { client: ClientWrapper::new(client, task), login })
+        Ok(Connection { client: ClientWrapper::new(client, task), login, heard_of: Moment::now() })
     }
 }
 

@@ -24,7 +24,8 @@ pub enum Phase {
     Handshake,
     /// Who it is, and which database it wants.
     Authentication,
-    /// The server has the query and, before it, the question whether the connection is alive; neither answer gets through.
+    /// The server has the query and, before it, the question whether the connection is alive, if it was idle; no answer
+    /// gets through.
     Check,
     /// The connection is alive, and the query's answer does not get through.
     Query,

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use futures_util::future::try_join_all;
+use list_chat_sessions::database::HEARD_OF;
+use tokio::time::sleep;
 use tokio_postgres::Client;
 
 use super::{
@@ -29,11 +31,13 @@ const STATEMENT_TIMEOUT: &str = "1900ms";
 /// How many trials wait side by side: most of a trial is waiting.
 const LANES: usize = 14;
 
-/// What is tried: where, whether under TLS, and whether the query has to wait for a lock there.
+/// What is tried: where, whether under TLS, whether the connection was idle for so long that it is asked whether it is
+/// alive, and whether the query has to wait for a lock there.
 #[derive(Clone, Copy, Debug)]
 struct Case {
     phase: Phase,
     encrypted: bool,
+    idle: bool,
     locked: bool,
     fault: Fault,
 }
@@ -45,9 +49,11 @@ fn cases() -> Vec<Case> {
         for encrypted in [false, true] {
             let phases = [Accept, SslRequest, Handshake, Authentication, Check, Query, Rows];
             let possible = |phase: &&Phase| encrypted || !matches!(phase, SslRequest | Handshake);
-            let case = |phase, locked| Case { phase, encrypted, locked, fault };
-            cases.extend(phases.iter().filter(possible).map(|phase| case(*phase, false)));
-            cases.push(case(Query, true));
+            let case = |phase, idle, locked| Case { phase, encrypted, idle, locked, fault };
+            let idle = |phase: Phase| matches!(phase, Check | Query);
+            cases.extend(phases.iter().filter(possible).map(|phase| case(*phase, idle(*phase), false)));
+            cases.push(case(Check, false, false));
+            cases.push(case(Query, false, true));
         }
     }
     cases
@@ -154,6 +160,9 @@ impl Lane {
             && let Some(wrong) = unless(&self.subject.ask().await?, &[200])
         {
             return Ok(Some(format!("before the fault {wrong}")));
+        }
+        if case.idle {
+            sleep(HEARD_OF + Duration::from_millis(20)).await;
         }
         let lock = if case.locked { Some(self.subject.database.client().await?) } else { None };
         if let Some(lock) = &lock {
