@@ -3,6 +3,7 @@
 mod cancel;
 mod connector;
 mod failure;
+mod form;
 mod iam;
 mod login;
 mod logins;
@@ -34,12 +35,12 @@ use self::{
     connector::Connector,
     failure::{describe, is_lost, refusal},
 };
-use crate::{clock::Deadline, error::Error, sessions::Parameters};
+use crate::{clock::Deadline, error::Error, sessions::Statement};
 
 /// Connections of one environment. Lambda gives it one event at a time, so a second one would only idle.
 pub const POOL_SIZE: usize = 1;
 
-/// How long opening a connection may take, from name resolution to PostgreSQL's first "ready".
+/// How long opening a connection may take, from name resolution to the answer that warms it up.
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
 /// How long an idle connection has to show that it is alive before it is replaced.
@@ -98,12 +99,12 @@ impl Database {
     ///
     /// [`Error::Unavailable`] if there is no connection or it was lost twice, [`Error::Timeout`], or [`Error::Query`]
     /// if PostgreSQL refused the statement. Those of [`crate::secret::Secret::current`] if credentials are needed.
-    pub async fn query(&self, statement: &str, parameters: &Parameters<'_>, by: Deadline) -> Result<Vec<Row>, Error> {
-        match self.attempt(statement, parameters, by).await? {
+    pub async fn query(&self, statement: &Statement<'_>, by: Deadline) -> Result<Vec<Row>, Error> {
+        match self.attempt(statement, by).await? {
             Attempt::Rows(rows) => Ok(rows),
             Attempt::Lost(_) => {
                 self.resent.fetch_add(1, Ordering::Relaxed);
-                match self.attempt(statement, parameters, by).await? {
+                match self.attempt(statement, by).await? {
                     Attempt::Rows(rows) => Ok(rows),
                     Attempt::Lost(cause) => Err(Error::Unavailable(cause)),
                 }
@@ -121,11 +122,10 @@ impl Database {
         self.pool.manager().logins.is_stale()
     }
 
-    async fn attempt(&self, statement: &str, parameters: &Parameters<'_>, by: Deadline) -> Result<Attempt, Error> {
+    async fn attempt(&self, statement: &Statement<'_>, by: Deadline) -> Result<Attempt, Error> {
         let connection = self.connection(by).await?;
         let limit = by.left(self.query_limit);
-        // Parse, Bind, Describe, Execute and Sync together; nothing is named, so any pooler may stand between.
-        let outcome = timeout(limit, connection.query_typed(statement, parameters)).await;
+        let outcome = timeout(limit, connection.rows(statement)).await;
         match outcome {
             Ok(Ok(rows)) => Ok(Attempt::Rows(rows)),
             Ok(Err(error)) if is_lost(&error) || connection.is_closed() => {

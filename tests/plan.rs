@@ -3,7 +3,7 @@
 use list_chat_sessions::{
     auth::{Authenticated, BearerToken, KeyRing},
     request::ListRequest,
-    sessions::page_query,
+    sessions::{Form, page_query},
 };
 use serde_json::{Value, json};
 
@@ -66,8 +66,9 @@ async fn every_combination_of_filters_reads_a_page_and_counts_from_an_index() {
 async fn explain(client: &tokio_postgres::Client, request: &Value) -> Value {
     let list = ListRequest::parse(request.to_string().as_bytes(), 100).unwrap();
     let caller = caller();
-    let (statement, parameters) = page_query(&caller, &list);
-    let rows = client.query_typed(&format!("EXPLAIN (FORMAT JSON) {statement}"), &parameters).await.unwrap();
+    let statement = page_query(&caller, &list);
+    let text = statement.text(Form::Computed);
+    let rows = client.query_typed(&format!("EXPLAIN (FORMAT JSON) {text}"), &statement.parameters).await.unwrap();
     let plan: Json = rows[0].get(0);
     plan.0[0]["Plan"].clone()
 }

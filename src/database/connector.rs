@@ -7,7 +7,7 @@ use deadpool_postgres::ClientWrapper;
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_postgres::{Client, Error as PgError, NoTls, error::SqlState};
 
-use super::{CONNECT_LIMIT, Login, Logins, Signer, cancel::cancel, failure::describe};
+use super::{CONNECT_LIMIT, Login, Logins, Signer, cancel::cancel, failure::describe, form::Known};
 use crate::error::Error;
 
 /// The pool's manager.
@@ -23,6 +23,7 @@ pub struct Connector {
 pub struct Connection {
     client: ClientWrapper,
     login: Arc<Login>,
+    pub(super) form: Known,
 }
 
 impl Connector {
@@ -42,7 +43,9 @@ impl Connector {
             let (client, connection) = config.connect(NoTls).await?;
             (client, run(connection))
         };
-        Ok(Connection { client: ClientWrapper::new(client, task), login })
+        let connection = Connection { client: ClientWrapper::new(client, task), login, form: Known::default() };
+        connection.warm_up().await?;
+        Ok(connection)
     }
 }
 

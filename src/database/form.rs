@@ -1,0 +1,67 @@
+//! Which form of a statement a connection is sent: the kept one if the database has all of `migrations/kept`.
+//!
+//! It is known of each connection before its first request, by the query that warms it up, and it may turn out to be
+//! another: if the set is dropped, the statement that misses it is sent in the other form at once. A set that is installed
+//! is noticed by the next connection.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio_postgres::{Error as PgError, Row, error::SqlState};
+
+use super::{connector::Connection, failure::is_lost};
+use crate::sessions::{Form, Statement, probe};
+
+/// What is known of a connection.
+#[derive(Default)]
+pub struct Known {
+    lacks_kept: AtomicBool,
+}
+
+impl Known {
+    fn form(&self) -> Form {
+        if self.lacks_kept.load(Ordering::Relaxed) { Form::Computed } else { Form::Kept }
+    }
+}
+
+impl Connection {
+    /// Runs the query for nobody, which tells the form, and has PostgreSQL read what it needs to know of the tables: the
+    /// first query of a connection takes some milliseconds longer than the second. If it fails for another reason, the
+    /// first request will say so.
+    ///
+    /// # Errors
+    ///
+    /// If the connection is lost.
+    pub(super) async fn warm_up(&self) -> Result<(), PgError> {
+        match self.rows(&probe()).await {
+            Err(error) if is_lost(&error) || self.is_closed() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Runs a statement in the form that fits, in one round trip, or in two if the kept form has just ceased to.
+    ///
+    /// # Errors
+    ///
+    /// As PostgreSQL has them.
+    pub(super) async fn rows(&self, statement: &Statement<'_>) -> Result<Vec<Row>, PgError> {
+        let form = self.form.form();
+        match self.run(statement, form).await {
+            Err(error) if form == Form::Kept && lacks_kept(&error) => {
+                self.form.lacks_kept.store(true, Ordering::Relaxed);
+                self.run(statement, Form::Computed).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Parse, Bind, Describe, Execute and Sync together; nothing is named, so any pooler may stand between.
+    async fn run(&self, statement: &Statement<'_>, form: Form) -> Result<Vec<Row>, PgError> {
+        self.query_typed(&statement.text(form), &statement.parameters).await
+    }
+}
+
+/// Whether the statement names what is not there, or what the role may not read.
+fn lacks_kept(error: &PgError) -> bool {
+    let lacking = [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN, SqlState::INSUFFICIENT_PRIVILEGE];
+    error.code().is_some_and(|code| lacking.contains(code))
+}
