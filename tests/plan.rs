@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A fifth of the sessions are the account's: reading all of them is dearer than any index.
-const ROWS: &str = "
+pub const ROWS: &str = "
     INSERT INTO users SELECT v.id::uuid FROM (VALUES ('ACCOUNT'), ('22222222-2222-4222-8222-222222222222')) v (id);
     INSERT INTO chat_widgets (id, user_id)
       SELECT ('aaaaaaaa-aaaa-4aaa-8aaa-' || lpad(n::text, 12, '0'))::uuid, 'ACCOUNT' FROM generate_series(0, 9) n;
@@ -69,18 +69,23 @@ async fn explain(client: &tokio_postgres::Client, request: &Value) -> Value {
     let statement = page_query(&caller, &list);
     let text = statement.text(Form::Computed);
     let rows = client.query_typed(&format!("EXPLAIN (FORMAT JSON) {text}"), &statement.parameters).await.unwrap();
-    let plan: Json = rows[0].get(0);
+    json_of(&rows[0])
+}
+
+/// The plan in a row of `EXPLAIN (FORMAT JSON)`.
+pub fn json_of(row: &tokio_postgres::Row) -> Value {
+    let plan: Json = row.get(0);
     plan.0[0]["Plan"].clone()
 }
 
-fn caller() -> Authenticated {
+pub fn caller() -> Authenticated {
     let headers = [("authorization", format!("Bearer {TOKEN}"))];
     let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).into_iter().collect();
     let hash = BearerToken::from_headers(&headers).unwrap().hash();
     KeyRing::parse(&ring(&[TOKEN])).unwrap().authenticate(&hash, jiff::Timestamp::now()).unwrap()
 }
 
-fn nodes(plan: &Value) -> Vec<&Value> {
+pub fn nodes(plan: &Value) -> Vec<&Value> {
     let below = plan["Plans"].as_array().into_iter().flatten().flat_map(nodes);
     std::iter::once(plan).chain(below).collect()
 }

@@ -2,6 +2,6 @@
 
 mod gateway;
 mod lambda;
-mod migrations;
+pub mod migrations;
 mod postgres;
 mod secrets;

@@ -1,5 +1,8 @@
+-- no-transaction
 -- The way back: everything of the set goes, and the tables are as they were. The function notices it by itself and counts
 -- again. May run again at any time, also on half of the set.
+
+DROP INDEX CONCURRENTLY IF EXISTS chat_sessions_user_widget_status;
 
 BEGIN;
 
