@@ -44,6 +44,10 @@ ALTER TABLE chat_sessions
   ADD COLUMN IF NOT EXISTS last_message_created_at timestamptz,
   ADD COLUMN IF NOT EXISTS last_message_id uuid;
 
+-- A message updates its session twice: the product's trigger, which rewrites the indexes, and then ours, which does not as
+-- long as there is room on the same page. Without room kept for it that was so for one of three.
+ALTER TABLE chat_sessions SET (fillfactor = 80);
+
 CREATE OR REPLACE FUNCTION kept_new_session() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   NEW.message_count := 0;
@@ -58,7 +62,8 @@ $$;
 -- NULL and stays so: then two who change messages of one session wait for each other, the backfill waits for both, and a
 -- REPEATABLE READ transaction, whose snapshot may be too old to see the newest message, gets 40001 instead of a wrong one.
 
--- The comparisons read the row that is updated: if another writer had it, PostgreSQL makes them anew with his values.
+-- The comparison is written three times because a sub-select for all three is slower by a tenth of the whole insert. It
+-- reads the row that is updated: if another writer had it, PostgreSQL makes it anew with his values.
 -- The newest message is the first in the order `created_at DESC, id DESC`, in which one without a time stands first.
 CREATE OR REPLACE FUNCTION kept_message_inserted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
@@ -68,12 +73,15 @@ DECLARE
 BEGIN
   UPDATE chat_sessions s SET
     message_count = s.message_count + 1,
-    (last_message, last_message_created_at, last_message_id) = (
-      SELECT CASE WHEN newer THEN NEW.content ELSE s.last_message END,
-             CASE WHEN newer THEN NEW.created_at ELSE s.last_message_created_at END,
-             CASE WHEN newer THEN NEW.id ELSE s.last_message_id END
-      FROM (SELECT s.last_message_id IS NULL OR (timeless, at, NEW.id) > (s.last_message_created_at IS NULL,
-              coalesce(s.last_message_created_at, '-infinity'), s.last_message_id)) v (newer))
+    last_message = CASE WHEN s.last_message_id IS NULL OR (timeless, at, NEW.id) >
+      (s.last_message_created_at IS NULL, coalesce(s.last_message_created_at, '-infinity'), s.last_message_id)
+      THEN NEW.content ELSE s.last_message END,
+    last_message_created_at = CASE WHEN s.last_message_id IS NULL OR (timeless, at, NEW.id) >
+      (s.last_message_created_at IS NULL, coalesce(s.last_message_created_at, '-infinity'), s.last_message_id)
+      THEN NEW.created_at ELSE s.last_message_created_at END,
+    last_message_id = CASE WHEN s.last_message_id IS NULL OR (timeless, at, NEW.id) >
+      (s.last_message_created_at IS NULL, coalesce(s.last_message_created_at, '-infinity'), s.last_message_id)
+      THEN NEW.id ELSE s.last_message_id END
   WHERE s.id = NEW.session_id;
   RETURN NULL;
 END

@@ -2,7 +2,8 @@
 -- The way back: everything of the set goes, and the tables are as they were. The function notices it by itself and counts
 -- again. May run again at any time, also on half of the set.
 
-DROP INDEX CONCURRENTLY IF EXISTS chat_sessions_user_widget_status;
+DROP INDEX CONCURRENTLY IF EXISTS chat_sessions_user_widget_active;
+DROP INDEX CONCURRENTLY IF EXISTS chat_sessions_user_widget_closed;
 
 BEGIN;
 
@@ -43,6 +44,7 @@ DROP FUNCTION IF EXISTS kept_message_inserted();
 DROP FUNCTION IF EXISTS kept_message_updated();
 DROP FUNCTION IF EXISTS kept_messages_deleted();
 DROP FUNCTION IF EXISTS kept_messages_truncated();
+ALTER TABLE chat_sessions RESET (fillfactor);
 ALTER TABLE chat_sessions
   DROP COLUMN IF EXISTS message_count,
   DROP COLUMN IF EXISTS last_message,

@@ -34,13 +34,13 @@ async fn every_vector_passes_in_every_state_of_the_set() {
 }
 
 /// A session with a message that its account's page would show.
-async fn add(test: &TestApp, text: &str) {
+async fn add(test: &TestApp, content: &str) {
     let sql = format!(
         "WITH s AS (INSERT INTO chat_sessions (user_id, widget_id, visitor_id) VALUES ('{ACCOUNT}', '{WIDGET}', 'v')
                     RETURNING id)
          SELECT set_config('kept.session', id::text, true) FROM s;
          INSERT INTO chat_messages (session_id, role, content)
-         VALUES (current_setting('kept.session')::uuid, 'visitor', '{text}')"
+         VALUES (current_setting('kept.session')::uuid, 'visitor', '{content}')"
     );
     test.database.load(&sql).await.unwrap();
 }

@@ -1,8 +1,11 @@
 //! A connection that does at random whatever a product can do to its sessions and messages.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    fmt::Write,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use anyhow::{Result, bail};
@@ -145,7 +148,7 @@ impl Writer {
         let mut lines = String::new();
         for _ in 0..20 {
             let (account, widget) = self.place();
-            lines += &format!("{account}\t{widget}\tv\t2026-03-{:02}Z\n", self.rng.u8(1..=31));
+            let _ = writeln!(lines, "{account}\t{widget}\tv\t2026-03-{:02}Z", self.rng.u8(1..=31));
         }
         self.copy("COPY chat_sessions (user_id, widget_id, visitor_id, created_at) FROM STDIN", lines).await
     }
@@ -155,7 +158,7 @@ impl Writer {
         let rows = self.client.query_typed(&format!("SELECT id::text FROM ({ids}) s"), &[]).await?;
         let mut lines = String::new();
         for row in rows.iter().chain(&rows) {
-            lines += &format!("{}\tagent\tcopied {}\n", row.get::<_, &str>(0), self.rng.u32(..));
+            let _ = writeln!(lines, "{}\tagent\tcopied {}", row.get::<_, &str>(0), self.rng.u32(..));
         }
         self.copy("COPY chat_messages (session_id, role, content) FROM STDIN", lines).await
     }
