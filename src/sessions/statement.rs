@@ -46,8 +46,8 @@ pub struct Statement<'a> {
     filters: String,
     /// For the kept counts: those of them that are a part of their key.
     key_filters: String,
-    /// The first day that lies wholly after `from_date`, in SQL.
-    first_day: Option<String>,
+    /// `from_date` and the first day that begins at or after it, in SQL.
+    dates: Option<(String, String)>,
     /// The same for both forms.
     pub parameters: Parameters<'a>,
 }
@@ -71,7 +71,7 @@ pub(crate) fn probe() -> Statement<'static> {
     static NOBODY: Uuid = Uuid::nil();
     let (filters, key_filters) = (String::new(), String::new());
     let parameters: Parameters = vec![(&NOBODY, Type::UUID), (&1_i64, Type::INT8), (&0_i64, Type::INT8)];
-    Statement { frame: PAGE, filters, key_filters, first_day: None, parameters }
+    Statement { frame: PAGE, filters, key_filters, dates: None, parameters }
 }
 
 impl<'a> Statement<'a> {
@@ -89,24 +89,26 @@ impl<'a> Statement<'a> {
         if let Some(status) = &request.status {
             key_filters = filter("status =", status, Type::TEXT);
         }
-        let mut first_day = None;
+        let mut dates = None;
         if let Some(from_date) = &request.from_date {
             filter("created_at >=", from_date, Type::TIMESTAMPTZ);
             // Midnight is the beginning of its own day.
-            let last_instant = format!("${} AT TIME ZONE 'UTC' + interval '86399.999999 s'", parameters.len());
-            first_day = Some(format!("date_trunc('day', {last_instant})"));
+            let from = format!("${}", parameters.len());
+            let day = format!("date_trunc('day', {from} AT TIME ZONE 'UTC' + interval '86399.999999 s')");
+            dates = Some((from, day));
         }
-        Self { frame, filters, key_filters, first_day, parameters }
+        Self { frame, filters, key_filters, dates, parameters }
     }
 
     /// The text in one of the forms. What is between `/* kept:` and `:kept */` belongs to the kept form.
     #[must_use]
     pub fn text(&self, form: Form) -> String {
-        let text = match (form, &self.first_day) {
+        let text = match (form, &self.dates) {
             (Form::Computed, _) => self.frame.replace("/* total */", COMPUTED_TOTAL.trim_end()),
             (Form::Kept, None) => self.frame.replace("/* total */", KEPT_TOTAL.trim_end()),
-            (Form::Kept, Some(day)) => {
-                self.frame.replace("/* total */", &KEPT_TOTAL_FROM.trim_end().replace("/* first day */", day))
+            (Form::Kept, Some((from, day))) => {
+                let total = KEPT_TOTAL_FROM.replace("/* from */", from).replace("/* first day */", day);
+                self.frame.replace("/* total */", total.trim_end())
             }
         };
         let text = match form {

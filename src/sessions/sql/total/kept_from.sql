@@ -5,6 +5,9 @@ CASE WHEN EXISTS (SELECT FROM chat_session_counted WHERE user_id IN ($1, '000000
           + (SELECT coalesce(sum(u.n), 0)::bigint
               FROM chat_session_counts, unnest(days[date_part('day', /* first day */)::integer:]) u (n)
               WHERE user_id = $1 /* key filters */ AND month = date_trunc('month', /* first day */)::date)
-          + (SELECT count(*) FROM chat_sessions
-              WHERE user_id = $1 /* filters */ AND created_at < /* first day */ AT TIME ZONE 'UTC')
+          -- OFFSET 0: by the dates alone, and not also by an index of the whole widget.
+          + (SELECT count(*) FROM (
+               SELECT widget_id, status FROM chat_sessions
+               WHERE user_id = $1 AND created_at >= /* from */ AND created_at < /* first day */ AT TIME ZONE 'UTC'
+               OFFSET 0) part WHERE true /* key filters */)
      ELSE (SELECT count(*) FROM chat_sessions WHERE user_id = $1 /* filters */) END
