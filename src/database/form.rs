@@ -32,7 +32,10 @@ impl Connection {
     ///
     /// If the connection is lost.
     pub(super) async fn warm_up(&self) -> Result<(), PgError> {
-        match self.rows(&probe()).await {
+        let mut unfinished = Unfinished(Some(self));
+        let outcome = self.rows(&probe()).await;
+        unfinished.0 = None;
+        match outcome {
             Err(error) if is_lost(&error) || self.is_closed() => Err(error),
             _ => Ok(()),
         }
@@ -57,6 +60,17 @@ impl Connection {
     /// Parse, Bind, Describe, Execute and Sync together; nothing is named, so any pooler may stand between.
     async fn run(&self, statement: &Statement<'_>, form: Form) -> Result<Vec<Row>, PgError> {
         self.query_typed(&statement.text(form), &statement.parameters).await
+    }
+}
+
+/// Whoever gives up opening a connection leaves no query behind that waits for a lock.
+struct Unfinished<'a>(Option<&'a Connection>);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0 {
+            drop(connection.cancel());
+        }
     }
 }
 
