@@ -12,7 +12,7 @@ use indicatif::ProgressBar;
 use crate::support::faults::kept;
 
 /// How many random transactions the test runs; `KEPT_TRANSACTIONS` says otherwise, and `KEPT_SEED` repeats a run.
-const TRANSACTIONS: u64 = 1_500;
+const TRANSACTIONS: u64 = 600;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var_os(variable).map(|value| value.to_str().unwrap().parse().unwrap())

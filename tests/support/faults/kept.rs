@@ -19,7 +19,11 @@ use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
 use super::Tally;
-use crate::support::{database::Database, migrations, postgres::Server};
+use crate::support::{
+    database::Database,
+    migrations,
+    postgres::{Options, Server},
+};
 
 use writer::Writer;
 
@@ -37,7 +41,9 @@ const WIDGETS: u64 = 2;
 /// What prevents the trial, or a writer's error that is none of the usual.
 pub async fn run(bar: &ProgressBar, transactions: u64, seed: u64) -> Result<Tally> {
     println!("kept: seed {seed}");
-    let server = Server::start()?;
+    // A deadlock is what writers like these have often; each would cost them a second.
+    let settings = vec!["deadlock_timeout=20ms".to_owned()];
+    let server = Server::start_with(Options { settings, ..Options::default() })?;
     let database = Database::create(&server).await?;
     database.load(writer::ROWS).await?;
     let done = Arc::new(AtomicU64::new(0));
@@ -61,7 +67,7 @@ pub async fn run(bar: &ProgressBar, transactions: u64, seed: u64) -> Result<Tall
         while !is_done.get() {
             bar.set_position(done.load(Ordering::Relaxed));
             tally.count(check::in_one_snapshot(&checker).await?);
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         anyhow::Ok(())
     };

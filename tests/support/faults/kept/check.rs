@@ -7,7 +7,7 @@ use list_chat_sessions::{
     sessions::{Form, page_query},
 };
 use serde_json::{Value, json};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, error::SqlState};
 
 use super::{ACCOUNTS, writer};
 use crate::support::keys::{Entry, Ring, json as ring_json};
@@ -19,8 +19,12 @@ const RECONCILE: &str = include_str!("../../../../migrations/kept/reconcile.sql"
 pub async fn in_one_snapshot(client: &Client) -> Result<Option<String>> {
     // The locks first: a snapshot from before a TRUNCATE sees nothing of what it took away.
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
-                 LOCK TABLE chat_messages, chat_sessions IN ACCESS SHARE MODE";
-    client.batch_execute(begin).await?;
+                 LOCK TABLE chat_sessions, chat_messages IN ACCESS SHARE MODE";
+    while let Err(error) = client.batch_execute(begin).await {
+        // Two TRUNCATEs of one transaction take the same two locks in either order.
+        anyhow::ensure!(error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED), "{error:?}");
+        client.batch_execute("ROLLBACK").await?;
+    }
     let is_installed = "SELECT to_regclass('chat_session_counted') IS NOT NULL";
     let is_installed: bool = client.query_typed_one(is_installed, &[]).await?.get(0);
     let wrong = if is_installed { compare(client).await? } else { None };
