@@ -67,11 +67,12 @@ impl Writer {
         let mut aborted = 0;
         for _ in 0..transactions {
             if let Err(error) = self.transaction().await {
-                // Deadlock, serialization failure, and a row whose account, widget or session somebody else has deleted.
+                // Deadlock, serialization failure, and an account, widget or session that somebody else has deleted or made again.
                 let usual = [
                     SqlState::T_R_DEADLOCK_DETECTED,
                     SqlState::T_R_SERIALIZATION_FAILURE,
                     SqlState::FOREIGN_KEY_VIOLATION,
+                    SqlState::UNIQUE_VIOLATION,
                 ];
                 if !error.code().is_some_and(|code| usual.contains(code)) {
                     bail!("a writer: {error:?}");
