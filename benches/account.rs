@@ -104,7 +104,7 @@ impl Account {
 
     /// What no answer can do without: the statement is sent, its rows are read and dropped. Gives their number.
     pub async fn bare(&self, client: &Client, statement: &str, page: &Page) -> usize {
-        let (_, parameters) = page_query(&self.caller, &page.list);
+        let parameters = page_query(&self.caller, &page.list).parameters;
         let rows = client.query_typed_raw(statement, parameters).await.expect("rows");
         pin_mut!(rows);
         let mut count = 0;

@@ -21,7 +21,7 @@ mod account;
 mod drained;
 mod rounds;
 
-use list_chat_sessions::sessions::page_query;
+use list_chat_sessions::sessions::{Form, page_query};
 
 use account::{Account, PAGES, Page, runtime};
 use rounds::Times;
@@ -56,7 +56,7 @@ async fn only(handler: bool, limit: i64, rounds: usize) {
     let account = Account::start().await;
     let page = Page::new(limit);
     let client = account.connect().await;
-    let (statement, _) = page_query(&account.caller, &page.list);
+    let statement = page_query(&account.caller, &page.list).text(Form::Computed);
     for _ in 0..rounds {
         // Both sides make it, so that it falls out of a comparison.
         let request = page.request();
@@ -78,7 +78,7 @@ async fn compare() {
     eprintln!("{:<22}{:>9}{:>9}{:>9}{:>9}   of the statement's p50", "", "p10", "p50", "p99", "CPU p50");
     for limit in PAGES {
         let page = Page::new(limit);
-        let (statement, _) = page_query(&account.caller, &page.list);
+        let statement = page_query(&account.caller, &page.list).text(Form::Computed);
         let mut times: [Times; 4] = Default::default();
         for round in 0..WARM_UP + ROUNDS {
             for turn in 0..times.len() {

@@ -3,6 +3,7 @@
 mod cancel;
 mod connector;
 mod failure;
+mod form;
 mod iam;
 mod login;
 mod logins;
@@ -38,13 +39,13 @@ use self::{
 use crate::{
     clock::{Deadline, Moment},
     error::Error,
-    sessions::Parameters,
+    sessions::Statement,
 };
 
 /// Connections of one environment. Lambda gives it one event at a time, so a second one would only idle.
 pub const POOL_SIZE: usize = 1;
 
-/// How long opening a connection may take, from name resolution to PostgreSQL's first "ready".
+/// How long opening a connection may take, from name resolution to the answer that warms it up.
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
 /// How long a connection that was idle has to show that it is alive before it is replaced.
@@ -113,14 +114,14 @@ impl Database {
     ///
     /// [`Error::Unavailable`] if there is no connection or it was lost twice, [`Error::Timeout`], or [`Error::Query`]
     /// if PostgreSQL refused the statement. Those of [`crate::secret::Secret::current`] if credentials are needed.
-    pub async fn query(&self, statement: &str, parameters: &Parameters<'_>, by: Deadline) -> Result<Vec<Row>, Error> {
-        let mut attempt = self.attempt(statement, parameters, by).await?;
+    pub async fn query(&self, statement: &Statement<'_>, by: Deadline) -> Result<Vec<Row>, Error> {
+        let mut attempt = self.attempt(statement, by).await?;
         if let Attempt::Dead = attempt {
-            attempt = self.attempt(statement, parameters, by).await?;
+            attempt = self.attempt(statement, by).await?;
         }
         if let Attempt::Lost(_) = attempt {
             self.resent.fetch_add(1, Ordering::Relaxed);
-            attempt = self.attempt(statement, parameters, by).await?;
+            attempt = self.attempt(statement, by).await?;
         }
         match attempt {
             Attempt::Rows(rows) => Ok(rows),
@@ -139,9 +140,9 @@ impl Database {
         self.pool.manager().logins.is_stale()
     }
 
-    async fn attempt(&self, statement: &str, parameters: &Parameters<'_>, by: Deadline) -> Result<Attempt, Error> {
+    async fn attempt(&self, statement: &Statement<'_>, by: Deadline) -> Result<Attempt, Error> {
         let mut connection = self.connection(by).await?;
-        let Some(outcome) = run(&connection, statement, parameters, self.query_limit, by).await else {
+        let Some(outcome) = run(&connection, statement, self.query_limit, by).await else {
             // The server may have got the statement all the same.
             abandon(connection, true).await;
             return Ok(Attempt::Dead);
@@ -192,13 +193,11 @@ enum Attempt {
 /// Runs the statement; gives nothing if the connection turns out to be dead.
 async fn run(
     connection: &Object<Connector>,
-    statement: &str,
-    parameters: &Parameters<'_>,
+    statement: &Statement<'_>,
     limit: Duration,
     by: Deadline,
 ) -> Option<Result<Result<Vec<Row>, PgError>, Elapsed>> {
-    // Parse, Bind, Describe, Execute and Sync together; nothing is named, so any pooler may stand between.
-    let mut query = pin!(connection.query_typed(statement, parameters));
+    let mut query = pin!(connection.rows(statement));
     tokio::select! {
         // The question whether the connection is alive goes first and in the same packet: it costs no round trip.
         biased;

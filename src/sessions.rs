@@ -7,8 +7,9 @@ use std::fmt;
 use tokio_postgres::{Row, row::RowIndex, types::FromSql};
 use uuid::Uuid;
 
+pub(crate) use self::statement::probe;
 use self::statement::total_query;
-pub use self::statement::{DEEP_OFFSET, Parameters, page_query};
+pub use self::statement::{DEEP_OFFSET, Form, Parameters, Statement, page_query};
 
 use crate::{
     auth::Authenticated, clock::Deadline, database::Database, error::Error, request::ListRequest, timestamp::Timestamp,
@@ -55,16 +56,14 @@ pub async fn list(
     deadline: Deadline,
 ) -> Result<Page, Error> {
     if request.limit > 0 {
-        let (statement, parameters) = page_query(caller, request);
-        let rows = database.query(&statement, &parameters, deadline).await?;
+        let rows = database.query(&page_query(caller, request), deadline).await?;
         match rows.first() {
             Some(row) => return Ok(Page { total: column(row, "total")?, rows }),
             None if request.offset == 0 => return Ok(Page { rows, total: 0 }),
             None => {}
         }
     }
-    let (statement, parameters) = total_query(caller, request);
-    let rows = database.query(&statement, &parameters, deadline).await?;
+    let rows = database.query(&total_query(caller, request), deadline).await?;
     let row = rows.first().ok_or_else(|| Error::Internal("count(*) returned no row".into()))?;
     Ok(Page { total: column(row, "total")?, rows: Vec::new() })
 }

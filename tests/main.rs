@@ -13,6 +13,7 @@ mod events;
 mod freezing;
 mod fuzzing;
 mod iam;
+mod kept;
 mod key_ring;
 mod listing;
 mod login;

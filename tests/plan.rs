@@ -3,17 +3,17 @@
 use list_chat_sessions::{
     auth::{Authenticated, BearerToken, KeyRing},
     request::ListRequest,
-    sessions::{DEEP_OFFSET, page_query},
+    sessions::{DEEP_OFFSET, Form, page_query},
 };
 use serde_json::{Value, json};
 
 use crate::{
     app::{ACCOUNT, TOKEN, ring},
-    support::{database::Database, postgres::Server},
+    support::{database::Database, migrations, postgres::Server},
 };
 
 /// A fifth of the sessions are the account's: reading all of them is dearer than any index.
-const ROWS: &str = "
+pub const ROWS: &str = "
     INSERT INTO users SELECT v.id::uuid FROM (VALUES ('ACCOUNT'), ('22222222-2222-4222-8222-222222222222')) v (id);
     INSERT INTO chat_widgets (id, user_id)
       SELECT ('aaaaaaaa-aaaa-4aaa-8aaa-' || lpad(n::text, 12, '0'))::uuid, 'ACCOUNT' FROM generate_series(0, 9) n;
@@ -66,12 +66,13 @@ async fn every_combination_of_filters_reads_a_page_and_counts_from_an_index() {
 #[tokio::test]
 async fn the_columns_stand_in_the_contracts_order() {
     let client = Database::create(Server::shared()).await.unwrap().client().await.unwrap();
-    for offset in [0, DEEP_OFFSET] {
+    migrations::apply_kept(&client).await.unwrap();
+    for (offset, form) in [0, DEEP_OFFSET].into_iter().flat_map(|at| [(at, Form::Computed), (at, Form::Kept)]) {
         let list = ListRequest::parse(json!({ "offset": offset }).to_string().as_bytes(), 100).unwrap();
         let caller = caller();
-        let (statement, parameters) = page_query(&caller, &list);
-        let types: Vec<_> = parameters.iter().map(|(_, r#type)| r#type.clone()).collect();
-        let prepared = client.prepare_typed(&statement, &types).await.unwrap();
+        let statement = page_query(&caller, &list);
+        let types: Vec<_> = statement.parameters.iter().map(|(_, r#type)| r#type.clone()).collect();
+        let prepared = client.prepare_typed(&statement.text(form), &types).await.unwrap();
         let columns: Vec<&str> = prepared.columns().iter().map(tokio_postgres::Column::name).collect();
         assert_eq!(
             columns.join(" "),
@@ -84,20 +85,26 @@ async fn the_columns_stand_in_the_contracts_order() {
 async fn explain(client: &tokio_postgres::Client, request: &Value) -> Value {
     let list = ListRequest::parse(request.to_string().as_bytes(), 100).unwrap();
     let caller = caller();
-    let (statement, parameters) = page_query(&caller, &list);
-    let rows = client.query_typed(&format!("EXPLAIN (FORMAT JSON) {statement}"), &parameters).await.unwrap();
-    let plan: Json = rows[0].get(0);
+    let statement = page_query(&caller, &list);
+    let text = statement.text(Form::Computed);
+    let rows = client.query_typed(&format!("EXPLAIN (FORMAT JSON) {text}"), &statement.parameters).await.unwrap();
+    json_of(&rows[0])
+}
+
+/// The plan in a row of `EXPLAIN (FORMAT JSON)`.
+pub fn json_of(row: &tokio_postgres::Row) -> Value {
+    let plan: Json = row.get(0);
     plan.0[0]["Plan"].clone()
 }
 
-fn caller() -> Authenticated {
+pub fn caller() -> Authenticated {
     let headers = [("authorization", format!("Bearer {TOKEN}"))];
     let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).into_iter().collect();
     let hash = BearerToken::from_headers(&headers).unwrap().hash();
     KeyRing::parse(&ring(&[TOKEN])).unwrap().authenticate(&hash, jiff::Timestamp::now()).unwrap()
 }
 
-fn nodes(plan: &Value) -> Vec<&Value> {
+pub fn nodes(plan: &Value) -> Vec<&Value> {
     let below = plan["Plans"].as_array().into_iter().flatten().flat_map(nodes);
     std::iter::once(plan).chain(below).collect()
 }

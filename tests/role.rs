@@ -72,6 +72,7 @@ async fn its_sessions_have_their_limits() {
         ("statement_timeout", "4500ms"),
         ("lock_timeout", "2s"),
         ("default_transaction_read_only", "on"),
+        ("jit", "off"),
         ("idle_session_timeout", "15min"),
     ] {
         assert_eq!(texts(&role, &format!("SHOW {setting}")).await, [value], "{setting}");

@@ -3,6 +3,6 @@
 mod gateway;
 mod lambda;
 mod measure;
-mod migrations;
+pub mod migrations;
 mod postgres;
 mod secrets;

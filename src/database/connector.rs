@@ -7,7 +7,7 @@ use deadpool_postgres::ClientWrapper;
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_postgres::{Client, Error as PgError, NoTls, error::SqlState};
 
-use super::{CONNECT_LIMIT, Login, Logins, Signer, cancel::cancel, failure::describe};
+use super::{CONNECT_LIMIT, Login, Logins, Signer, cancel::cancel, failure::describe, form::Known};
 use crate::{clock::Moment, error::Error};
 
 /// The pool's manager.
@@ -25,6 +25,7 @@ pub struct Connection {
     login: Arc<Login>,
     /// When the server last answered.
     pub(super) heard_of: Moment,
+    pub(super) form: Known,
 }
 
 impl Connector {
@@ -44,7 +45,10 @@ impl Connector {
             let (client, connection) = config.connect(NoTls).await?;
             (client, run(connection))
         };
-        Ok(Connection { client: ClientWrapper::new(client, task), login, heard_of: Moment::now() })
+        let client = ClientWrapper::new(client, task);
+        let connection = Connection { client, login, heard_of: Moment::now(), form: Known::default() };
+        connection.warm_up().await?;
+        Ok(connection)
     }
 }
 

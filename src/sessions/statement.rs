@@ -4,6 +4,7 @@ use std::{error::Error, fmt::Write};
 
 use bytes::BytesMut;
 use tokio_postgres::types::{IsNull, ToSql, Type, accepts, to_sql_checked};
+use uuid::Uuid;
 
 use crate::{
     auth::Authenticated,
@@ -14,49 +15,108 @@ const PAGE: &str = include_str!("sql/page.sql");
 const DEEP_PAGE: &str = include_str!("sql/deep_page.sql");
 const TOTAL: &str = include_str!("sql/total.sql");
 
+/// Where each of them says `/* total */`.
+const COMPUTED_TOTAL: &str = include_str!("sql/total/computed.sql");
+const KEPT_TOTAL: &str = include_str!("sql/total/kept.sql");
+const KEPT_TOTAL_FROM: &str = include_str!("sql/total/kept_from.sql");
+
 /// From this offset on the page's ids are found first and its rows after that: slower by half at the first page, five
 /// times faster at offset 100,000.
 pub const DEEP_OFFSET: i64 = 1_000;
 
+/// Where a statement takes what it can take from either place. Both forms have the same parameters and the same answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// From what `migrations/kept` keeps, and computed where nothing is kept for a session or for the account.
+    Kept,
+    /// From the product's own tables and columns alone.
+    Computed,
+}
+
 /// A statement's parameters, each with the type that the statement takes it as.
 pub type Parameters<'a> = Vec<(&'a (dyn ToSql + Sync), Type)>;
 
-/// The statement for a page with its total, and its parameters.
+/// A statement in both its forms, and its parameters.
 ///
 /// Composed for the filters that are present: one text for all of them (`$4 IS NULL OR …`) is a thousand times slower
 /// as soon as PostgreSQL plans it without the values.
+pub struct Statement<'a> {
+    frame: &'static str,
+    /// For the sessions' own table.
+    filters: String,
+    /// For the kept counts: those of them that are a part of their key.
+    key_filters: String,
+    /// `from_date` and the first day that begins at or after it, in SQL.
+    dates: Option<(String, String)>,
+    /// The same for both forms.
+    pub parameters: Parameters<'a>,
+}
+
+/// The statement for a page with its total.
 #[must_use]
-pub fn page_query<'a>(caller: &'a Authenticated, request: &'a ListRequest) -> (String, Parameters<'a>) {
-    let mut parameters: Parameters =
+pub fn page_query<'a>(caller: &'a Authenticated, request: &'a ListRequest) -> Statement<'a> {
+    let frame = if request.offset < DEEP_OFFSET { PAGE } else { DEEP_PAGE };
+    let parameters: Parameters =
         vec![(caller.user_id(), Type::UUID), (&request.limit, Type::INT8), (&request.offset, Type::INT8)];
-    let filters = filters(request, &mut parameters);
-    let text = if request.offset < DEEP_OFFSET { PAGE } else { DEEP_PAGE };
-    (text.replace("/* filters */", &filters), parameters)
+    Statement::new(frame, parameters, request)
 }
 
-/// The statement for the total alone, and its parameters.
-pub(super) fn total_query<'a>(caller: &'a Authenticated, request: &'a ListRequest) -> (String, Parameters<'a>) {
-    let mut parameters: Parameters = vec![(caller.user_id(), Type::UUID)];
-    let filters = filters(request, &mut parameters);
-    (TOTAL.replace("/* filters */", &filters), parameters)
+/// The statement for the total alone.
+pub(super) fn total_query<'a>(caller: &'a Authenticated, request: &'a ListRequest) -> Statement<'a> {
+    Statement::new(TOTAL, vec![(caller.user_id(), Type::UUID)], request)
 }
 
-fn filters<'a>(request: &'a ListRequest, parameters: &mut Parameters<'a>) -> String {
-    let mut sql = String::new();
-    let mut filter = |condition: &str, value: &'a (dyn ToSql + Sync), r#type| {
-        parameters.push((value, r#type));
-        let _ = write!(sql, "AND {condition} ${} ", parameters.len());
-    };
-    if let Some(widget_id) = &request.widget_id {
-        filter("widget_id =", widget_id, Type::UUID);
+/// The statement for a page of nobody's: it asks for all that a page needs, and gets nothing.
+pub(crate) fn probe() -> Statement<'static> {
+    static NOBODY: Uuid = Uuid::nil();
+    let (filters, key_filters) = (String::new(), String::new());
+    let parameters: Parameters = vec![(&NOBODY, Type::UUID), (&1_i64, Type::INT8), (&0_i64, Type::INT8)];
+    Statement { frame: PAGE, filters, key_filters, dates: None, parameters }
+}
+
+impl<'a> Statement<'a> {
+    fn new(frame: &'static str, mut parameters: Parameters<'a>, request: &'a ListRequest) -> Self {
+        let mut filters = String::new();
+        let mut filter = |condition: &str, value: &'a (dyn ToSql + Sync), r#type| {
+            parameters.push((value, r#type));
+            let _ = write!(filters, "AND {condition} ${} ", parameters.len());
+            filters.clone()
+        };
+        let mut key_filters = String::new();
+        if let Some(widget_id) = &request.widget_id {
+            key_filters = filter("widget_id =", widget_id, Type::UUID);
+        }
+        if let Some(status) = &request.status {
+            key_filters = filter("status =", status, Type::TEXT);
+        }
+        let mut dates = None;
+        if let Some(from_date) = &request.from_date {
+            filter("created_at >=", from_date, Type::TIMESTAMPTZ);
+            // Midnight is the beginning of its own day.
+            let from = format!("${}", parameters.len());
+            let day = format!("date_trunc('day', {from} AT TIME ZONE 'UTC' + interval '86399.999999 s')");
+            dates = Some((from, day));
+        }
+        Self { frame, filters, key_filters, dates, parameters }
     }
-    if let Some(status) = &request.status {
-        filter("status =", status, Type::TEXT);
+
+    /// The text in one of the forms. What is between `/* kept:` and `:kept */` belongs to the kept form.
+    #[must_use]
+    pub fn text(&self, form: Form) -> String {
+        let text = match (form, &self.dates) {
+            (Form::Computed, _) => self.frame.replace("/* total */", COMPUTED_TOTAL.trim_end()),
+            (Form::Kept, None) => self.frame.replace("/* total */", KEPT_TOTAL.trim_end()),
+            (Form::Kept, Some((from, day))) => {
+                let total = KEPT_TOTAL_FROM.replace("/* from */", from).replace("/* first day */", day);
+                self.frame.replace("/* total */", total.trim_end())
+            }
+        };
+        let text = match form {
+            Form::Computed => text,
+            Form::Kept => text.replace("/* kept: ", "").replace(" :kept */", ""),
+        };
+        text.replace("/* filters */", &self.filters).replace("/* key filters */", &self.key_filters)
     }
-    if let Some(from_date) = &request.from_date {
-        filter("created_at >=", from_date, Type::TIMESTAMPTZ);
-    }
-    sql
 }
 
 impl ToSql for Status {

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::{
     build::build,
     steps::Steps,
-    support::faults::{Lab, Tally, endurance, freezing, network, slow, states, tenants, vault},
+    support::faults::{Lab, Tally, endurance, freezing, kept, network, slow, states, tenants, vault},
 };
 
 #[derive(clap::Args)]
@@ -43,6 +43,8 @@ enum Part {
     Secrets,
     /// A thousand accounts, interleaved
     Tenants,
+    /// Kept counts under random writers
+    Kept,
     /// One environment, for long: memory and files
     Endurance,
 }
@@ -58,6 +60,7 @@ impl Part {
             Self::Slow => (500, 2),
             Self::Secrets => (50, vault::KINDS),
             Self::Tenants | Self::Endurance => (1_000_000, 1),
+            Self::Kept => (100_000, 1),
         }
     }
 
@@ -70,6 +73,7 @@ impl Part {
             Self::Slow => slow::run(lab, count).await?,
             Self::Secrets => vault::run(lab, count).await?,
             Self::Tenants => vec![tenants::run(lab, count).await?],
+            Self::Kept => vec![kept::run(&lab.bar, count, fastrand::u64(..)).await?],
             Self::Endurance => vec![endurance::run(lab, count).await?],
         })
     }

@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod endurance;
 pub mod freezing;
+pub mod kept;
 pub mod network;
 pub mod slow;
 pub mod states;

@@ -3,12 +3,15 @@
 use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, error::SqlState};
 
 use super::database::explain;
 
 /// The first line of a file whose statements have to be sent one at a time, outside of a transaction.
 const NO_TRANSACTION: &str = "-- no-transaction";
+
+/// The optional set, in its order.
+pub const KEPT: [&str; 4] = ["1_columns.sql", "2_counts.sql", "3_backfill.sql", "4_index.sql"];
 
 /// Key of the advisory lock that one runner at a time holds ("migr" in ASCII).
 const LOCK: i64 = 0x6d69_6772;
@@ -83,6 +86,43 @@ async fn apply_file(client: &mut Client, name: &str, sql: &str) -> Result<()> {
         transaction.commit().await?;
     }
     Ok(())
+}
+
+/// Installs the optional set of `migrations/kept` and lets the function's role read it.
+///
+/// # Errors
+///
+/// As [`run_kept`].
+pub async fn apply_kept(client: &Client) -> Result<()> {
+    for name in KEPT {
+        run_kept(client, name).await?;
+    }
+    Ok(client.batch_execute(GRANT_KEPT).await?)
+}
+
+/// What docs/role.sql does about the set.
+pub const GRANT_KEPT: &str = "GRANT SELECT ON chat_session_counts, chat_session_counted TO list_chat_sessions";
+
+/// Runs a file of `migrations/kept` as psql does, one statement at a time, and again if a writer was in its way.
+///
+/// # Errors
+///
+/// Names the file and repeats PostgreSQL's message; its transaction is rolled back.
+pub async fn run_kept(client: &Client, name: &str) -> Result<()> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/kept").join(name);
+    let sql = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    'again: loop {
+        for statement in statements(&sql) {
+            if let Err(error) = client.batch_execute(statement).await {
+                client.batch_execute("ROLLBACK").await?;
+                if matches!(error.code(), Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::T_R_DEADLOCK_DETECTED)) {
+                    continue 'again;
+                }
+                return Err(explain(&error, statement).context(format!("migrations/kept/{name}")));
+            }
+        }
+        return Ok(());
+    }
 }
 
 /// Splits SQL at the semicolons that end a statement: not those within quotes, comments or dollar-quoted bodies.

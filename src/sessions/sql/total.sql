@@ -1,2 +1,2 @@
 -- list-chat-sessions: the total alone
-SELECT count(*) AS total FROM chat_sessions WHERE user_id = $1 /* filters */
+SELECT /* total */ AS total

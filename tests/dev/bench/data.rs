@@ -6,7 +6,6 @@ use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 use tokio_postgres::Client;
 
-use super::kept;
 use crate::support::{
     database::{self, explain},
     keys::hex,
@@ -75,27 +74,22 @@ pub async fn load(server: &Server, name: &str, sizes: Sizes) -> Result<bool> {
 }
 
 /// Copies the database and installs the kept counts in the copy.
-///
-/// # Errors
-///
-/// What goes wrong; the inner error says why there cannot be kept counts.
-pub async fn load_kept(server: &Server, plain: &str, name: &str, sizes: Sizes) -> Result<Result<bool, String>> {
-    if let Err(reason) = kept::is_available() {
-        return Ok(Err(reason));
-    }
+pub async fn load_kept(server: &Server, plain: &str, name: &str, sizes: Sizes) -> Result<bool> {
     let shape = format!("{} {}", sizes.middle, sizes.large);
     let mark = fingerprint(&[ROWS, &shape, &texts("migrations")?, &texts("migrations/kept")?]);
     let admin = database::connect(&server.url("postgres")).await?;
     if is_marked(&admin, name, &mark).await? {
-        return Ok(Ok(false));
+        return Ok(false);
     }
     admin.batch_execute(&format!("DROP DATABASE IF EXISTS {name} (FORCE)")).await?;
     admin.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {plain} STRATEGY file_copy")).await?;
     let client = database::connect(&server.url(name)).await?;
-    kept::install(&client).await?;
+    for file in migrations::KEPT {
+        migrations::run_kept(&client, file).await?;
+    }
     settle(&client).await?;
     mark_as(&admin, name, &mark).await?;
-    Ok(Ok(true))
+    Ok(true)
 }
 
 /// The role of docs/role.sql with this password; it may read this database.

@@ -37,10 +37,7 @@ impl Lab {
         let site = Site::start(scale).await?;
         let mut lab = Self { site, scale, bar, missing: BTreeMap::new(), programs: BTreeMap::new() };
         lab.programs.insert(Contender::Ours, Program::binary(binary.clone())?);
-        match lab.site.unkept.clone() {
-            None => drop(lab.programs.insert(Contender::Kept, Program::binary(binary)?)),
-            Some(reason) => drop(lab.missing.insert(Contender::Kept, reason)),
-        }
+        lab.programs.insert(Contender::Kept, Program::binary(binary)?);
         lab.add(Contender::Node, peers::node().await);
         lab.add(Contender::Bundle, peers::bundle().await);
         lab.add(Contender::Python, peers::python().await);

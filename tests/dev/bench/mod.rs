@@ -7,7 +7,6 @@ mod driver;
 mod figures;
 mod footprint;
 mod goals;
-mod kept;
 mod lab;
 mod machine;
 mod peers;

@@ -44,8 +44,10 @@ fn prepare(name: &str, from: &str, files: &[&str], within: &str) -> Result<PathB
     for file in files {
         fs::copy(source("benches/peers").join(from).join(file), folder.join(file))?;
     }
+    let sql = |file: &str| fs::read_to_string(source("src/sessions/sql").join(file));
     for file in SQL {
-        fs::copy(source("src/sessions/sql").join(file), folder.join(within).join(file))?;
+        let statement = sql(file)?.replace("/* total */", &sql("total/computed.sql")?);
+        fs::write(folder.join(within).join(file), statement)?;
     }
     Ok(folder)
 }

@@ -6,7 +6,7 @@ use lambda_http::http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use list_chat_sessions::{
     auth::{Authenticated, BearerToken},
     request::ListRequest,
-    sessions::page_query,
+    sessions::{self, page_query},
 };
 use serde_json::Value;
 use tokio_postgres::Client;
@@ -48,14 +48,14 @@ impl Question {
     /// The statement's text. Composing it is the contender's affair, so it is made before the clock starts.
     pub fn statement(&self, form: Form) -> String {
         match form {
-            Form::Ours => page_query(&self.caller, &self.request).0,
+            Form::Ours => page_query(&self.caller, &self.request).text(sessions::Form::Computed),
             Form::Postgrest => POSTGREST.replace("/* filters */", &self.filters()),
         }
     }
 
     /// Sends the statement, unnamed, and gives the total that it answers; no row is none.
     pub async fn send(&self, client: &Client, statement: &str) -> Result<i64> {
-        let (_, parameters) = page_query(&self.caller, &self.request);
+        let parameters = page_query(&self.caller, &self.request).parameters;
         let rows = client.query_typed(statement, &parameters).await?;
         rows.first().map_or(Ok(0), |row| row.try_get("total")).context("no total")
     }

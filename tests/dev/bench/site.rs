@@ -49,8 +49,6 @@ const KEYS: &str = "bench/api-keys";
 pub struct Site {
     pub server: Server,
     pub sizes: Sizes,
-    /// Why there are no kept counts.
-    pub unkept: Option<String>,
     secrets: Secrets,
     /// In PEM.
     authority: String,
@@ -86,18 +84,16 @@ impl Site {
         waiting.suspend(|| Steps::Error.done(begin, "rows", loaded(fresh)));
         let begin = Instant::now();
         waiting.set_message("loading the same with kept counts");
-        let kept = data::load_kept(&server, PLAIN, KEPT, sizes).await?;
+        let fresh = data::load_kept(&server, PLAIN, KEPT, sizes).await?;
         waiting.finish_and_clear();
-        Steps::Error.done(begin, "kept", &kept.clone().map_or_else(|reason| reason, |fresh| loaded(fresh).to_owned()));
+        Steps::Error.done(begin, "kept", loaded(fresh));
 
         let password = keys::hex(&fastrand::u128(..).to_be_bytes());
         let secrets = Secrets::start().await?;
         secrets.put(KEYS, accounts::ring(data::SMALL..=data::LARGE)?)?;
-        let site = Self { server, sizes, unkept: kept.err(), secrets, authority: authority.pem(), password };
+        let site = Self { server, sizes, secrets, authority: authority.pem(), password };
         site.admit(PLAIN).await?;
-        if site.unkept.is_none() {
-            site.admit(KEPT).await?;
-        }
+        site.admit(KEPT).await?;
         Ok(site)
     }
 

@@ -1,0 +1,121 @@
+-- no-transaction
+-- Fills in what the two files before this one keep from now on, beside live traffic, and reports how far it has come.
+--
+-- It commits as it goes. Interrupted anywhere, it goes on where it was when it is run again. Each CALL may also run alone,
+-- and is the repair as well: with `again => true` the first recomputes every session, and the second always adds whatever
+-- an account's counts lack.
+
+CREATE OR REPLACE PROCEDURE keep_chat_messages(batch integer DEFAULT 1000, again boolean DEFAULT false)
+LANGUAGE plpgsql AS $$
+DECLARE
+  batch_max CONSTANT integer := 10000;
+  report_every CONSTANT interval := '5 s';
+  todo bigint;
+  done bigint := 0;
+  last uuid := '00000000-0000-0000-0000-000000000000';
+  ids uuid[];
+  reported timestamptz := clock_timestamp();
+BEGIN
+  IF batch NOT BETWEEN 1 AND batch_max THEN
+    RAISE EXCEPTION 'a batch is of 1 to % sessions', batch_max;
+  END IF;
+  SELECT count(*) INTO todo FROM chat_sessions WHERE again OR message_count IS NULL;
+  RAISE NOTICE 'messages: % sessions to do', todo;
+  COMMIT;
+  LOOP
+    -- Once the sessions are locked, the next statement must see all that was committed before.
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+      RAISE EXCEPTION 'run this at READ COMMITTED, not at %', upper(current_setting('transaction_isolation'));
+    END IF;
+    ids := ARRAY(SELECT id FROM chat_sessions WHERE id > last AND (again OR message_count IS NULL)
+                 ORDER BY id LIMIT batch FOR NO KEY UPDATE);
+    EXIT WHEN ids = '{}';
+    UPDATE chat_sessions s SET
+      message_count = (SELECT count(*) FROM chat_messages m WHERE m.session_id = s.id),
+      (last_message, last_message_created_at, last_message_id) = (
+        SELECT m.content, m.created_at, m.id FROM chat_messages m
+        WHERE m.session_id = s.id ORDER BY m.created_at DESC, m.id DESC LIMIT 1)
+    WHERE s.id = ANY (ids);
+    COMMIT;
+    done := done + cardinality(ids);
+    last := ids[cardinality(ids)];
+    IF clock_timestamp() > reported + report_every THEN
+      RAISE NOTICE 'messages: % of % sessions, % %%', done, todo, least(100, round(100.0 * done / greatest(todo, 1)));
+      reported := clock_timestamp();
+    END IF;
+  END LOOP;
+  RAISE NOTICE 'messages: % sessions done', done;
+END
+$$;
+
+-- A session and its count commit together, so in any one snapshot an account's sessions are what its counts say and what
+-- they lack from before. One statement reads both in one snapshot and adds the difference, and no writer has to wait.
+-- Without an account it is for all that chat_session_counted does not name, and for whoever comes.
+CREATE OR REPLACE PROCEDURE keep_chat_sessions_of(account uuid) LANGUAGE plpgsql AS $$
+DECLARE
+  everybody CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
+BEGIN
+  -- Two at a time would both add what is missing. What follows takes its snapshot when it has the lock.
+  PERFORM pg_advisory_xact_lock(hashtextextended('keep_chat_sessions', 0));
+  IF current_setting('transaction_isolation') <> 'read committed' THEN
+    RAISE EXCEPTION 'run this at READ COMMITTED, not at %', upper(current_setting('transaction_isolation'));
+  END IF;
+  EXECUTE replace($sql$
+    INSERT INTO chat_session_counts AS c
+    SELECT user_id, month, widget_id, status, -1, coalesce(sum(k) FILTER (WHERE d = 0), 0), kept_days(array_agg(d), array_agg(k::integer))
+    FROM (
+      SELECT user_id, month, widget_id, status, d, sum(k) AS k
+      FROM (
+        SELECT user_id, kept_month(created_at), widget_id, coalesce(status, ''), v.d, count(*)
+        FROM chat_sessions, LATERAL (VALUES (0), (kept_day(created_at))) v (d) WHERE /* accounts */ GROUP BY 1, 2, 3, 4, 5
+        UNION ALL
+        SELECT user_id, month, widget_id, status, (place - 1)::integer, -kept
+        FROM chat_session_counts, unnest(n || days::bigint[]) WITH ORDINALITY u (kept, place) WHERE /* accounts */
+      ) actual_less_kept (user_id, month, widget_id, status, d, k)
+      GROUP BY 1, 2, 3, 4, 5 HAVING sum(k) <> 0) lacking
+    GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+    ON CONFLICT (user_id, month, widget_id, status, slot)
+    DO UPDATE SET n = c.n + excluded.n, days = kept_sum(c.days, excluded.days)
+    $sql$, '/* accounts */', coalesce(format('user_id = %L', account), 'user_id NOT IN (SELECT user_id FROM chat_session_counted)'));
+  INSERT INTO chat_session_counted VALUES (coalesce(account, everybody)) ON CONFLICT DO NOTHING;
+  IF account IS NULL THEN
+    DELETE FROM chat_session_counted WHERE user_id <> everybody;
+  END IF;
+END
+$$;
+
+CREATE OR REPLACE PROCEDURE keep_chat_sessions() LANGUAGE plpgsql AS $$
+DECLARE
+  report_every CONSTANT interval := '5 s';
+  about CONSTANT bigint := (SELECT greatest(1, reltuples) FROM pg_class WHERE oid = 'chat_sessions'::regclass);
+  accounts bigint := 0;
+  done bigint := 0;
+  account uuid := '00000000-0000-0000-0000-000000000000';
+  reported timestamptz := clock_timestamp();
+BEGIN
+  LOOP
+    account := (SELECT user_id FROM chat_sessions WHERE user_id > account ORDER BY user_id LIMIT 1);
+    EXIT WHEN account IS NULL;
+    CONTINUE WHEN EXISTS (SELECT FROM chat_session_counted WHERE user_id = account);
+    CALL keep_chat_sessions_of(account);
+    COMMIT;
+    accounts := accounts + 1;
+    done := done + coalesce((SELECT sum(n) FROM chat_session_counts WHERE user_id = account), 0);
+    IF clock_timestamp() > reported + report_every THEN
+      RAISE NOTICE 'counts: % accounts with % of about % sessions, % %%', accounts, done, about, least(100, 100 * done / about);
+      reported := clock_timestamp();
+    END IF;
+  END LOOP;
+  CALL keep_chat_sessions_of(NULL);
+  DELETE FROM chat_session_counts WHERE slot = -1 AND n = 0 AND 0 = ALL (days);
+  COMMIT;
+  RAISE NOTICE 'counts: % accounts with % sessions done', accounts, done;
+END
+$$;
+
+CALL keep_chat_messages();
+CALL keep_chat_sessions();
+
+-- Every session has been written: what was there before goes, and the counts that are still computed read indexes alone.
+VACUUM (ANALYZE) chat_sessions;
+ANALYZE chat_session_counts;

@@ -1,0 +1,40 @@
+-- Proves the kept values: no row means that every one of them is what the tables say at this moment. Each row is one that
+-- is not, as it is kept and as it is. It reads everything in one snapshot, and no one has to wait for it.
+
+WITH sessions AS (
+  SELECT s.id, s.message_count, s.last_message, s.last_message_created_at, s.last_message_id,
+         coalesce(c.n, 0) AS n, m.content, m.created_at, m.id AS message_id
+  FROM chat_sessions s
+  LEFT JOIN (SELECT session_id, count(*) AS n FROM chat_messages GROUP BY session_id) c ON c.session_id = s.id
+  LEFT JOIN (SELECT DISTINCT ON (session_id) session_id, content, created_at, id
+             FROM chat_messages ORDER BY session_id, created_at DESC, id DESC) m ON m.session_id = s.id
+  WHERE s.message_count IS NOT NULL
+), accounts AS (
+  SELECT EXISTS (SELECT FROM chat_session_counted WHERE user_id = '00000000-0000-0000-0000-000000000000') AS are_all
+), actual AS (
+  SELECT user_id, coalesce(date_trunc('month', created_at AT TIME ZONE 'UTC')::date, '-infinity') AS month, widget_id,
+         coalesce(status, '') AS status, d, count(*) AS n
+  FROM chat_sessions, LATERAL (
+    VALUES (0), (coalesce(date_part('day', created_at AT TIME ZONE 'UTC')::integer, 1))) v (d)
+  GROUP BY 1, 2, 3, 4, 5
+), kept AS (
+  SELECT user_id, month, widget_id, status, place - 1 AS d, sum(k) AS n
+  FROM chat_session_counts, unnest(n || days::bigint[]) WITH ORDINALITY u (k, place)
+  GROUP BY 1, 2, 3, 4, 5
+)
+SELECT 'message_count' AS value, id::text AS "of", message_count::text AS kept, n::text AS actual
+FROM sessions WHERE message_count <> n
+UNION ALL
+-- The text may be anybody's business, so the message is named by its id.
+SELECT 'last_message', id::text, last_message_id::text, message_id::text
+FROM sessions
+WHERE (last_message COLLATE "C", last_message_created_at, last_message_id)
+  IS DISTINCT FROM (content COLLATE "C", created_at, message_id)
+UNION ALL
+SELECT CASE d WHEN 0 THEN 'n' ELSE 'day ' || d END,
+       concat_ws(' ', 'account', user_id, 'widget', widget_id, 'status', quote_literal(status), 'month', month),
+       coalesce(kept.n, 0)::text, coalesce(actual.n, 0)::text
+FROM actual FULL JOIN kept USING (user_id, month, widget_id, status, d)
+WHERE coalesce(actual.n, 0) <> coalesce(kept.n, 0)
+  AND ((SELECT are_all FROM accounts) OR user_id IN (SELECT user_id FROM chat_session_counted))
+ORDER BY 1, 2;

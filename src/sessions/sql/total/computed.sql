@@ -1,0 +1,1 @@
+(SELECT count(*) FROM chat_sessions WHERE user_id = $1 /* filters */)

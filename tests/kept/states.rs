@@ -1,0 +1,104 @@
+//! What callers get while the set is there, half there, or comes and goes.
+
+use serde_json::{Value, json};
+
+use crate::{
+    app::{ACCOUNT, TestApp, WIDGET},
+    contract,
+    support::{
+        migrations::{GRANT_KEPT, KEPT, apply_kept, run_kept},
+        postgres::Server,
+    },
+};
+
+#[tokio::test]
+async fn every_vector_passes_in_every_state_of_the_set() {
+    let columns = "ALTER TABLE chat_sessions ADD COLUMN message_count integer, ADD COLUMN last_message text";
+    for (state, files, sql) in [
+        ("kept", &KEPT[..], GRANT_KEPT),
+        ("not filled in", &KEPT[..2], GRANT_KEPT),
+        ("columns alone, without triggers", &[], columns),
+        ("columns alone", &KEPT[..1], ""),
+        ("counts alone", &KEPT[1..2], GRANT_KEPT),
+        ("not granted", &KEPT, ""),
+    ] {
+        println!("{state}");
+        let database = contract::database(Server::shared()).await;
+        let admin = database.client().await.unwrap();
+        for file in files {
+            run_kept(&admin, file).await.unwrap();
+        }
+        admin.batch_execute(sql).await.unwrap();
+        contract::assert_every_vector(database.url(), 1).await;
+    }
+}
+
+/// A session with a message that its account's page would show.
+async fn add(test: &TestApp, content: &str) {
+    let sql = format!(
+        "WITH s AS (INSERT INTO chat_sessions (user_id, widget_id, visitor_id) VALUES ('{ACCOUNT}', '{WIDGET}', 'v')
+                    RETURNING id)
+         SELECT set_config('kept.session', id::text, true) FROM s;
+         INSERT INTO chat_messages (session_id, role, content)
+         VALUES (current_setting('kept.session')::uuid, 'visitor', '{content}')"
+    );
+    test.database.load(&sql).await.unwrap();
+}
+
+/// The newest session's last message and count, and the total.
+async fn seen(test: &TestApp) -> (Value, Value, i64) {
+    let answer = test.list(json!({ "from_date": "2000-01-01T12:00:00Z" })).await;
+    let sessions = answer.sessions();
+    (sessions[0]["last_message"].clone(), sessions[0]["message_count"].clone(), answer.total())
+}
+
+#[tokio::test]
+async fn a_living_connection_stays_right_while_the_set_comes_and_goes() {
+    let test = TestApp::start().await;
+    let admin = test.database.client().await.unwrap();
+    add(&test, "before").await;
+    assert_eq!(seen(&test).await, (json!("before"), json!(1), 1));
+    apply_kept(&admin).await.unwrap();
+    add(&test, "installed").await;
+    assert_eq!(seen(&test).await, (json!("installed"), json!(1), 2));
+    // From here on it is the kept form that is sent: what is kept shows.
+    crate::outages::end_connections(&admin).await;
+    admin.batch_execute("UPDATE chat_sessions SET last_message = 'kept: ' || last_message").await.unwrap();
+    assert_eq!(seen(&test).await, (json!("kept: installed"), json!(1), 2));
+    run_kept(&admin, "drop.sql").await.unwrap();
+    add(&test, "dropped").await;
+    assert_eq!(seen(&test).await, (json!("dropped"), json!(1), 3));
+    assert_eq!(test.app.database.resent(), 0, "it was never another connection's fault");
+}
+
+#[tokio::test]
+async fn what_reconcile_finds_the_backfill_repairs() {
+    let test = TestApp::start().await;
+    let admin = test.database.client().await.unwrap();
+    add(&test, "one").await;
+    add(&test, "two").await;
+    apply_kept(&admin).await.unwrap();
+    let reconcile = include_str!("../../migrations/kept/reconcile.sql").trim_end().trim_end_matches(';');
+    for (tamper, values) in [
+        ("UPDATE chat_sessions SET message_count = 7", vec!["message_count", "message_count"]),
+        ("UPDATE chat_sessions SET last_message = 'other' WHERE last_message = 'one'", vec!["last_message"]),
+        ("UPDATE chat_sessions SET last_message_id = gen_random_uuid() WHERE last_message = 'two'", vec!["last_message"]),
+        ("UPDATE chat_session_counts SET n = n + 1", vec!["n"]),
+        ("UPDATE chat_session_counts SET days[31] = days[31] - 1, days[30] = days[30] + 1", vec!["day 30", "day 31"]),
+        ("DELETE FROM chat_session_counts", vec!["day", "n"]),
+        (
+            "SET session_replication_role = replica; INSERT INTO chat_sessions (user_id, widget_id, visitor_id, created_at)
+             SELECT user_id, widget_id, 'unseen', '2026-03-04Z' FROM chat_sessions LIMIT 1; RESET session_replication_role",
+            vec!["day 4", "n"],
+        ),
+    ] {
+        admin.batch_execute(tamper).await.unwrap();
+        let rows = admin.query_typed(reconcile, &[]).await.unwrap();
+        let found: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
+        let is_found = found.len() == values.len() && found.iter().zip(&values).all(|(f, v)| f.starts_with(v));
+        assert!(is_found, "{tamper}: {found:?}");
+        admin.batch_execute("CALL keep_chat_messages(again => true)").await.unwrap();
+        admin.batch_execute("CALL keep_chat_sessions()").await.unwrap();
+        assert!(admin.query_typed(reconcile, &[]).await.unwrap().is_empty(), "{tamper}");
+    }
+}
