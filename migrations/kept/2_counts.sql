@@ -27,7 +27,21 @@ CREATE TABLE IF NOT EXISTS chat_session_counts (
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_scale_factor = 0.05);
 CREATE TABLE IF NOT EXISTS chat_session_counted (user_id uuid PRIMARY KEY);
 
--- Where default privileges give every new table to the roles of an API, these two are not theirs, nor anybody's but the
+-- What a transaction changes of many sessions, until its end adds it up. Counted one by one, a statement that closes a
+-- hundred thousand sessions would write a few rows as many times, and read all their versions every time. For everybody
+-- else the table is empty, so a crash may empty it too.
+CREATE UNLOGGED TABLE IF NOT EXISTS chat_session_changes (
+  xid       xid8 NOT NULL DEFAULT pg_current_xact_id(),
+  user_id   uuid NOT NULL,
+  month     date NOT NULL,
+  widget_id uuid NOT NULL,
+  status    text NOT NULL,
+  day       integer NOT NULL,
+  n         integer NOT NULL
+);
+CREATE INDEX IF NOT EXISTS chat_session_changes_xid ON chat_session_changes (xid);
+
+-- Where default privileges give every new table to the roles of an API, these three are not theirs, nor anybody's but the
 -- owner's; docs/role.sql grants its own role what it reads, and is to be run again after the first time.
 DO $$
 DECLARE
@@ -36,7 +50,8 @@ BEGIN
   FOR r IN
     SELECT DISTINCT relname, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(a.grantee::regrole::text) END AS grantee
     FROM pg_class, aclexplode(relacl) a
-    WHERE oid IN ('chat_session_counts'::regclass, 'chat_session_counted'::regclass) AND a.grantee <> relowner
+    WHERE oid IN ('chat_session_counts'::regclass, 'chat_session_counted'::regclass, 'chat_session_changes'::regclass)
+      AND a.grantee <> relowner
       AND NOT EXISTS (SELECT FROM chat_session_counted)
   LOOP
     EXECUTE format('REVOKE ALL ON %I FROM %s', r.relname, r.grantee);
@@ -130,8 +145,17 @@ $$;
 CREATE OR REPLACE FUNCTION kept_session_updated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
+  at_once_max CONSTANT integer := 16;
+  before CONSTANT integer := coalesce(nullif(current_setting('kept.changed', true), ''), '0');
   g record;
 BEGIN
+  PERFORM set_config('kept.changed', (before + 1)::text, true);
+  IF before >= at_once_max THEN
+    INSERT INTO chat_session_changes (user_id, month, widget_id, status, day, n) VALUES
+      (OLD.user_id, kept_month(OLD.created_at), OLD.widget_id, coalesce(OLD.status, ''), kept_day(OLD.created_at), -1),
+      (NEW.user_id, kept_month(NEW.created_at), NEW.widget_id, coalesce(NEW.status, ''), kept_day(NEW.created_at), 1);
+    RETURN NULL;
+  END IF;
   FOR g IN
     SELECT user_id, kept_month(created_at) AS month, widget_id, coalesce(status, '') AS status, kept_day(created_at) AS day, n
     FROM (VALUES (OLD.user_id, OLD.widget_id, OLD.status, OLD.created_at, -1),
@@ -144,11 +168,33 @@ BEGIN
 END
 $$;
 
+-- Called for each change that waits, as the transaction ends; the first call does it all.
+CREATE OR REPLACE FUNCTION kept_changes_counted() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+  g record;
+BEGIN
+  IF coalesce(current_setting('kept.changed', true), '') = '' THEN
+    RETURN NULL;
+  END IF;
+  PERFORM set_config('kept.changed', '', true);
+  FOR g IN
+    WITH mine AS (DELETE FROM chat_session_changes WHERE xid = pg_current_xact_id() RETURNING *)
+    SELECT user_id, month, widget_id, status, day, sum(n)::integer AS n FROM mine
+    GROUP BY 1, 2, 3, 4, 5 HAVING sum(n) <> 0 ORDER BY 1, 2, 3, 4, 5
+  LOOP
+    PERFORM kept_count(g.user_id, g.month, g.widget_id, g.status, g.day, g.n);
+  END LOOP;
+  RETURN NULL;
+END
+$$;
+
 -- Whoever still sees the sessions of before sees neither them nor their counts: PostgreSQL's TRUNCATE is like that.
 CREATE OR REPLACE FUNCTION kept_sessions_truncated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
   TRUNCATE chat_session_counts;
+  DELETE FROM chat_session_changes WHERE xid = pg_current_xact_id();
   RETURN NULL;
 END
 $$;
@@ -162,6 +208,9 @@ CREATE OR REPLACE TRIGGER kept_session_updated AFTER UPDATE ON chat_sessions FOR
   WHEN ((OLD.user_id, OLD.widget_id, OLD.status, OLD.created_at)
         IS DISTINCT FROM (NEW.user_id, NEW.widget_id, NEW.status, NEW.created_at))
   EXECUTE FUNCTION kept_session_updated();
+DROP TRIGGER IF EXISTS kept_changes_counted ON chat_session_changes;
+CREATE CONSTRAINT TRIGGER kept_changes_counted AFTER INSERT ON chat_session_changes DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW WHEN (NEW.n = 1) EXECUTE FUNCTION kept_changes_counted();
 CREATE OR REPLACE TRIGGER kept_sessions_truncated AFTER TRUNCATE ON chat_sessions
   FOR EACH STATEMENT EXECUTE FUNCTION kept_sessions_truncated();
 

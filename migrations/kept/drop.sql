@@ -32,7 +32,8 @@ DROP FUNCTION IF EXISTS kept_sessions_truncated();
 DROP FUNCTION IF EXISTS kept_count(uuid, date, uuid, text, integer, integer);
 -- kept_fold has a variable of the table's row type.
 DROP FUNCTION IF EXISTS kept_fold(uuid, date);
-DROP TABLE IF EXISTS chat_session_counts, chat_session_counted;
+DROP TABLE IF EXISTS chat_session_counts, chat_session_counted, chat_session_changes;
+DROP FUNCTION IF EXISTS kept_changes_counted();
 DROP FUNCTION IF EXISTS kept_sum(integer[], integer[]);
 DROP FUNCTION IF EXISTS kept_days(integer[], integer[]);
 DROP FUNCTION IF EXISTS kept_slot();

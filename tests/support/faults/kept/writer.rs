@@ -135,7 +135,9 @@ impl Writer {
             750..=849 => format!("UPDATE chat_sessions SET status = {status} WHERE id IN ({some})"),
             850..=899 => format!("UPDATE chat_sessions SET created_at = {time} WHERE id IN ({some})"),
             900..=959 => format!("UPDATE chat_sessions SET user_id = '{account}', widget_id = '{widget}' WHERE id IN ({some})"),
-            960..=989 => format!("UPDATE chat_sessions SET page_url = '{words}' WHERE id IN ({some})"),
+            960..=974 => format!("UPDATE chat_sessions SET page_url = '{words}' WHERE id IN ({some})"),
+            // So many that they wait for the end of the transaction.
+            975..=989 => format!("UPDATE chat_sessions SET status = {status} WHERE user_id = '{account}'"),
             990..=993 => format!("DELETE FROM chat_widgets WHERE id = '{widget}'; INSERT INTO chat_widgets VALUES ('{widget}', '{account}')"),
             994..=996 => format!(
                 "DELETE FROM users WHERE id = '{account}'; INSERT INTO users VALUES ('{account}');
