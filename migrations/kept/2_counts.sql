@@ -151,6 +151,7 @@ DECLARE
 BEGIN
   PERFORM set_config('kept.changed', (before + 1)::text, true);
   IF before >= at_once_max THEN
+    PERFORM set_config('kept.counted', '', true);
     INSERT INTO chat_session_changes (user_id, month, widget_id, status, day, n) VALUES
       (OLD.user_id, kept_month(OLD.created_at), OLD.widget_id, coalesce(OLD.status, ''), kept_day(OLD.created_at), -1),
       (NEW.user_id, kept_month(NEW.created_at), NEW.widget_id, coalesce(NEW.status, ''), kept_day(NEW.created_at), 1);
@@ -168,16 +169,17 @@ BEGIN
 END
 $$;
 
--- Called for each change that waits, as the transaction ends; the first call does it all.
+-- Called for each change that waits, as the transaction ends; the first call does it all. Whoever resets the setting in
+-- between (RESET ALL) has it done once more, and nothing is left to do.
 CREATE OR REPLACE FUNCTION kept_changes_counted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
   g record;
 BEGIN
-  IF coalesce(current_setting('kept.changed', true), '') = '' THEN
+  IF current_setting('kept.counted', true) = '1' THEN
     RETURN NULL;
   END IF;
-  PERFORM set_config('kept.changed', '', true);
+  PERFORM set_config('kept.counted', '1', true);
   FOR g IN
     WITH mine AS (DELETE FROM chat_session_changes WHERE xid = pg_current_xact_id() RETURNING *)
     SELECT user_id, month, widget_id, status, day, sum(n)::integer AS n FROM mine
