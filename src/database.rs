@@ -1,5 +1,6 @@
 //! PostgreSQL: one pooled connection that is reused across invocations, and a limit for everything that can hang.
 
+mod attempt;
 mod cancel;
 mod connector;
 mod failure;
@@ -12,7 +13,6 @@ mod tls;
 
 use std::{
     fmt,
-    pin::pin,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -21,9 +21,13 @@ use deadpool::{
     Runtime,
     managed::{Object, Pool, PoolError, Timeouts},
 };
-use tokio::time::{error::Elapsed, timeout};
-use tokio_postgres::{Error as PgError, Row};
+use tokio::time::timeout;
+use tokio_postgres::Row;
 
+use self::{
+    attempt::{Attempt, is_alive},
+    connector::Connector,
+};
 pub use self::{
     connector::Connection,
     iam::{Signer, TOKEN_LIFETIME},
@@ -32,15 +36,7 @@ pub use self::{
     policy::{Auth, Policy},
     tls::Tls,
 };
-use self::{
-    connector::Connector,
-    failure::{describe, is_lost, refusal},
-};
-use crate::{
-    clock::{Deadline, Moment},
-    error::Error,
-    sessions::Statement,
-};
+use crate::{clock::Deadline, error::Error, sessions::Statement};
 
 /// Connections of one environment. Lambda gives it one event at a time, so a second one would only idle.
 pub const POOL_SIZE: usize = 1;
@@ -141,29 +137,7 @@ impl Database {
     }
 
     async fn attempt(&self, statement: &Statement<'_>, by: Deadline) -> Result<Attempt, Error> {
-        let mut connection = self.connection(by).await?;
-        let Some(outcome) = run(&connection, statement, self.query_limit, by).await else {
-            // The server may have got the statement all the same.
-            abandon(connection, true).await;
-            return Ok(Attempt::Dead);
-        };
-        match outcome {
-            Ok(Ok(rows)) => {
-                connection.heard_of = Moment::now();
-                Ok(Attempt::Rows(rows))
-            }
-            Ok(Err(error)) if is_lost(&error) || connection.is_closed() => {
-                // A server that says why it ends a session ends its query with it. One that says nothing may not know
-                // that the connection is lost, and a query that waits looks after it only when it has something to say.
-                abandon(connection, error.as_db_error().is_none()).await;
-                Ok(Attempt::Lost(describe(&error)))
-            }
-            Ok(Err(error)) => Err(refusal(&error)),
-            Err(_) => {
-                abandon(connection, true).await;
-                Err(Error::Timeout(format!("cancelled after {:?} at most", self.query_limit)))
-            }
-        }
+        Attempt::make(self.connection(by).await?, statement, self.query_limit, by).await
     }
 
     async fn connection(&self, by: Deadline) -> Result<Object<Connector>, Error> {
@@ -181,44 +155,4 @@ impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Database").field("query_limit", &self.query_limit).finish_non_exhaustive()
     }
-}
-
-enum Attempt {
-    Rows(Vec<Row>),
-    /// The connection had died before the statement was sent.
-    Dead,
-    Lost(String),
-}
-
-/// Runs the statement; gives nothing if the connection turns out to be dead.
-async fn run(
-    connection: &Object<Connector>,
-    statement: &Statement<'_>,
-    limit: Duration,
-    by: Deadline,
-) -> Option<Result<Result<Vec<Row>, PgError>, Elapsed>> {
-    let mut query = pin!(connection.rows(statement));
-    tokio::select! {
-        // The question whether the connection is alive goes first and in the same packet: it costs no round trip.
-        biased;
-        alive = is_alive(connection, by) => if !alive { return None },
-        outcome = &mut query => return Some(Ok(outcome)),
-    }
-    Some(timeout(by.left(limit), query).await)
-}
-
-/// Whether a connection that was idle is still alive. That it is not closed says little: after a freeze the end of the
-/// connection is in the socket, and nobody has read it yet.
-async fn is_alive(connection: &Object<Connector>, by: Deadline) -> bool {
-    connection.heard_of.age() < HEARD_OF
-        || matches!(timeout(by.left(ALIVE_LIMIT), connection.check_connection()).await, Ok(Ok(())))
-}
-
-/// Takes the connection out of the pool, and ends what it may be running. Neither is enough alone: without the cancel the
-/// server works on, and in the pool the next request would wait for the rest of this one's answer.
-async fn abandon(connection: Object<Connector>, is_running: bool) {
-    if is_running {
-        let _ = timeout(CANCEL_LIMIT, connection.cancel()).await;
-    }
-    drop(Object::take(connection));
 }

@@ -74,7 +74,7 @@ impl Manager for Connector {
         outcome.map_err(ConnectError::into_error)
     }
 
-    /// Whether the connection is alive is asked together with the next statement, see `database::dead`; this is for one
+    /// Whether the connection is alive is asked together with the next statement, see `attempt::is_alive`; this is for one
     /// that is known to be over.
     async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<Error> {
         if connection.is_closed() { Err(RecycleError::message("closed")) } else { Ok(()) }
