@@ -2,6 +2,8 @@
 
 #[path = "kept/installation.rs"]
 mod installation;
+#[path = "kept/interleavings.rs"]
+mod interleavings;
 #[path = "kept/plan.rs"]
 mod plan;
 #[path = "kept/states.rs"]

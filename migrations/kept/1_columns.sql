@@ -120,9 +120,15 @@ BEGIN
 END
 $$;
 
+-- TRUNCATE takes away messages that its transaction's snapshot does not show, and their sessions as well may be out of its
+-- sight. Where the sessions went with the messages (TRUNCATE chat_sessions CASCADE) nothing is kept that could be wrong.
 CREATE OR REPLACE FUNCTION kept_messages_truncated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
+  IF current_setting('transaction_isolation') <> 'read committed' AND pg_relation_size('chat_sessions') > 0 THEN
+    RAISE EXCEPTION 'TRUNCATE chat_messages at READ COMMITTED, not at %', upper(current_setting('transaction_isolation'))
+      USING ERRCODE = 'feature_not_supported';
+  END IF;
   UPDATE chat_sessions
   SET message_count = 0, last_message = NULL, last_message_created_at = NULL, last_message_id = NULL
   WHERE message_count <> 0;

@@ -6,7 +6,7 @@ use crate::{
     app::{ACCOUNT, TestApp, WIDGET},
     contract,
     support::{
-        migrations::{GRANT_KEPT, KEPT, apply_kept, run_kept},
+        migrations::{GRANT_KEPT, KEPT, apply_kept, reconcile, run_kept},
         postgres::Server,
     },
 };
@@ -78,7 +78,6 @@ async fn what_reconcile_finds_the_backfill_repairs() {
     add(&test, "one").await;
     add(&test, "two").await;
     apply_kept(&admin).await.unwrap();
-    let reconcile = include_str!("../../migrations/kept/reconcile.sql").trim_end().trim_end_matches(';');
     for (tamper, values) in [
         ("UPDATE chat_sessions SET message_count = 7", vec!["message_count", "message_count"]),
         ("UPDATE chat_sessions SET last_message = 'other' WHERE last_message = 'one'", vec!["last_message"]),
@@ -93,12 +92,12 @@ async fn what_reconcile_finds_the_backfill_repairs() {
         ),
     ] {
         admin.batch_execute(tamper).await.unwrap();
-        let rows = admin.query_typed(reconcile, &[]).await.unwrap();
+        let rows = reconcile(&admin).await.unwrap();
         let found: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
         let is_found = found.len() == values.len() && found.iter().zip(&values).all(|(f, v)| f.starts_with(v));
         assert!(is_found, "{tamper}: {found:?}");
         admin.batch_execute("CALL keep_chat_messages(again => true)").await.unwrap();
         admin.batch_execute("CALL keep_chat_sessions()").await.unwrap();
-        assert!(admin.query_typed(reconcile, &[]).await.unwrap().is_empty(), "{tamper}");
+        assert!(reconcile(&admin).await.unwrap().is_empty(), "{tamper}");
     }
 }

@@ -3,7 +3,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
-use tokio_postgres::{Client, error::SqlState};
+use tokio_postgres::{Client, Error, Row, error::SqlState};
 
 use super::database::explain;
 
@@ -102,6 +102,16 @@ pub async fn apply_kept(client: &Client) -> Result<()> {
 
 /// What docs/role.sql does about the set.
 pub const GRANT_KEPT: &str = "GRANT SELECT ON chat_session_counts, chat_session_counted TO list_chat_sessions";
+
+/// What reconcile.sql finds: a row for each kept value that is not what the tables say.
+///
+/// # Errors
+///
+/// PostgreSQL's.
+pub async fn reconcile(client: &Client) -> Result<Vec<Row>, Error> {
+    let sql = include_str!("../../migrations/kept/reconcile.sql").trim_end().trim_end_matches(';');
+    client.query_typed(sql, &[]).await
+}
 
 /// Runs a file of `migrations/kept` as psql does, one statement at a time, and again if a writer was in its way.
 ///

@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use tokio_postgres::{Client, error::SqlState};
 
 use super::{ACCOUNTS, writer};
-use crate::support::keys::{Entry, Ring, json as ring_json};
-
-const RECONCILE: &str = include_str!("../../../../migrations/kept/reconcile.sql");
+use crate::support::{
+    keys::{Entry, Ring, json as ring_json},
+    migrations,
+};
 
 /// The first thing that is wrong, all seen in one snapshot: by the set's own query, and by both forms of the function's
 /// statement for every combination of filters.
@@ -33,7 +34,7 @@ pub async fn in_one_snapshot(client: &Client) -> Result<Option<String>> {
 }
 
 async fn compare(client: &Client) -> Result<Option<String>> {
-    if let Some(row) = client.query_typed(RECONCILE.trim_end().trim_end_matches(';'), &[]).await?.first() {
+    if let Some(row) = migrations::reconcile(client).await?.first() {
         let columns: Vec<Option<String>> = (0..4).map(|column| row.get(column)).collect();
         return Ok(Some(format!("reconcile.sql: {columns:?}")));
     }

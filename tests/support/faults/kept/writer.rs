@@ -67,12 +67,14 @@ impl Writer {
         let mut aborted = 0;
         for _ in 0..transactions {
             if let Err(error) = self.transaction().await {
-                // Deadlock, serialization failure, and an account, widget or session that somebody else has deleted or made again.
+                // Deadlock, serialization failure, an account, widget or session that somebody else has deleted or made again,
+                // and TRUNCATE chat_messages at REPEATABLE READ.
                 let usual = [
                     SqlState::T_R_DEADLOCK_DETECTED,
                     SqlState::T_R_SERIALIZATION_FAILURE,
                     SqlState::FOREIGN_KEY_VIOLATION,
                     SqlState::UNIQUE_VIOLATION,
+                    SqlState::FEATURE_NOT_SUPPORTED,
                 ];
                 if !error.code().is_some_and(|code| usual.contains(code)) {
                     bail!("a writer: {error:?}");

@@ -1,0 +1,96 @@
+//! Two transactions that meet: the second waits for the first, and what is kept is true when both are done.
+
+use std::time::Duration;
+
+use tokio_postgres::{Client, error::SqlState};
+
+use crate::support::{
+    database::Database,
+    migrations::{apply_kept, reconcile},
+    postgres::Server,
+};
+
+const LONG: &str = "5eed0000-0000-4000-8000-000000000001";
+const EMPTY: &str = "5eed0000-0000-4000-8000-000000000002";
+
+/// A session with two messages and one without any.
+fn rows() -> String {
+    format!(
+        "INSERT INTO users VALUES ('{user}');
+         INSERT INTO chat_widgets VALUES ('{widget}', '{user}');
+         INSERT INTO chat_sessions (id, user_id, widget_id, visitor_id)
+           VALUES ('{LONG}', '{user}', '{widget}', 'v'), ('{EMPTY}', '{user}', '{widget}', 'v');
+         INSERT INTO chat_messages (session_id, role, content, created_at)
+           VALUES ('{LONG}', 'agent', 'first', '2026-01-01Z'), ('{LONG}', 'agent', 'second', '2026-01-02Z')",
+        user = crate::app::ACCOUNT,
+        widget = crate::app::WIDGET,
+    )
+}
+
+fn say(session: &str) -> String {
+    format!("INSERT INTO chat_messages (session_id, role, content) VALUES ('{session}', 'visitor', 'newest')")
+}
+
+/// Until some connection to this database waits for another's lock.
+async fn until_one_waits(client: &Client) {
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let until = async {
+        while client.query_typed_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), until).await.expect("the second waits for the first");
+}
+
+/// Gives how the second has ended, and every kept value that is not true then.
+async fn meet(first: &str, second: &str) -> (Result<(), Option<SqlState>>, Vec<String>) {
+    let database = Database::create(Server::shared()).await.unwrap();
+    database.load(&rows()).await.unwrap();
+    let (one, two) = (database.client().await.unwrap(), database.client().await.unwrap());
+    apply_kept(&one).await.unwrap();
+    one.batch_execute(&format!("BEGIN; {first}")).await.unwrap();
+    let end = async {
+        until_one_waits(&database.client().await.unwrap()).await;
+        one.batch_execute("COMMIT").await.unwrap();
+    };
+    let (ended, ()) = tokio::join!(two.batch_execute(second), end);
+    let wrong = reconcile(&one).await.unwrap();
+    (ended.map_err(|error| error.code().cloned()), wrong.iter().map(|row| row.get(0)).collect())
+}
+
+#[tokio::test]
+async fn who_waits_sees_what_the_other_has_done() {
+    let insert = say(LONG);
+    let move_away = format!("UPDATE chat_messages SET session_id = '{EMPTY}' WHERE content = 'second'");
+    let delete_first = "DELETE FROM chat_messages WHERE content = 'first'";
+    for (first, second) in [
+        (&*insert, delete_first),
+        (&insert, "UPDATE chat_messages SET content = 'edited' WHERE content = 'first'"),
+        (&insert, &*move_away),
+        (&insert, "CALL keep_chat_messages(again => true)"),
+        (&insert, "TRUNCATE chat_messages"),
+        (&move_away, delete_first),
+        (&move_away, &say(EMPTY)),
+        (&move_away, "CALL keep_chat_messages(again => true)"),
+        (delete_first, "UPDATE chat_messages SET created_at = NULL WHERE content = 'second'"),
+        (delete_first, &insert),
+    ] {
+        assert_eq!(meet(first, second).await, (Ok(()), vec![]), "{first}, and beside it: {second}");
+    }
+}
+
+#[tokio::test]
+async fn who_cannot_see_it_is_refused() {
+    let [insert, into_empty] = [LONG, EMPTY].map(say);
+    let too_late = SqlState::T_R_SERIALIZATION_FAILURE;
+    for (first, second, code) in [
+        (&insert, "DELETE FROM chat_messages WHERE content = 'first'", too_late.clone()),
+        (&insert, "UPDATE chat_messages SET content = 'edited' WHERE content = 'first'", too_late),
+        // Its snapshot is older than the message, and it removes the message all the same.
+        (&into_empty, "TRUNCATE chat_messages", SqlState::FEATURE_NOT_SUPPORTED),
+    ] {
+        let second = format!("BEGIN ISOLATION LEVEL REPEATABLE READ; {second}; COMMIT");
+        assert_eq!(meet(first, &second).await, (Err(Some(code)), vec![]), "{first}, and beside it: {second}");
+    }
+}
