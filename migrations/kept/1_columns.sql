@@ -62,27 +62,27 @@ $$;
 -- NULL and stays so: then two who change messages of one session wait for each other, the backfill waits for both, and a
 -- REPEATABLE READ transaction, whose snapshot may be too old to see the newest message, gets 40001 instead of a wrong one.
 
--- The comparison is written three times because a sub-select for all three is slower by a tenth of the whole insert. It
--- reads the row that is updated: if another writer had it, PostgreSQL makes it anew with his values.
--- The newest message is the first in the order `created_at DESC, id DESC`, in which one without a time stands first.
+-- The newest message is the first in the order `created_at DESC, id DESC`, in which one without a time stands first. A new
+-- message nearly always is it, and then one statement does it all: it tests the row that it updates, and if another writer
+-- had that row PostgreSQL tests it anew with his values.
 CREATE OR REPLACE FUNCTION kept_message_inserted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
-DECLARE
-  timeless CONSTANT boolean := NEW.created_at IS NULL;
-  at CONSTANT timestamptz := coalesce(NEW.created_at, '-infinity');
 BEGIN
   UPDATE chat_sessions s SET
     message_count = s.message_count + 1,
-    last_message = CASE WHEN s.last_message_id IS NULL OR (timeless, at, NEW.id) >
-      (s.last_message_created_at IS NULL, coalesce(s.last_message_created_at, '-infinity'), s.last_message_id)
-      THEN NEW.content ELSE s.last_message END,
-    last_message_created_at = CASE WHEN s.last_message_id IS NULL OR (timeless, at, NEW.id) >
-      (s.last_message_created_at IS NULL, coalesce(s.last_message_created_at, '-infinity'), s.last_message_id)
-      THEN NEW.created_at ELSE s.last_message_created_at END,
-    last_message_id = CASE WHEN s.last_message_id IS NULL OR (timeless, at, NEW.id) >
-      (s.last_message_created_at IS NULL, coalesce(s.last_message_created_at, '-infinity'), s.last_message_id)
-      THEN NEW.id ELSE s.last_message_id END
-  WHERE s.id = NEW.session_id;
+    last_message = NEW.content,
+    last_message_created_at = NEW.created_at,
+    last_message_id = NEW.id
+  WHERE s.id = NEW.session_id AND (s.message_count = 0 OR s.last_message_created_at < NEW.created_at);
+  IF NOT FOUND THEN
+    PERFORM FROM chat_sessions WHERE id = NEW.session_id FOR NO KEY UPDATE;
+    UPDATE chat_sessions s SET
+      message_count = s.message_count + 1,
+      (last_message, last_message_created_at, last_message_id) = (
+        SELECT m.content, m.created_at, m.id FROM chat_messages m
+        WHERE m.session_id = s.id ORDER BY m.created_at DESC, m.id DESC LIMIT 1)
+    WHERE s.id = NEW.session_id;
+  END IF;
   RETURN NULL;
 END
 $$;
