@@ -66,21 +66,30 @@ async fn a_connection_that_was_ended_between_requests_is_not_noticed() {
 }
 
 #[tokio::test]
+async fn a_connection_that_is_ended_while_it_opens_is_opened_again() {
+    let test = TestApp::start().await;
+    end_connections(&test.database.client().await.unwrap()).await;
+    // It is what a new connection warms up with that waits.
+    assert_eq!(outcome_if_ended_while_it_waits(&test).await, (200, "ok".into()));
+}
+
+#[tokio::test]
 async fn a_connection_that_is_ended_under_a_query_is_replaced_once() {
     let test = TestApp::start().await;
-    let admin = test.database.client().await.unwrap();
-    // The first of two queries waits for the lock, and its connection is ended there.
-    admin.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await.unwrap();
-    let request = test.list(json!({}));
+    assert_eq!(outcome_if_ended_while_it_waits(&test).await, (200, "ok".into()));
+}
+
+/// The outcome of a request that waits for a lock, has its connection ended there, and then waits on another.
+async fn outcome_if_ended_while_it_waits(test: &TestApp) -> (u16, String) {
+    let (locker, admin) = (test.database.client().await.unwrap(), test.database.client().await.unwrap());
+    locker.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let fault = async {
-        let other = test.database.client().await.unwrap();
-        while waiting(&other).await == 0 {}
-        end_connections(&other).await;
-        while waiting(&other).await == 0 {}
-        admin.batch_execute("COMMIT").await.unwrap();
+        until_one_runs(&admin).await;
+        end_connections(&admin).await;
+        until_one_runs(&admin).await;
+        locker.batch_execute("COMMIT").await.unwrap();
     };
-    let (answer, ()) = tokio::join!(request, fault);
-    assert_eq!(answer.outcome(), (200, "ok".into()));
+    tokio::join!(outcome(test), fault).0
 }
 
 #[tokio::test]
@@ -180,6 +189,11 @@ pub async fn end_connections(admin: &tokio_postgres::Client) {
 pub async fn assert_nothing_runs(admin: &tokio_postgres::Client) {
     let ended = async { while waiting(admin).await > 0 {} };
     tokio::time::timeout(Duration::from_secs(3), ended).await.expect("a query that was cancelled runs on");
+}
+
+async fn until_one_runs(admin: &tokio_postgres::Client) {
+    let runs = async { while waiting(admin).await == 0 {} };
+    tokio::time::timeout(Duration::from_secs(10), runs).await.expect("no query of the function's runs");
 }
 
 /// How many of the function's queries run on the server.

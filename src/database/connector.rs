@@ -62,15 +62,16 @@ impl Manager for Connector {
     type Error = Error;
 
     /// Opens a connection with the current login, and if PostgreSQL refuses that, with the one that has taken its place:
-    /// that is how a rotated password comes in.
+    /// that is how a rotated password comes in. One that the server ends before it is open is opened again, once.
     async fn create(&self) -> Result<Connection, Error> {
         let login = self.logins.current().await?;
-        let mut outcome = Box::pin(self.connect(login.clone())).await;
-        if matches!(&outcome, Err(error) if error.is_refused_login())
-            && let Some(newest) = self.logins.instead_of(&login).await?
-        {
-            outcome = Box::pin(self.connect(newest)).await;
-        }
+        let outcome = Box::pin(self.connect(login.clone())).await;
+        let again = match &outcome {
+            Err(error) if error.is_refused_login() => self.logins.instead_of(&login).await?,
+            Err(error) if error.is_ended() => Some(login),
+            _ => None,
+        };
+        let outcome = if let Some(login) = again { Box::pin(self.connect(login)).await } else { outcome };
         outcome.map_err(ConnectError::into_error)
     }
 
@@ -108,8 +109,19 @@ enum ConnectError {
 
 impl ConnectError {
     fn is_refused_login(&self) -> bool {
-        let Self::PostgreSql(error) = self else { return false };
-        matches!(error.code(), Some(&SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION))
+        matches!(self.code(), Some(&SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION))
+    }
+
+    /// `pg_terminate_backend`, or a shutdown; the next attempt tells which.
+    fn is_ended(&self) -> bool {
+        self.code() == Some(&SqlState::ADMIN_SHUTDOWN)
+    }
+
+    fn code(&self) -> Option<&SqlState> {
+        match self {
+            Self::Token(_) => None,
+            Self::PostgreSql(error) => error.code(),
+        }
     }
 
     fn into_error(self) -> Error {
