@@ -76,7 +76,8 @@ BEGIN
     GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
     ON CONFLICT (user_id, month, widget_id, status, slot)
     DO UPDATE SET n = c.n + excluded.n, days = kept_sum(c.days, excluded.days)
-    $sql$, '/* accounts */', coalesce(format('user_id = %L', account), 'user_id NOT IN (SELECT user_id FROM chat_session_counted)'));
+    $sql$, '/* accounts */', CASE WHEN account IS NULL THEN 'user_id NOT IN (SELECT user_id FROM chat_session_counted)'
+                                        ELSE format('user_id = %L', account) END);
   INSERT INTO chat_session_counted VALUES (coalesce(account, everybody)) ON CONFLICT DO NOTHING;
   IF account IS NULL THEN
     DELETE FROM chat_session_counted WHERE user_id <> everybody;

@@ -72,6 +72,25 @@ async fn a_living_connection_stays_right_while_the_set_comes_and_goes() {
 }
 
 #[tokio::test]
+async fn an_account_that_goes_before_the_backfill_comes_leaves_nothing_behind() {
+    let test = TestApp::start().await;
+    let admin = test.database.client().await.unwrap();
+    add(&test, "old").await;
+    for file in KEPT {
+        // What was there before the triggers is counted down, and nobody is left to be counted up.
+        if file == KEPT[2] {
+            admin.batch_execute("DELETE FROM chat_sessions").await.unwrap();
+        }
+        run_kept(&admin, file).await.unwrap();
+    }
+    assert!(reconcile(&admin).await.unwrap().is_empty());
+    add(&test, "new").await;
+    crate::outages::end_connections(&admin).await;
+    admin.batch_execute(GRANT_KEPT).await.unwrap();
+    assert_eq!(seen(&test).await, (json!("new"), json!(1), 1));
+}
+
+#[tokio::test]
 async fn what_reconcile_finds_the_backfill_repairs() {
     let test = TestApp::start().await;
     let admin = test.database.client().await.unwrap();

@@ -34,9 +34,10 @@ pub async fn in_one_snapshot(client: &Client) -> Result<Option<String>> {
 }
 
 async fn compare(client: &Client) -> Result<Option<String>> {
-    if let Some(row) = migrations::reconcile(client).await?.first() {
-        let columns: Vec<Option<String>> = (0..4).map(|column| row.get(column)).collect();
-        return Ok(Some(format!("reconcile.sql: {columns:?}")));
+    let rows = migrations::reconcile(client).await?;
+    if !rows.is_empty() {
+        let columns = rows.iter().map(|row| (0..4).map(|column| row.get(column)).collect::<Vec<Option<String>>>());
+        return Ok(Some(format!("reconcile.sql: {:?}", columns.collect::<Vec<_>>())));
     }
     for account in 0..ACCOUNTS {
         let caller = caller(&writer::account(account))?;
