@@ -72,6 +72,7 @@ impl Rotation {
             done.set(true);
         };
         tokio::join!(load, steps);
+        assert!(self.served.get() > 0);
     }
 
     /// Until a request has begun and been served: two faults never meet in one.
