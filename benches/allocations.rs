@@ -7,9 +7,6 @@
 #[path = "../tests/app.rs"]
 #[allow(dead_code, reason = "the tests use the rest")]
 mod app;
-#[path = "../tests/openapi.rs"]
-#[allow(dead_code, unused_imports, reason = "the tests use the rest")]
-mod openapi;
 #[path = "../tests/support/mod.rs"]
 mod support;
 

@@ -14,8 +14,7 @@ use list_chat_sessions::{
 };
 use serde_json::{Value, json};
 
-use crate::openapi;
-use crate::support::{database::Database, keys, postgres::Server, request, secrecy, secrets::Secrets};
+use crate::support::{database::Database, keys, openapi, postgres::Server, request, secrecy, secrets::Secrets};
 
 /// The name of the secret with the key ring.
 pub const API_KEYS: &str = "test/api-keys";

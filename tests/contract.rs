@@ -10,12 +10,12 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use crate::openapi;
 use crate::support::{
     client,
     database::Database,
     function::{Function, FunctionOptions},
     gateway::Gateway,
+    openapi,
     postgres::Server,
     secrets::Secrets,
 };

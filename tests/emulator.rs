@@ -16,7 +16,7 @@ use tokio::process::{Child, Command};
 use crate::{
     app::binary,
     events::assert_promise_is_kept,
-    support::{client, database::Database, keys, mutations, postgres::Server, secrets::Secrets, seed},
+    support::{client, database::Database, faults::events, keys, postgres::Server, secrets::Secrets, seed},
 };
 
 /// How long the emulator may take to listen.
@@ -36,7 +36,7 @@ async fn the_emulator_gets_the_answer_that_every_event_promises() {
         ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.url()),
     ])
     .await;
-    for (name, event) in mutations::events().unwrap() {
+    for (name, event) in events::files().unwrap() {
         assert_promise_is_kept(&name, &emulator.invoke(event).await);
     }
     assert_eq!(secrets.calls("keys"), 2, "one at init, and one for the event with the unknown token");

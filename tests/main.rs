@@ -18,7 +18,6 @@ mod key_ring;
 mod listing;
 mod login;
 mod metrics;
-mod mutations;
 mod network;
 mod openapi;
 mod outages;

@@ -1,67 +1,9 @@
-//! openapi.yaml, held to what the function answers: each answer of the suite goes through [`check`].
+//! openapi.yaml itself: what it publishes is what the function knows. Each answer of the suite is held to it as well.
 
-use std::sync::LazyLock;
-
-use jsonschema::Validator;
 use list_chat_sessions::{error::Error, request::ListRequest};
 use serde_json::{Value, json};
 
-static OPENAPI: LazyLock<Value> = LazyLock::new(|| {
-    let mut document = serde_saphyr::from_str(include_str!("../openapi.yaml")).unwrap();
-    nullable_as_json_schema_says_it(&mut document);
-    document
-});
-
-fn post() -> &'static Value {
-    &OPENAPI["paths"]["/functions/v1/list-chat-sessions"]["post"]
-}
-
-/// OpenAPI 3.0's `nullable: true` is a type of its own in JSON Schema.
-fn nullable_as_json_schema_says_it(schema: &mut Value) {
-    match schema {
-        Value::Object(fields) => {
-            if fields.remove("nullable") == Some(json!(true)) {
-                let kind = fields["type"].take();
-                fields.insert("type".into(), json!([kind, "null"]));
-            }
-            fields.values_mut().for_each(nullable_as_json_schema_says_it);
-        }
-        Value::Array(items) => items.iter_mut().for_each(nullable_as_json_schema_says_it),
-        _ => {}
-    }
-}
-
-/// A schema of the document as a validator of its own.
-fn validator(schema: &Value) -> Validator {
-    let mut schema = schema.clone();
-    schema["components"] = OPENAPI["components"].clone();
-    jsonschema::options().should_validate_formats(true).build(&schema).unwrap()
-}
-
-fn resolved(value: &Value) -> &Value {
-    value["$ref"].as_str().map_or(value, |reference| OPENAPI.pointer(&reference[1..]).unwrap())
-}
-
-/// Checks an answer to POST: its status, every header that openapi.yaml announces, its body.
-///
-/// # Panics
-///
-/// With what openapi.yaml does not say.
-pub fn check(status: u16, header: impl Fn(&str) -> Option<String>, body: &str) {
-    let Some(response) = post()["responses"].get(status.to_string()) else { panic!("openapi.yaml knows no {status}") };
-    for (name, description) in response["headers"].as_object().unwrap() {
-        let value = header(&name.to_lowercase()).unwrap_or_else(|| panic!("{status} has no header {name}"));
-        let schema = &resolved(description)["schema"];
-        let value = if schema["type"] == "integer" { json!(value.parse::<u64>().unwrap()) } else { json!(value) };
-        assert!(validator(schema).is_valid(&value), "{status}: {name} is {value}");
-    }
-    let body: Value = serde_json::from_str(body).unwrap();
-    let faults: Vec<_> = validator(&response["content"]["application/json"]["schema"])
-        .iter_errors(&body)
-        .map(|fault| format!("{}: {fault}", fault.instance_path()))
-        .collect();
-    assert!(faults.is_empty(), "{status}: {}", faults.join("\n"));
-}
+use crate::support::openapi::{DOCUMENT, post, validator};
 
 #[test]
 fn every_error_that_the_function_knows_is_published_with_its_status() {
@@ -101,7 +43,7 @@ fn every_published_example_is_what_its_schema_says() {
 
 #[test]
 fn the_published_request_is_the_one_that_is_read() {
-    let validator = validator(&OPENAPI["components"]["schemas"]["ListRequest"]);
+    let validator = validator(&DOCUMENT["components"]["schemas"]["ListRequest"]);
     let vectors: Value = serde_json::from_str(include_str!("contract/vectors.json")).unwrap();
     let bodies = vectors["vectors"].as_array().unwrap().iter().filter_map(|vector| vector["body"].as_str());
     let more = [

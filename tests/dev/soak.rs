@@ -2,14 +2,14 @@
 
 use std::{path::PathBuf, time::Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{
     build::build,
     steps::Steps,
-    support::faults::{Lab, Tally, endurance, freezing, kept, network, slow, states, tenants, vault},
+    support::faults::{Lab, Tally, endurance, events, freezing, kept, network, slow, states, tenants, vault},
 };
 
 #[derive(clap::Args)]
@@ -21,6 +21,9 @@ pub struct Options {
     /// Try everything so many times as often as usual: 0.01 for a look
     #[arg(long, default_value_t = 1.0, value_parser = scale)]
     scale: f64,
+    /// Repeat the events and the writers of a run
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
     /// Use this binary instead of building the function optimised
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
@@ -41,6 +44,8 @@ enum Part {
     Slow,
     /// Secrets Manager: failing, bad secrets, rotations
     Secrets,
+    /// Malformed events
+    Events,
     /// A thousand accounts, interleaved
     Tenants,
     /// Kept counts under random writers
@@ -60,11 +65,11 @@ impl Part {
             Self::Slow => (500, 2),
             Self::Secrets => (50, vault::KINDS),
             Self::Tenants | Self::Endurance => (1_000_000, 1),
-            Self::Kept => (100_000, 1),
+            Self::Events | Self::Kept => (100_000, 1),
         }
     }
 
-    async fn run(self, lab: &Lab, count: u64) -> Result<Vec<Tally>> {
+    async fn run(self, lab: &Lab, count: u64, seed: u64) -> Result<Vec<Tally>> {
         Ok(match self {
             Self::Freeze => vec![freezing::run(lab, count, false).await?],
             Self::Pinned => vec![freezing::run(lab, count, true).await?],
@@ -73,7 +78,8 @@ impl Part {
             Self::Slow => slow::run(lab, count).await?,
             Self::Secrets => vault::run(lab, count).await?,
             Self::Tenants => vec![tenants::run(lab, count).await?],
-            Self::Kept => vec![kept::run(&lab.bar, count, fastrand::u64(..)).await?],
+            Self::Events => vec![events::run(lab, count, seed).await?],
+            Self::Kept => vec![kept::run(&lab.bar, count, seed).await?],
             Self::Endurance => vec![endurance::run(lab, count).await?],
         })
     }
@@ -85,6 +91,7 @@ fn scale(text: &str) -> Result<f64, String> {
 
 /// Runs the parts one after the other and prints the table. That anything was lost is an error.
 pub async fn soak(options: Options) -> Result<()> {
+    let seed = options.seed.unwrap_or_else(|| fastrand::u64(..));
     let begin = Instant::now();
     let binary = match options.binary {
         Some(binary) => binary,
@@ -104,7 +111,7 @@ pub async fn soak(options: Options) -> Result<()> {
         let bar = ProgressBar::new(count * steps).with_message(name.clone());
         bar.set_style(ProgressStyle::with_template("{msg:9} {wide_bar} {human_pos} of {human_len}, {eta} left")?);
         let lab = Lab { binary: binary.clone(), bar };
-        let result = part.run(&lab, count).await?;
+        let result = part.run(&lab, count, seed).await.with_context(|| format!("{name}, seed {seed}"))?;
         lab.bar.finish_and_clear();
         Steps::Error.done(begin, &name, &result.iter().map(Tally::to_string).collect::<Vec<_>>().join("\n"));
         tallies.extend(result);

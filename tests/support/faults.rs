@@ -3,6 +3,7 @@
 
 pub mod accounts;
 pub mod endurance;
+pub mod events;
 pub mod freezing;
 pub mod kept;
 pub mod network;

@@ -14,7 +14,7 @@ pub mod gateway;
 pub mod keys;
 pub mod measure;
 pub mod migrations;
-pub mod mutations;
+pub mod openapi;
 pub mod pooler;
 pub mod postgres;
 pub mod rds;

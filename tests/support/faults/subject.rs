@@ -1,9 +1,6 @@
 //! The function that the faults are tried on: its real binary, a database with rows, and a Secrets Manager.
 
-use std::{
-    ops::RangeInclusive,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -26,8 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What differs between the faults.
 pub struct Setup {
-    /// The accounts in the key ring.
-    pub accounts: RangeInclusive<u32>,
+    /// The key ring in JSON; that of the first account, if nothing is said.
+    pub ring: Option<String>,
     /// Where the function believes its database is; where it is, if nothing is said.
     pub url: Option<String>,
     /// The function's variables beside the usual ones.
@@ -38,7 +35,7 @@ pub struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { accounts: 1..=1, url: None, variables: Vec::new(), timeout: Duration::from_secs(10) }
+        Self { ring: None, url: None, variables: Vec::new(), timeout: Duration::from_secs(10) }
     }
 }
 
@@ -71,7 +68,7 @@ impl Reply {
 impl Subject {
     pub async fn start(lab: &Lab, database: Database, setup: Setup) -> Result<Self> {
         let secrets = Secrets::start().await?;
-        secrets.put(KEYS, accounts::ring(setup.accounts)?)?;
+        secrets.put(KEYS, setup.ring.map_or_else(|| accounts::ring(1..=1), Ok)?)?;
         let url = setup.url.unwrap_or_else(|| database.url().to_owned());
         let env = [
             ("API_KEYS_SECRET_ID", KEYS),

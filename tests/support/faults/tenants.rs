@@ -76,7 +76,8 @@ type Counts = BTreeMap<u16, u64>;
 async fn lane(lab: &Lab, database: Database, of: RangeInclusive<u32>, requests: u64) -> Result<(Tally, Counts)> {
     let events: Vec<_> = of.clone().map(|account| (account, event(account))).collect();
     let variables = vec![("QUERY_TIMEOUT_MS", QUERY_LIMIT.as_millis().to_string())];
-    let subject = Subject::start(lab, database, Setup { accounts: of, variables, ..Setup::default() }).await?;
+    let subject =
+        Subject::start(lab, database, Setup { ring: Some(accounts::ring(of)?), variables, ..Setup::default() }).await?;
     let (mut tally, mut statuses) = (Tally::new("tenants"), Counts::new());
     for _ in 0..requests {
         let (account, event) = &events[fastrand::usize(..events.len())];

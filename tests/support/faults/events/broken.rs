@@ -3,71 +3,13 @@
 use fastrand::Rng;
 use serde_json::{Value, json, value::RawValue};
 
+use super::odd;
+
 /// JSON that no [`Value`] can hold goes into the text in place of this, which no event has.
 const HOLE: &str = "HOLE";
 
-/// Values of every type that are rarely what is expected; some are not to be had as a [`Value`].
-const ODD: [&str; 24] = [
-    "null",
-    "true",
-    "false",
-    "0",
-    "-1",
-    "1.5",
-    "1e999",
-    "-0",
-    "18446744073709551616",
-    "9007199254740993",
-    "\"\"",
-    "\"\\u0000\"",
-    "\"\\ud800\"",
-    "\"\\r\\nx: y\"",
-    "\"é\"",
-    "\"%00%zz\"",
-    "\" \"",
-    "[]",
-    "{}",
-    "[null]",
-    "[[1]]",
-    "{\"\": {}}",
-    "{\"a\": 1, \"a\": 2}",
-    "\"-1\"",
-];
-
-/// What hosts, paths, queries, methods, headers and bodies are that are not what they should be.
-const TEXTS: [&str; 28] = [
-    "",
-    " ",
-    "\"",
-    "\u{0}",
-    "\r\n",
-    "\u{7f}",
-    "a b",
-    "a\"b",
-    "//",
-    "/../..",
-    "?",
-    "#",
-    "%",
-    "%zz",
-    "http://",
-    "[::1",
-    "::",
-    "user@host:99999",
-    "é",
-    "😀",
-    "POST ",
-    "get",
-    "CONNECT",
-    "Bearer",
-    "Bearer  ",
-    "====",
-    "e30",
-    "e30=",
-];
-
 /// One of the events, or a mixture of two, with one to three faults.
-pub fn broken(events: &[Value], random: &mut Rng) -> String {
+pub fn event(events: &[Value], random: &mut Rng) -> String {
     let mut event = events[random.usize(..events.len())].clone();
     let mut hole = None;
     for _ in 0..random.usize(1..4) {
@@ -75,9 +17,9 @@ pub fn broken(events: &[Value], random: &mut Rng) -> String {
             0 => drop(take(&mut event, random)),
             1 => {
                 *place(&mut event, random) = json!(HOLE);
-                hole = Some(odd(random));
+                hole = Some(odd::json(random));
             }
-            2 => *place(&mut event, random) = json!(TEXTS[random.usize(..TEXTS.len())]),
+            2 => *place(&mut event, random) = json!(odd::text(random)),
             3 => {
                 // A part of another event, where it does not belong.
                 let mut other = events[random.usize(..events.len())].clone();
@@ -96,16 +38,6 @@ pub fn broken(events: &[Value], random: &mut Rng) -> String {
         None => text,
     };
     if random.u32(..4) == 0 { flipped(&text, random) } else { text }
-}
-
-fn odd(random: &mut Rng) -> String {
-    match random.u32(..40) {
-        0 => format!("{}{}", "[".repeat(5_000), "]".repeat(5_000)),
-        1 => format!("{}1{}", "{\"a\":".repeat(5_000), "}".repeat(5_000)),
-        2 => format!("\"{}\"", "x".repeat(100_000)),
-        3 => "9".repeat(5_000),
-        _ => ODD[random.usize(..ODD.len())].to_owned(),
-    }
 }
 
 /// Any value of the event: the whole, or one anywhere within it.
@@ -148,11 +80,11 @@ fn rename(event: &mut Value, random: &mut Rng) {
 fn header(event: &mut Value, random: &mut Rng) {
     let names = ["authorization", "Authorization", "host", "Host", "content-type", "cookie", "", "a b", "x\r\n", "é"];
     let name = names[random.usize(..names.len())];
-    let text = TEXTS[random.usize(..TEXTS.len())];
+    let text = odd::text(random);
     let value = match random.u32(..4) {
         0 => json!(text.repeat(random.usize(1..200))),
         1 => json!([text, text]),
-        2 => serde_json::from_str(ODD[random.usize(..ODD.len())]).unwrap_or_default(),
+        2 => odd::value(random),
         _ => json!(text),
     };
     let form = ["headers", "multiValueHeaders"][random.usize(..2)];
@@ -186,9 +118,9 @@ fn field(event: &mut Value, random: &mut Rng) {
         "/body",
     ];
     let (parent, name) = fields[random.usize(..fields.len())].rsplit_once('/').expect("a pointer");
-    let text = TEXTS[random.usize(..TEXTS.len())];
+    let text = odd::text(random);
     let value = match random.u32(..4) {
-        0 => serde_json::from_str(ODD[random.usize(..ODD.len())]).unwrap_or_default(),
+        0 => odd::value(random),
         1 => json!({ text: text }),
         2 => json!([text]),
         _ => json!(text),
@@ -205,9 +137,9 @@ fn body(event: &mut Value, random: &mut Rng) {
         0 => " ".repeat(5_900_000),
         1 => "A".repeat(5_900_000),
         2 => format!("{{\"x\": \"{}\"}}", "y".repeat(65_536)),
-        3..20 => format!("{{\"limit\": {}}}", odd(random)),
+        3..20 => format!("{{\"limit\": {}}}", odd::json(random)),
         20..30 => "eyJsaW1pdCI6MX0=\n".to_owned(),
-        _ => TEXTS[random.usize(..TEXTS.len())].to_owned(),
+        _ => odd::text(random).to_owned(),
     };
     fields.insert("body".into(), body.into());
     fields.insert("isBase64Encoded".into(), random.bool().into());
