@@ -1,5 +1,7 @@
 //! The optional set of migrations: with it, without it and with any half of it the answers are the same.
 
+#[path = "kept/folding.rs"]
+mod folding;
 #[path = "kept/installation.rs"]
 mod installation;
 #[path = "kept/interleavings.rs"]
