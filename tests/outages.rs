@@ -2,14 +2,20 @@
 
 use std::time::Duration;
 
+use list_chat_sessions::{
+    config::{Config, DatabaseSource},
+    database::{Login, Policy},
+};
 use serde_json::json;
+use tokio_postgres::Client;
 
 use crate::{
-    app::{ACCOUNT, TestApp},
+    app::{ACCOUNT, TestApp, secrets},
     support::{
+        chaos::{Chaos, Fault},
         database::Database,
         postgres::{Options, Server},
-        request,
+        request, role,
     },
 };
 
@@ -66,27 +72,44 @@ async fn a_connection_that_was_ended_between_requests_is_not_noticed() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_ended_while_it_opens_is_opened_again() {
-    let test = TestApp::start().await;
-    end_connections(&test.database.client().await.unwrap()).await;
-    // It is what a new connection warms up with that waits.
-    assert_eq!(outcome_if_ended_while_it_waits(&test).await, (200, "ok".into()));
+async fn a_connection_that_is_ended_is_replaced_once() {
+    for opens in [false, true] {
+        let test = TestApp::start().await;
+        assert_eq!(outcome_if_lost(opens, &test, end_connections).await, (200, "ok".into()), "opens: {opens}");
+    }
 }
 
 #[tokio::test]
-async fn a_connection_that_is_ended_under_a_query_is_replaced_once() {
-    let test = TestApp::start().await;
-    assert_eq!(outcome_if_ended_while_it_waits(&test).await, (200, "ok".into()));
+async fn a_connection_that_is_lost_without_a_word_is_replaced_once() {
+    for (opens, fault) in [(false, Fault::Reset), (true, Fault::Reset), (true, Fault::HalfClose)] {
+        let database = Database::create(Server::shared()).await.unwrap();
+        let chaos = Chaos::start(Server::shared().port()).await.unwrap();
+        let [direct, through] = [Server::shared().port(), chaos.port()].map(|port| format!(":{port}/"));
+        let login = Login::from_url(&database.url().replace(&direct, &through), &Policy::default()).unwrap();
+        let configure = |config: &mut Config| config.database = DatabaseSource::Url(login.into());
+        let test = TestApp::start_on(database, secrets().await, configure).await;
+        let lose = async |_: &Client| chaos.strike(fault);
+        assert_eq!(outcome_if_lost(opens, &test, lose).await, (200, "ok".into()), "opens: {opens}, {fault:?}");
+        assert_eq!(chaos.met(), 1, "{fault:?}");
+    }
 }
 
-/// The outcome of a request that waits for a lock, has its connection ended there, and then waits on another.
-async fn outcome_if_ended_while_it_waits(test: &TestApp) -> (u16, String) {
+/// The outcome of a request that waits for a lock, under its query or while its connection opens, loses the connection
+/// there, and then waits on another, with nothing left on the first.
+async fn outcome_if_lost(opens: bool, test: &TestApp, lose: impl AsyncFnOnce(&Client)) -> (u16, String) {
     let (locker, admin) = (test.database.client().await.unwrap(), test.database.client().await.unwrap());
+    // What is left behind on the server is the function's to end.
+    set_for_the_role(&admin, "lock_timeout = 0").await;
+    set_for_the_role(&admin, "statement_timeout = 0").await;
+    end_connections(&admin).await;
+    if !opens {
+        assert_eq!(outcome(test).await, (200, "ok".into()));
+    }
     locker.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let fault = async {
-        until_one_runs(&admin).await;
-        end_connections(&admin).await;
-        until_one_runs(&admin).await;
+        let first = until_one_waits(&admin, 0).await;
+        lose(&admin).await;
+        until_one_waits(&admin, first).await;
         locker.batch_execute("COMMIT").await.unwrap();
     };
     tokio::join!(outcome(test), fault).0
@@ -125,8 +148,7 @@ async fn a_deadline_in_the_past_is_none() {
 async fn the_servers_own_statement_timeout_is_504_too() {
     let test = TestApp::start().await;
     let admin = test.database.client().await.unwrap();
-    let set = "DO $$ BEGIN EXECUTE format('ALTER ROLE list_chat_sessions IN DATABASE %I SET statement_timeout = 200', current_database()); END $$";
-    admin.batch_execute(set).await.unwrap();
+    set_for_the_role(&admin, "statement_timeout = 200").await;
     end_connections(&admin).await;
     admin.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await.unwrap();
     assert_outcome!(test, TIMEOUT);
@@ -178,27 +200,43 @@ async fn a_column_of_another_type_is_500_and_named_nowhere() {
     assert_eq!(answer.message(), "Something went wrong");
 }
 
+/// For connections that the function opens from now on.
+async fn set_for_the_role(admin: &Client, setting: &str) {
+    let database: String = admin.query_typed_one("SELECT current_database()::text", &[]).await.unwrap().get(0);
+    admin.batch_execute(&format!("ALTER ROLE {} IN DATABASE {database} SET {setting}", role::NAME)).await.unwrap();
+}
+
 /// Ends every connection of the function to this database.
-pub async fn end_connections(admin: &tokio_postgres::Client) {
+pub async fn end_connections(admin: &Client) {
     let sql = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
                WHERE datname = current_database() AND application_name = 'list-chat-sessions'";
     admin.simple_query(sql).await.unwrap();
 }
 
 /// Asserts that the server ends what was cancelled, which it does when it gets to it.
-pub async fn assert_nothing_runs(admin: &tokio_postgres::Client) {
-    let ended = async { while waiting(admin).await > 0 {} };
+pub async fn assert_nothing_runs(admin: &Client) {
+    let ended = async { while !processes(admin, "state = 'active'").await.is_empty() {} };
     tokio::time::timeout(Duration::from_secs(3), ended).await.expect("a query that was cancelled runs on");
 }
 
-async fn until_one_runs(admin: &tokio_postgres::Client) {
-    let runs = async { while waiting(admin).await == 0 {} };
-    tokio::time::timeout(Duration::from_secs(10), runs).await.expect("no query of the function's runs");
+/// The process in which the function's only query waits for a lock, once that is another than this one.
+async fn until_one_waits(admin: &Client, not: i32) -> i32 {
+    let one = async {
+        loop {
+            match processes(admin, "wait_event_type = 'Lock'").await[..] {
+                [process] if process != not => return process,
+                _ => {}
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), one).await.expect("no query of the function's waits")
 }
 
-/// How many of the function's queries run on the server.
-async fn waiting(admin: &tokio_postgres::Client) -> i64 {
-    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'
-               AND application_name = 'list-chat-sessions'";
-    admin.query_typed_one(sql, &[]).await.unwrap().get(0)
+/// The server's processes for the function's connections that are as SQL says.
+async fn processes(admin: &Client, sql: &str) -> Vec<i32> {
+    let sql = format!(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database()
+         AND application_name = 'list-chat-sessions' AND {sql}"
+    );
+    admin.query_typed(&sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
 }

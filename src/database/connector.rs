@@ -47,7 +47,7 @@ impl Connector {
         };
         let client = ClientWrapper::new(client, task);
         let connection = Connection { client, login, heard_of: Moment::now(), form: Known::default() };
-        connection.warm_up().await?;
+        connection.warm_up().await.map_err(ConnectError::Lost)?;
         Ok(connection)
     }
 }
@@ -62,13 +62,13 @@ impl Manager for Connector {
     type Error = Error;
 
     /// Opens a connection with the current login, and if PostgreSQL refuses that, with the one that has taken its place:
-    /// that is how a rotated password comes in. One that the server ends before it is open is opened again, once.
+    /// that is how a rotated password comes in. One that is lost before it is open is opened again, once.
     async fn create(&self) -> Result<Connection, Error> {
         let login = self.logins.current().await?;
         let outcome = Box::pin(self.connect(login.clone())).await;
         let again = match &outcome {
             Err(error) if error.is_refused_login() => self.logins.instead_of(&login).await?,
-            Err(error) if error.is_ended() => Some(login),
+            Err(error) if error.is_lost() => Some(login),
             _ => None,
         };
         let outcome = if let Some(login) = again { Box::pin(self.connect(login)).await } else { outcome };
@@ -104,7 +104,9 @@ impl Deref for Connection {
 
 enum ConnectError {
     Token(Error),
-    PostgreSql(PgError),
+    Refused(PgError),
+    /// There was a connection, and it was lost while it warmed up.
+    Lost(PgError),
 }
 
 impl ConnectError {
@@ -112,28 +114,30 @@ impl ConnectError {
         matches!(self.code(), Some(&SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION))
     }
 
-    /// `pg_terminate_backend`, or a shutdown; the next attempt tells which.
-    fn is_ended(&self) -> bool {
-        self.code() == Some(&SqlState::ADMIN_SHUTDOWN)
+    /// Who was ended by `pg_terminate_backend` or a shutdown is told so, if that was before the connection was there.
+    fn is_lost(&self) -> bool {
+        matches!(self, Self::Lost(_)) || self.code() == Some(&SqlState::ADMIN_SHUTDOWN)
     }
 
     fn code(&self) -> Option<&SqlState> {
         match self {
             Self::Token(_) => None,
-            Self::PostgreSql(error) => error.code(),
+            Self::Refused(error) | Self::Lost(error) => error.code(),
         }
     }
 
     fn into_error(self) -> Error {
         match self {
             Self::Token(error) => error,
-            Self::PostgreSql(error) => Error::Unavailable(format!("no connection: {}", describe(&error))),
+            Self::Refused(error) | Self::Lost(error) => {
+                Error::Unavailable(format!("no connection: {}", describe(&error)))
+            }
         }
     }
 }
 
 impl From<PgError> for ConnectError {
     fn from(error: PgError) -> Self {
-        Self::PostgreSql(error)
+        Self::Refused(error)
     }
 }

@@ -46,11 +46,12 @@ impl Connection {
             self.rows(&probe()).await
         }
         .await;
-        unfinished.0 = None;
-        match outcome {
-            Err(error) if is_lost(&error) || self.is_closed() => Err(error),
-            _ => Ok(()),
+        let lost = outcome.err().filter(|error| is_lost(error) || self.is_closed());
+        // Who is lost without a word may not be known to be, and may have left a query behind.
+        if lost.as_ref().is_none_or(|error| error.as_db_error().is_some()) {
+            unfinished.0 = None;
         }
+        lost.map_or(Ok(()), Err)
     }
 
     /// Runs a statement in the form that fits, in one round trip, or in two if the kept form has just ceased to.
@@ -75,7 +76,7 @@ impl Connection {
     }
 }
 
-/// Whoever gives up opening a connection leaves no query behind that waits for a lock.
+/// Opening a connection that is given up, or lost, leaves no query behind that waits for a lock.
 struct Unfinished<'a>(Option<&'a Connection>);
 
 impl Drop for Unfinished<'_> {
