@@ -75,6 +75,11 @@ pub fn keep_rows(sql: &str) {
     }
 }
 
+/// How many secrets are looked for.
+pub fn known() -> usize {
+    SECRETS.lock().unwrap_or_else(PoisonError::into_inner).len()
+}
+
 /// The secrets in a text that somebody can see.
 pub fn found_in(text: &str) -> Vec<String> {
     let secrets = SECRETS.lock().unwrap_or_else(PoisonError::into_inner);
