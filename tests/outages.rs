@@ -2,17 +2,12 @@
 
 use std::time::Duration;
 
-use list_chat_sessions::{
-    config::{Config, DatabaseSource},
-    database::{Login, Policy},
-};
 use serde_json::json;
 use tokio_postgres::Client;
 
 use crate::{
-    app::{ACCOUNT, TestApp, secrets},
+    app::{ACCOUNT, TestApp},
     support::{
-        chaos::{Chaos, Fault},
         database::Database,
         postgres::{Options, Server},
         request, role,
@@ -23,7 +18,7 @@ const OK: (u16, &str) = (200, "ok");
 const UNAVAILABLE: (u16, &str) = (503, "service_unavailable");
 const TIMEOUT: (u16, &str) = (504, "timeout");
 
-async fn outcome(test: &TestApp) -> (u16, String) {
+pub async fn outcome(test: &TestApp) -> (u16, String) {
     test.list(json!({})).await.outcome()
 }
 
@@ -58,61 +53,6 @@ async fn a_database_that_is_away_during_init_costs_no_more_than_its_absence() {
     assert_outcome!(test, UNAVAILABLE);
     server.start_again().unwrap();
     assert_outcome!(test, OK);
-}
-
-#[tokio::test]
-async fn a_connection_that_was_ended_between_requests_is_not_noticed() {
-    let test = TestApp::start().await;
-    let admin = test.database.client().await.unwrap();
-    for _ in 0..20 {
-        assert_outcome!(test, OK);
-        end_connections(&admin).await;
-    }
-    assert_outcome!(test, OK);
-}
-
-#[tokio::test]
-async fn a_connection_that_is_ended_is_replaced_once() {
-    for opens in [false, true] {
-        let test = TestApp::start().await;
-        assert_eq!(outcome_if_lost(opens, &test, end_connections).await, (200, "ok".into()), "opens: {opens}");
-    }
-}
-
-#[tokio::test]
-async fn a_connection_that_is_lost_without_a_word_is_replaced_once() {
-    for (opens, fault) in [(false, Fault::Reset), (true, Fault::Reset), (true, Fault::HalfClose)] {
-        let database = Database::create(Server::shared()).await.unwrap();
-        let chaos = Chaos::start(Server::shared().port()).await.unwrap();
-        let [direct, through] = [Server::shared().port(), chaos.port()].map(|port| format!(":{port}/"));
-        let login = Login::from_url(&database.url().replace(&direct, &through), &Policy::default()).unwrap();
-        let configure = |config: &mut Config| config.database = DatabaseSource::Url(login.into());
-        let test = TestApp::start_on(database, secrets().await, configure).await;
-        let lose = async |_: &Client| chaos.strike(fault);
-        assert_eq!(outcome_if_lost(opens, &test, lose).await, (200, "ok".into()), "opens: {opens}, {fault:?}");
-        assert_eq!(chaos.met(), 1, "{fault:?}");
-    }
-}
-
-/// The outcome of a request that waits for a lock, under its query or while its connection opens, loses the connection
-/// there, and then waits on another, with nothing left on the first.
-async fn outcome_if_lost(opens: bool, test: &TestApp, lose: impl AsyncFnOnce(&Client)) -> (u16, String) {
-    let (locker, admin) = (test.database.client().await.unwrap(), test.database.client().await.unwrap());
-    // What is left behind on the server is the function's to end.
-    set_for_the_role(&admin, "lock_timeout = 0").await;
-    set_for_the_role(&admin, "statement_timeout = 0").await;
-    end_connections(&admin).await;
-    if !opens {
-        assert_eq!(outcome(test).await, (200, "ok".into()));
-    }
-    locker.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await.unwrap();
-    let fault = async {
-        let first = until_one_waits(&admin, 0).await;
-        lose(&admin).await;
-        until_one_waits(&admin, first).await;
-        locker.batch_execute("COMMIT").await.unwrap();
-    };
-    tokio::join!(outcome(test), fault).0
 }
 
 #[tokio::test]
@@ -201,7 +141,7 @@ async fn a_column_of_another_type_is_500_and_named_nowhere() {
 }
 
 /// For connections that the function opens from now on.
-async fn set_for_the_role(admin: &Client, setting: &str) {
+pub async fn set_for_the_role(admin: &Client, setting: &str) {
     let database: String = admin.query_typed_one("SELECT current_database()::text", &[]).await.unwrap().get(0);
     admin.batch_execute(&format!("ALTER ROLE {} IN DATABASE {database} SET {setting}", role::NAME)).await.unwrap();
 }
@@ -219,21 +159,8 @@ pub async fn assert_nothing_runs(admin: &Client) {
     tokio::time::timeout(Duration::from_secs(3), ended).await.expect("a query that was cancelled runs on");
 }
 
-/// The process in which the function's only query waits for a lock, once that is another than this one.
-async fn until_one_waits(admin: &Client, not: i32) -> i32 {
-    let one = async {
-        loop {
-            match processes(admin, "wait_event_type = 'Lock'").await[..] {
-                [process] if process != not => return process,
-                _ => {}
-            }
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), one).await.expect("no query of the function's waits")
-}
-
 /// The server's processes for the function's connections that are as SQL says.
-async fn processes(admin: &Client, sql: &str) -> Vec<i32> {
+pub async fn processes(admin: &Client, sql: &str) -> Vec<i32> {
     let sql = format!(
         "SELECT pid FROM pg_stat_activity WHERE datname = current_database()
          AND application_name = 'list-chat-sessions' AND {sql}"

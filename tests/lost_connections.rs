@@ -1,0 +1,91 @@
+//! A connection is lost: between two requests, under a query, or while it opens. No caller notices.
+
+use std::time::Duration;
+
+use list_chat_sessions::{
+    config::{Config, DatabaseSource},
+    database::{Login, Policy},
+};
+use tokio_postgres::Client;
+
+use crate::{
+    app::{TestApp, secrets},
+    outages::{end_connections, outcome, processes, set_for_the_role},
+    support::{
+        chaos::{Chaos, Fault},
+        database::Database,
+        postgres::Server,
+    },
+};
+
+fn ok() -> (u16, String) {
+    (200, "ok".into())
+}
+
+#[tokio::test]
+async fn a_connection_that_was_ended_between_requests_is_not_noticed() {
+    let test = TestApp::start().await;
+    let admin = test.database.client().await.unwrap();
+    for _ in 0..20 {
+        assert_eq!(outcome(&test).await, ok());
+        end_connections(&admin).await;
+    }
+    assert_eq!(outcome(&test).await, ok());
+}
+
+#[tokio::test]
+async fn a_connection_that_is_ended_is_replaced_once() {
+    for opens in [false, true] {
+        let test = TestApp::start().await;
+        assert_eq!(outcome_if_lost(opens, &test, end_connections).await, ok(), "opens: {opens}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_lost_without_a_word_is_replaced_once() {
+    for (opens, fault) in [(false, Fault::Reset), (true, Fault::Reset), (true, Fault::HalfClose)] {
+        let database = Database::create(Server::shared()).await.unwrap();
+        let chaos = Chaos::start(Server::shared().port()).await.unwrap();
+        let [direct, through] = [Server::shared().port(), chaos.port()].map(|port| format!(":{port}/"));
+        let login = Login::from_url(&database.url().replace(&direct, &through), &Policy::default()).unwrap();
+        let configure = |config: &mut Config| config.database = DatabaseSource::Url(login.into());
+        let test = TestApp::start_on(database, secrets().await, configure).await;
+        let lose = async |_: &Client| chaos.strike(fault);
+        assert_eq!(outcome_if_lost(opens, &test, lose).await, ok(), "opens: {opens}, {fault:?}");
+        assert_eq!(chaos.met(), 1, "{fault:?}");
+    }
+}
+
+/// The outcome of a request that waits for a lock, under its query or while its connection opens, loses the connection
+/// there, and then waits on another, with nothing left on the first.
+async fn outcome_if_lost(opens: bool, test: &TestApp, lose: impl AsyncFnOnce(&Client)) -> (u16, String) {
+    let (locker, admin) = (test.database.client().await.unwrap(), test.database.client().await.unwrap());
+    // What is left behind on the server is the function's to end.
+    set_for_the_role(&admin, "lock_timeout = 0").await;
+    set_for_the_role(&admin, "statement_timeout = 0").await;
+    end_connections(&admin).await;
+    if !opens {
+        assert_eq!(outcome(test).await, ok());
+    }
+    locker.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let fault = async {
+        let first = until_one_waits(&admin, 0).await;
+        lose(&admin).await;
+        until_one_waits(&admin, first).await;
+        locker.batch_execute("COMMIT").await.unwrap();
+    };
+    tokio::join!(outcome(test), fault).0
+}
+
+/// The process in which the function's only query waits for a lock, once that is another than this one.
+async fn until_one_waits(admin: &Client, not: i32) -> i32 {
+    let one = async {
+        loop {
+            match processes(admin, "wait_event_type = 'Lock'").await[..] {
+                [process] if process != not => return process,
+                _ => {}
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), one).await.expect("no query of the function's waits")
+}
