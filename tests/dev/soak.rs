@@ -73,7 +73,7 @@ impl Part {
         Ok(match self {
             Self::Freeze => vec![freezing::run(lab, count, false).await?],
             Self::Pinned => vec![freezing::run(lab, count, true).await?],
-            Self::Network => network::run(lab, count, network::LATEST).await?,
+            Self::Network => network::run(lab, count).await?,
             Self::States => states::run(lab, count).await?,
             Self::Slow => slow::run(lab, count).await?,
             Self::Secrets => vault::run(lab, count).await?,

@@ -20,9 +20,9 @@ use crate::support::{
     postgres::{self, Server},
 };
 
-/// An invocation, and when every answer has to be there on a machine that has the time: 300 ms before its end.
-pub const INVOCATION: Duration = Duration::from_secs(2);
-pub const LATEST: Duration = Duration::from_millis(1_700);
+/// An invocation, and when every answer has to be there: 300 ms before its end.
+const INVOCATION: Duration = Duration::from_secs(2);
+const LATEST: Duration = Duration::from_millis(1_700);
 
 /// The role's `statement_timeout` in a black hole: what ends a query when no word can get to the server any more. In all
 /// other cases there is none, so that it is the function that ends what it has begun.
@@ -64,12 +64,12 @@ pub fn round() -> u64 {
     cases().len() as u64
 }
 
-/// Tries every case so many times, each with an answer by `latest`; gives a tally for each fault.
+/// Tries every case so many times; gives a tally for each fault.
 ///
 /// # Errors
 ///
 /// What prevents the trials. What the function does wrong is counted.
-pub async fn run(lab: &Lab, rounds: u64, latest: Duration) -> Result<Vec<Tally>> {
+pub async fn run(lab: &Lab, rounds: u64) -> Result<Vec<Tally>> {
     let authority = Authority::new()?;
     let certificate = authority.certify(&["127.0.0.1"], NOW)?;
     let files = vec![("server.crt".into(), certificate.chain), ("server.key".into(), certificate.key)];
@@ -87,7 +87,7 @@ pub async fn run(lab: &Lab, rounds: u64, latest: Duration) -> Result<Vec<Tally>>
         let parts: Vec<Vec<_>> =
             (0..lanes).map(|lane| mine.iter().skip(lane).step_by(lanes).copied().collect()).collect();
         parts.into_iter().map(move |cases| async move {
-            Lane::start(lab, server, encrypted.then_some(pem)).await?.run(lab, &cases, rounds, latest).await
+            Lane::start(lab, server, encrypted.then_some(pem)).await?.run(lab, &cases, rounds).await
         })
     });
     let counted = try_join_all(lanes).await?;
@@ -135,12 +135,12 @@ impl Lane {
         Ok(Self { name, chaos, subject: Subject::start(lab, database, setup).await?, admin })
     }
 
-    async fn run(mut self, lab: &Lab, cases: &[Case], rounds: u64, latest: Duration) -> Result<Vec<(Fault, Tally)>> {
+    async fn run(mut self, lab: &Lab, cases: &[Case], rounds: u64) -> Result<Vec<(Fault, Tally)>> {
         let mut tallies = Vec::new();
         for case in cases {
             let mut tally = Tally::new(name(case.fault));
             for _ in 0..rounds {
-                let wrong = self.attempt(*case, latest).await.with_context(|| format!("{case:?}"))?;
+                let wrong = self.attempt(*case).await.with_context(|| format!("{case:?}"))?;
                 tally.count(wrong.map(|wrong| format!("{case:?}: {wrong}")));
                 lab.bar.inc(1);
             }
@@ -150,7 +150,7 @@ impl Lane {
     }
 
     /// One trial; gives what the function did wrong.
-    async fn attempt(&mut self, case: Case, latest: Duration) -> Result<Option<String>> {
+    async fn attempt(&mut self, case: Case) -> Result<Option<String>> {
         let statement_timeout = if case.fault == Fault::BlackHole { STATEMENT_TIMEOUT } else { "0" };
         let set = format!("ALTER DATABASE {} SET statement_timeout = '{statement_timeout}'", self.name);
         self.admin.batch_execute(&set).await?;
@@ -180,7 +180,7 @@ impl Lane {
         };
         let ((), answer) = tokio::try_join!(fault, self.subject.ask())?;
         anyhow::ensure!(self.chaos.met() > 0, "the fault was not met");
-        let late = (answer.after > latest).then(|| format!("an answer after {:?}", answer.after));
+        let late = (answer.after > LATEST).then(|| format!("an answer after {:?}", answer.after));
         let mut wrong = late.or_else(|| unless(&answer, &[200, 503, 504]));
         // While the network is as it is: what the function could not end, the server does.
         if wait_for_running(&self.admin, |running| running == 0).await.is_err() {
