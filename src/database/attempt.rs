@@ -9,7 +9,7 @@ use tokio_postgres::{Error as PgError, Row};
 use super::{
     ALIVE_LIMIT, CANCEL_LIMIT, HEARD_OF,
     connector::Connector,
-    failure::{describe, is_lost, refusal},
+    failure::{describe, is_lost, may_run_on, refusal},
 };
 use crate::{
     clock::{Deadline, Moment},
@@ -49,9 +49,7 @@ impl Attempt {
                 Ok(Self::Rows(rows))
             }
             Ok(Err(error)) if is_lost(&error) || connection.is_closed() => {
-                // A server that says why it ends a session ends its query with it. One that says nothing may not know
-                // that the connection is lost, and a query that waits looks after it only when it has something to say.
-                abandon(connection, error.as_db_error().is_none()).await;
+                abandon(connection, may_run_on(&error)).await;
                 Ok(Self::Lost(describe(&error)))
             }
             Ok(Err(error)) => Err(refusal(&error)),

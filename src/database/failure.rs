@@ -17,6 +17,13 @@ pub(super) fn is_lost(error: &PgError) -> bool {
         || matches!(refused.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
 }
 
+/// Whether the query may run on although its session is over. A server that says why it ends a session ends its query with
+/// it. One that says nothing may not know that the connection is lost, and a query that waits looks after it only when it
+/// has something to say.
+pub(super) fn may_run_on(error: &PgError) -> bool {
+    error.as_db_error().is_none()
+}
+
 /// What a statement's failure on a connection that is well means.
 /// SQLSTATEs: <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 pub(super) fn refusal(error: &PgError) -> Error {

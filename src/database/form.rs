@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio_postgres::{Error as PgError, Row, error::SqlState};
 
-use super::{connector::Connection, failure::is_lost};
+use super::{
+    connector::Connection,
+    failure::{is_lost, may_run_on},
+};
 use crate::sessions::{Form, Statement, probe};
 
 /// Whether the kept form would find what it reads. To try it would tell as well, and write an error into the server's log
@@ -47,8 +50,7 @@ impl Connection {
         }
         .await;
         let lost = outcome.err().filter(|error| is_lost(error) || self.is_closed());
-        // Who is lost without a word may not be known to be, and may have left a query behind.
-        if lost.as_ref().is_none_or(|error| error.as_db_error().is_some()) {
+        if !lost.as_ref().is_some_and(may_run_on) {
             unfinished.0 = None;
         }
         lost.map_or(Ok(()), Err)

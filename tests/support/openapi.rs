@@ -83,7 +83,9 @@ pub fn fault(status: u16, header: impl Fn(&str) -> Option<String>, body: &str) -
         }
     }
     match serde_json::from_str(body) {
-        Ok(body) => answer.body.iter_errors(&body).next().map(|error| format!("{status}: {error}")),
+        Ok(body) => {
+            answer.body.iter_errors(&body).next().map(|error| format!("{status}: {}: {error}", error.instance_path()))
+        }
         Err(error) => Some(format!("{status}: the body is no JSON: {error}")),
     }
 }
