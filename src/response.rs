@@ -126,7 +126,7 @@ mod tests {
         let field = |(name, schema): (&String, &Value)| {
             let (kind, is_nullable) = match &schema["type"] {
                 Value::Array(kinds) => (&kinds[0], kinds.contains(&"null".into())),
-                kind => (kind, schema["nullable"] == true),
+                kind => (kind, false),
             };
             let kind = kind.as_str().unwrap_or("object").to_owned();
             (name.clone(), (kind, is_nullable, required.contains(&name.as_str().into())))
