@@ -61,6 +61,13 @@ fn the_published_request_is_the_one_that_is_read() {
         r#"{"from_date": "2024-01-15t10z"}"#,
         r#"{"from_date": "2024-01-15T10:30:00+16:00"}"#,
         r#"{"from_date": "2024-01-15T24:00:00Z"}"#,
+        r#"{"from_date": "2024-01-15T23:59:60.000000000000000000000000000001z"}"#,
+        r#"{"from_date": "2024-01-15T10:30:00+05:30:00"}"#,
+        r#"{"from_date": "2024-01-15T10:30:00+053000"}"#,
+        r#"{"from_date": "2024-015"}"#,
+        r#"{"from_date": "2024-W03-1"}"#,
+        r#"{"widget_id": "{aaaaaaaaaaaa4aaa8aaaaaaaaaaaaaaa}"}"#,
+        r#"{"widget_id": "{aaaaaaaaaaaa4aaa8aaaaaaaaaaaaaaa"}"#,
     ];
     let mut read = 0;
     for body in bodies.chain(more) {
