@@ -39,6 +39,8 @@ type Parse<T> = Box<dyn Fn(&str) -> Result<T, String> + Send + Sync>;
 pub struct Secret<T> {
     client: Client,
     id: String,
+    /// The label of the version that is meant; `AWSCURRENT` without one.
+    label: Option<&'static str>,
     parse: Parse<T>,
     // Held across a fetch: whoever comes meanwhile waits for that one fetch instead of making another.
     cache: Mutex<Cache<T>>,
@@ -58,10 +60,17 @@ impl<T> Secret<T> {
         Self {
             client,
             id,
+            label: None,
             parse: Box::new(parse),
             cache: Mutex::new(Cache::new(lifetime)),
             stale: AtomicBool::new(false),
         }
+    }
+
+    /// The same secret's version with another label. There need not be one, so that a failed fetch is not logged.
+    #[must_use]
+    pub fn with_label(self, label: &'static str) -> Self {
+        Self { label: Some(label), ..self }
     }
 
     /// The value, refreshed if it has reached its soft age. A failed refresh leaves the last good value in use until
@@ -101,7 +110,7 @@ impl<T> Secret<T> {
     async fn refresh(&self, cache: &mut Cache<T>) {
         let limit = if cache.value().is_ok() { REFRESH_LIMIT } else { FIRST_FETCH_LIMIT };
         let fetched = Box::pin(self.fetch(limit)).await;
-        if let Err(error) = &fetched {
+        if let (Err(error), None) = (&fetched, self.label) {
             log::degraded("secret not fetched", error);
         }
         self.stale.store(fetched.is_err(), Ordering::Relaxed);
@@ -112,7 +121,8 @@ impl<T> Secret<T> {
         let unavailable = |cause: String| Error::Unavailable(format!("secret {}: {cause}", self.id));
         let invalid = |cause: String| Error::Internal(format!("secret {}: {cause}", self.id));
 
-        let request = self.client.get_secret_value().secret_id(&self.id).send();
+        let request = self.client.get_secret_value().secret_id(&self.id);
+        let request = request.set_version_stage(self.label.map(Into::into)).send();
         let output = timeout(limit, request)
             .await
             .map_err(|_| unavailable(format!("no answer from Secrets Manager within {limit:?}")))?
