@@ -31,8 +31,6 @@ BEGIN
 END
 $$;
 
--- The grants above are what holds; this is for whoever grants more one day.
-ALTER ROLE list_chat_sessions SET default_transaction_read_only = on;
 -- Below QUERY_TIMEOUT_MS, so that the server ends a slow query itself, whatever became of the client.
 ALTER ROLE list_chat_sessions SET statement_timeout = '4500ms';
 -- A schema change that waits for a table makes everyone behind it wait as well; this function does not queue for long.

@@ -34,10 +34,10 @@ impl App {
         let client = secret::client(aws);
         let logins = match config.database {
             DatabaseSource::Url(login) => Logins::Fixed(login),
-            DatabaseSource::Secret(id) => {
+            DatabaseSource::Secret { id, defaults } => {
                 let policy = config.database_policy.clone();
-                let parse = move |secret: &str| Login::from_secret(secret, &policy);
-                Logins::Secret(Secret::new(client.clone(), id, config.secret_lifetime, parse))
+                let parse = move |secret: &str| Login::from_secret(secret, &defaults, &policy);
+                Logins::from_secret(client.clone(), id, config.secret_lifetime, parse)
             }
         };
         let signer = (config.database_policy.auth == Auth::Iam).then(|| Signer::new(aws));

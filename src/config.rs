@@ -3,7 +3,10 @@
 //! | variable | meaning | default |
 //! | --- | --- | --- |
 //! | `API_KEYS_SECRET_ID` | name or ARN of the secret with the key ring | required |
-//! | `DATABASE_SECRET_ID` | name or ARN of the secret with the database's credentials, in the form that RDS makes, see [`Login::from_secret`] | this or `DATABASE_URL` |
+//! | `DATABASE_SECRET_ID` | name or ARN of the secret with the database's credentials, in a form that RDS makes, see [`Login::from_secret`] | this or `DATABASE_URL` |
+//! | `DATABASE_HOST` | host name or IP address of the database, if the secret has no `host` | none |
+//! | `DATABASE_PORT` | its port, if the secret has no `port`, 1 to 65535 | 5432 |
+//! | `DATABASE_NAME` | the database, if the secret has no `dbname` | `postgres` |
 //! | `DATABASE_URL` | `postgresql://user:password@host:port/database?sslmode=verify-full`, for local work, see [`Login::from_url`] | this or `DATABASE_SECRET_ID` |
 //! | `DATABASE_AUTH` | `password`, or `iam`: a token that the function's role signs for each new connection | `password` |
 //! | `DATABASE_CA_PEM` | certificates to verify the database with, in PEM; `sslrootcert` in the secret or the URL goes before it | Amazon's: RDS and RDS Proxy |
@@ -15,20 +18,25 @@
 
 mod variables;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use self::variables::Variables;
 use crate::{
-    database::{Login, Policy, Tls},
+    database::{AddressDefaults, Login, Policy, Tls},
     secret::Lifetime,
 };
+
+/// The longest name of a database, in bytes: [PostgreSQL's `NAMEDATALEN`][limits] less one.
+///
+/// [limits]: https://www.postgresql.org/docs/current/limits.html
+const MAX_NAME_BYTES: usize = 63;
 
 /// What the environment says.
 #[derive(Debug)]
 pub struct Config {
     /// `API_KEYS_SECRET_ID`
     pub api_keys_secret_id: String,
-    /// `DATABASE_SECRET_ID` or `DATABASE_URL`
+    /// `DATABASE_SECRET_ID` with `DATABASE_HOST`, `DATABASE_PORT` and `DATABASE_NAME`, or `DATABASE_URL`
     pub database: DatabaseSource,
     /// `DATABASE_ALLOW_PLAINTEXT`, `DATABASE_AUTH` and `DATABASE_CA_PEM`
     pub database_policy: Policy,
@@ -43,8 +51,13 @@ pub struct Config {
 /// Where the database's credentials come from.
 #[derive(Debug)]
 pub enum DatabaseSource {
-    /// The secret with this name or ARN.
-    Secret(String),
+    /// A secret.
+    Secret {
+        /// Its name or ARN.
+        id: String,
+        /// `DATABASE_HOST`, `DATABASE_PORT` and `DATABASE_NAME`, for what the secret lacks.
+        defaults: AddressDefaults,
+    },
     /// A URL.
     Url(Arc<Login>),
 }
@@ -112,13 +125,42 @@ fn database_policy(variables: &mut Variables<impl Fn(&str) -> Option<String>>) -
 }
 
 fn database(variables: &mut Variables<impl Fn(&str) -> Option<String>>, policy: &Policy) -> DatabaseSource {
+    let defaults = address_defaults(variables);
     match (variables.text("DATABASE_SECRET_ID"), variables.text("DATABASE_URL")) {
-        (Some(id), None) => return DatabaseSource::Secret(id),
-        (None, Some(url)) => match Login::from_url(&url, policy) {
-            Ok(login) => return DatabaseSource::Url(Arc::new(login)),
-            Err(fault) => variables.fault(format!("DATABASE_URL: {fault}")),
-        },
+        (Some(id), None) => return DatabaseSource::Secret { id, defaults },
+        (None, Some(url)) => {
+            // Ignored, they would look as if they had moved the database.
+            for name in ["DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME"] {
+                if variables.text(name).is_some() {
+                    variables.fault(format!("{name} is for DATABASE_SECRET_ID; put it into DATABASE_URL or unset it"));
+                }
+            }
+            match Login::from_url(&url, policy) {
+                Ok(login) => return DatabaseSource::Url(Arc::new(login)),
+                Err(fault) => variables.fault(format!("DATABASE_URL: {fault}")),
+            }
+        }
         _ => variables.fault("exactly one of DATABASE_SECRET_ID and DATABASE_URL must be set".into()),
     }
-    DatabaseSource::Secret(String::new())
+    DatabaseSource::Secret { id: String::new(), defaults: AddressDefaults::default() }
+}
+
+fn address_defaults(variables: &mut Variables<impl Fn(&str) -> Option<String>>) -> AddressDefaults {
+    let host = variables.text("DATABASE_HOST");
+    if !host.as_deref().is_none_or(is_host) {
+        variables.fault("DATABASE_HOST must be a host name or an IP address, without a port".into());
+    }
+    let name = variables.text("DATABASE_NAME");
+    // PostgreSQL cuts longer names off: it would connect to another database than the one that is meant.
+    if name.as_ref().is_some_and(|name| name.len() > MAX_NAME_BYTES) {
+        variables.fault(format!("DATABASE_NAME must have at most {MAX_NAME_BYTES} bytes"));
+    }
+    let port = variables.text("DATABASE_PORT").map(|_| variables.number("DATABASE_PORT", 1..=u16::MAX, 5432));
+    AddressDefaults { host, port, name }
+}
+
+/// Whether a resolver can take the text: a host name's characters, or an address.
+fn is_host(text: &str) -> bool {
+    let is_name = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    is_name(text) || text.parse::<IpAddr>().is_ok()
 }

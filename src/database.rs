@@ -31,7 +31,7 @@ use self::{
 pub use self::{
     connector::Connection,
     iam::{Signer, TOKEN_LIFETIME},
-    login::Login,
+    login::{AddressDefaults, Login},
     logins::Logins,
     policy::{Auth, Policy},
     tls::Tls,

@@ -59,6 +59,8 @@ type Parse<T> = Box<dyn Fn(&str) -> Result<T, String> + Send + Sync>;
 pub struct Secret<T> {
     client: Client,
     id: String,
+    /// The label of the version that is meant; `AWSCURRENT` without one.
+    label: Option<&'static str>,
     parse: Parse<T>,
     /// Never locked during a fetch: a request for which the cached value is enough does not wait for one.
     cache: Mutex<Cache<T>>,
@@ -88,10 +90,17 @@ impl<T> Secret<T> {
         Self {
             client,
             id,
+            label: None,
             parse: Box::new(parse),
             cache: Mutex::new(Cache::new(lifetime)),
             fetching: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// The same secret's version with another label. There need not be one, so that a failed fetch is not logged.
+    #[must_use]
+    pub fn with_label(self, label: &'static str) -> Self {
+        Self { label: Some(label), ..self }
     }
 
     /// The value, refreshed if it has reached its soft age. A failed refresh leaves the last good value in use until
@@ -155,7 +164,7 @@ impl<T> Secret<T> {
         let limit = if self.cache().value().is_ok() { REFRESH_LIMIT } else { FIRST_FETCH_LIMIT };
         let fetched = Box::pin(self.fetch(limit, retry)).await;
         let mut cache = self.cache();
-        if let Err(error) = &fetched
+        if let (Err(error), None) = (&fetched, self.label)
             && cache.may_report()
         {
             log::degraded("secret not fetched", error);
@@ -167,7 +176,10 @@ impl<T> Secret<T> {
         let unavailable = |cause: String| Error::Unavailable(format!("secret {}: {cause}", self.id));
         let invalid = |cause: String| Error::Internal(format!("secret {}: {cause}", self.id));
 
-        let request = || self.client.get_secret_value().secret_id(&self.id);
+        let request = || {
+            let request = self.client.get_secret_value().secret_id(&self.id);
+            request.set_version_stage(self.label.map(Into::into))
+        };
         let once = || {
             let config = Config::builder().retry_config(RetryConfig::disabled());
             request().customize().config_override(config).send()

@@ -211,3 +211,21 @@ async fn the_database_can_be_named_by_a_secret() {
     assert_eq!((secrets.calls("keys"), secrets.calls("database")), (1, 1));
     assert!(!function.log().join("\n").contains(role::PASSWORD));
 }
+
+#[tokio::test]
+async fn a_secret_without_a_host_is_completed_by_variables_or_its_fault_names_the_variable() {
+    let secrets = secrets_with(ring(&[TOKEN])).await;
+    let database = database().await;
+    let secret = json!({ "username": role::NAME, "password": role::PASSWORD });
+    secrets.put("database", secret.to_string()).unwrap();
+    let port = Server::shared().port().to_string();
+    let mut variables = vec![("DATABASE_SECRET_ID", "database"), ("DATABASE_PORT", &port)];
+    variables.push(("DATABASE_NAME", database.name()));
+    let without_host = start(&secrets, &variables).await.unwrap();
+    assert_eq!(status(&without_host, &request::post(TOKEN, "{}")).await, 500);
+    let fault = "secret database: it has no text \"host\"; add it or set DATABASE_HOST";
+    assert_eq!(lines(&without_host).last().unwrap()["cause"], fault);
+    variables.push(("DATABASE_HOST", "127.0.0.1"));
+    let with_host = start(&secrets, &variables).await.unwrap();
+    assert_eq!(status(&with_host, &request::post(TOKEN, "{}")).await, 200);
+}

@@ -31,26 +31,40 @@ struct Stack {
 }
 
 impl Stack {
+    /// With the address in the secret.
     async fn start(access_key: &str, secret_key: &str) -> Self {
+        Self::start_with(access_key, secret_key, |host, port, name| {
+            // No password, and TLS asked for because the default on this machine is none.
+            (json!({ "username": USER, "host": host, "port": port, "dbname": name, "sslmode": "require" }), vec![])
+        })
+        .await
+    }
+
+    /// With a secret and variables that `login` makes of host, port and the database's name.
+    async fn start_with(
+        access_key: &str,
+        secret_key: &str,
+        login: impl FnOnce(&str, u16, &str) -> (Value, Vec<(&'static str, String)>),
+    ) -> Self {
         let authority = Authority::new().unwrap();
         let database = Database::create(Server::shared()).await.unwrap();
         let certificate = authority.certify(&[HOST], NOW).unwrap();
         let rds = Rds::start(Server::shared(), &certificate, ROLE, USER).await.unwrap();
         let secrets = secrets().await;
-        let name = database.url().rsplit_once('/').unwrap().1;
-        // No password, and TLS asked for because the default on this machine is none.
-        let login = json!({ "username": USER, "host": HOST, "port": rds.port(), "dbname": name, "sslmode": "require" });
+        let pem = authority.pem();
+        let (login, variables) = login(HOST, rds.port(), database.name());
         secrets.put("database", login.to_string()).unwrap();
-        let env = [
+        let mut env = vec![
             ("API_KEYS_SECRET_ID", API_KEYS),
             ("DATABASE_SECRET_ID", "database"),
             ("DATABASE_AUTH", "iam"),
-            ("DATABASE_CA_PEM", &authority.pem()),
+            ("DATABASE_CA_PEM", &pem),
             ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.url()),
             ("AWS_ACCESS_KEY_ID", access_key),
             ("AWS_SECRET_ACCESS_KEY", secret_key),
             ("AWS_SESSION_TOKEN", "session/token+"),
         ];
+        env.extend(variables.iter().map(|(name, value)| (*name, value.as_str())));
         let function = Function::start(FunctionOptions::new(binary(), &env)).await.unwrap();
         Self { database, rds, function, _secrets: secrets }
     }
@@ -82,6 +96,18 @@ async fn each_connection_shows_a_token_of_its_own() {
         assert!(token.starts_with(&start), "{token}");
         assert!(!log.contains("X-Amz") && !log.contains(ROLE.secret_key));
     }
+}
+
+#[tokio::test]
+async fn a_token_is_for_the_address_in_the_variables_if_the_secret_has_none() {
+    let stack = Stack::start_with(ROLE.access_key, ROLE.secret_key, |host, port, name| {
+        let variables =
+            [("DATABASE_HOST", host.into()), ("DATABASE_PORT", port.to_string()), ("DATABASE_NAME", name.into())];
+        (json!({ "username": USER, "sslmode": "require" }), variables.into())
+    })
+    .await;
+    assert_eq!(stack.status().await, 200);
+    assert!(stack.rds.passwords()[0].starts_with(&format!("{HOST}:{}/?Action=connect&", stack.rds.port())));
 }
 
 #[tokio::test]

@@ -15,6 +15,17 @@ const APPLICATION_NAME: &str = "list-chat-sessions";
 /// How long data may stay unacknowledged before the kernel gives the connection up.
 const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(5);
 
+/// The server and database of a secret that does not name them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddressDefaults {
+    /// `DATABASE_HOST`: a host name or an IP address.
+    pub host: Option<String>,
+    /// `DATABASE_PORT`
+    pub port: Option<u16>,
+    /// `DATABASE_NAME`
+    pub name: Option<String>,
+}
+
 /// A server, a user and what shows that it is them.
 pub struct Login {
     pub(super) config: Config,
@@ -48,29 +59,34 @@ impl Login {
         Self::new(config, ssl_mode, tls, policy)
     }
 
-    /// Reads a secret of the form that RDS makes: `username`, `password`, `host`, and `port` (5432) and `dbname`
-    /// (`postgres`) if they are given. `sslmode`, `sslrootcert` (certificates in PEM) and `channel_binding` may stand
-    /// beside them.
+    /// Reads a secret in one of the forms that RDS and Secrets Manager write: `username` and `password`, which is all of
+    /// a [master secret that RDS manages][rds], and in most others `host`, `port` and `dbname`. `defaults` supply what of
+    /// these three is missing, then 5432 and `postgres` do. The secret goes first, because a rotation or an attachment
+    /// keeps it current. `sslmode`, `sslrootcert` (certificates in PEM) and `channel_binding` are optional; other fields
+    /// are ignored.
+    ///
+    /// [rds]: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-secrets-manager.html
     ///
     /// # Errors
     ///
     /// What is wrong with the secret, in words that hold none of its content.
-    pub fn from_secret(secret: &str, policy: &Policy) -> Result<Self, String> {
+    pub fn from_secret(secret: &str, defaults: &AddressDefaults, policy: &Policy) -> Result<Self, String> {
         let secret: Value = serde_json::from_str(secret)
             .map_err(|error| format!("it is not JSON, at line {} column {}", error.line(), error.column()))?;
         let text = |name| secret.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
         let required = |name| text(name).ok_or_else(|| format!("it has no text \"{name}\""));
+        let host = text("host").or(defaults.host.as_deref());
         let port = match secret.get("port") {
-            None | Some(Value::Null) => Some(5432),
+            None | Some(Value::Null) => Some(defaults.port.unwrap_or(5432)),
             Some(Value::String(port)) => port.parse().ok(),
             Some(port) => port.as_u64().and_then(|port| port.try_into().ok()),
         };
         let mut config = Config::new();
         config
             .user(required("username")?)
-            .host(required("host")?)
+            .host(host.ok_or("it has no text \"host\"; add it or set DATABASE_HOST")?)
             .port(port.ok_or("\"port\" is not a port")?)
-            .dbname(text("dbname").unwrap_or("postgres"))
+            .dbname(text("dbname").or(defaults.name.as_deref()).unwrap_or("postgres"))
             .channel_binding(match text("channel_binding") {
                 None | Some("prefer") => ChannelBinding::Prefer,
                 Some("require") => ChannelBinding::Require,

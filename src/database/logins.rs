@@ -2,8 +2,16 @@
 
 use std::sync::Arc;
 
+use aws_sdk_secretsmanager::Client;
+
 use super::{Login, REFUSED_LOGIN_INTERVAL};
-use crate::{error::Error, secret::Secret};
+use crate::{
+    error::Error,
+    secret::{Lifetime, Secret},
+};
+
+/// The label of the version that a rotation is about to make current.
+const PENDING: &str = "AWSPENDING";
 
 /// The login, or the secret that it is read from.
 #[derive(Debug)]
@@ -11,11 +19,29 @@ use crate::{error::Error, secret::Secret};
 pub enum Logins {
     /// `DATABASE_URL`: the same one always.
     Fixed(Arc<Login>),
-    /// `DATABASE_SECRET_ID`: the current one.
-    Secret(Secret<Login>),
+    /// `DATABASE_SECRET_ID`
+    Secret {
+        /// The version that is current.
+        current: Secret<Login>,
+        /// The version that a rotation is about to make current.
+        pending: Secret<Login>,
+    },
 }
 
 impl Logins {
+    /// Logins from the secret with this name or ARN. Nothing is fetched yet; `parse` is as [`Secret::new`] takes it.
+    pub fn from_secret(
+        client: Client,
+        id: String,
+        lifetime: Lifetime,
+        parse: impl Fn(&str) -> Result<Login, String> + Clone + Send + Sync + 'static,
+    ) -> Self {
+        Self::Secret {
+            pending: Secret::new(client.clone(), id.clone(), lifetime, parse.clone()).with_label(PENDING),
+            current: Secret::new(client, id, lifetime, parse),
+        }
+    }
+
     /// The login for a new connection.
     ///
     /// # Errors
@@ -24,11 +50,16 @@ impl Logins {
     pub async fn current(&self) -> Result<Arc<Login>, Error> {
         match self {
             Self::Fixed(login) => Ok(login.clone()),
-            Self::Secret(secret) => secret.current().await,
+            Self::Secret { current, .. } => current.current().await,
         }
     }
 
-    /// The login that has taken the place of one that PostgreSQL has refused, if there is one.
+    /// The login that has taken the place of one that PostgreSQL has refused, if there is one: the current one, or while
+    /// that is still the refused one, the one that a rotation is about to make current. A [rotation of a single
+    /// user][single] gives PostgreSQL the new password first and makes it current seconds later, or much later if it is
+    /// interrupted in between.
+    ///
+    /// [single]: https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotation-strategy.html
     ///
     /// # Errors
     ///
@@ -36,9 +67,14 @@ impl Logins {
     pub async fn instead_of(&self, refused: &Login) -> Result<Option<Arc<Login>>, Error> {
         match self {
             Self::Fixed(_) => Ok(None),
-            Self::Secret(secret) => {
-                let newest = secret.newest(REFUSED_LOGIN_INTERVAL).await?;
-                Ok(Some(newest).filter(|newest| newest.config != refused.config))
+            Self::Secret { current, pending } => {
+                let other = |login: &Arc<Login>| login.config != refused.config;
+                let newest = Some(current.newest(REFUSED_LOGIN_INTERVAL).await?).filter(other);
+                if newest.is_some() {
+                    return Ok(newest);
+                }
+                // Most of the time there is none, and PostgreSQL's refusal says more than its absence does.
+                Ok(pending.newest(REFUSED_LOGIN_INTERVAL).await.ok().filter(other))
             }
         }
     }
@@ -48,7 +84,7 @@ impl Logins {
     pub fn is_stale(&self) -> bool {
         match self {
             Self::Fixed(_) => false,
-            Self::Secret(secret) => secret.is_stale(),
+            Self::Secret { current, .. } => current.is_stale(),
         }
     }
 }

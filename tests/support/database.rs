@@ -30,6 +30,11 @@ impl Database {
         &self.url
     }
 
+    /// The database's name.
+    pub fn name(&self) -> &str {
+        self.url.rsplit_once('/').map_or("", |(_, name)| name)
+    }
+
     /// For the superuser.
     pub fn admin_url(&self) -> &str {
         &self.admin_url

@@ -93,6 +93,11 @@ impl Secrets {
         put.map_err(|(_, message)| anyhow!(message))
     }
 
+    /// Begins to rotate a secret as `RotateSecret` does; returns the id of the version that is to become current.
+    pub fn begin_rotation(&self, name: &str) -> String {
+        lock(&self.state).vault.find_or_create(name).begin_rotation()
+    }
+
     /// How often GetSecretValue was called for this secret.
     pub fn calls(&self, name: &str) -> usize {
         lock(&self.state).calls.get(name).copied().unwrap_or_default()

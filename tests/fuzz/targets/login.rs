@@ -1,6 +1,6 @@
 //! Where the database is: in the secret, and in the URL.
 
-use list_chat_sessions::database::{Auth, Login, Policy};
+use list_chat_sessions::database::{AddressDefaults, Auth, Login, Policy};
 
 use super::assert_is_one_of;
 
@@ -14,7 +14,7 @@ const FAULTS: [&str; 24] = [
     "it is not JSON, at line # column #",
     "it has no text \"username\"",
     "it has no text \"password\"",
-    "it has no text \"host\"",
+    "it has no text \"host\"; add it or set DATABASE_HOST",
     "\"port\" is not a port",
     "channel_binding must be require, prefer or disable",
     "sslrootcert: it holds no certificate in PEM",
@@ -58,7 +58,10 @@ const OPTIONS: [&str; 14] = [
 /// A database secret is a login that shows nothing of itself, or its fault is named without a word of its content.
 pub fn login_secret(secret: &[u8]) {
     let Ok(secret) = str::from_utf8(secret) else { return };
-    judge(|policy| Login::from_secret(secret, policy));
+    let all = AddressDefaults { host: Some("db.example.com".into()), port: Some(6432), name: Some("app".into()) };
+    for defaults in [AddressDefaults::default(), all] {
+        judge(|policy| Login::from_secret(secret, &defaults, policy));
+    }
 }
 
 /// The same of a URL.

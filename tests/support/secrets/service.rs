@@ -104,7 +104,12 @@ fn perform(operation: &str, id: &str, request: &Value, vault: &mut Vault) -> Res
             if let Some(unknown) = to.filter(|to| !secret.has_version(to)) {
                 return Err(("ResourceNotFoundException", format!("There is no version {unknown}.")));
             }
-            secret.move_stage(text("VersionStage").unwrap_or_default(), to);
+            let stage = text("VersionStage").unwrap_or_default();
+            let from = secret.version_at(stage);
+            if from.is_some() && from != to && from != text("RemoveFromVersionId") {
+                return Err(("InvalidParameterException", format!("{stage} is on another version.")));
+            }
+            secret.move_stage(stage, to);
             Ok(json!({ "ARN": secret.arn, "Name": secret.name }))
         }
         other => Err(("UnknownOperationException", format!("The stand-in does not know {other:?}."))),

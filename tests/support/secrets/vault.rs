@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, time::SystemTime};
 use serde_json::{Value, json};
 
 pub const CURRENT: &str = "AWSCURRENT";
+pub const PENDING: &str = "AWSPENDING";
 pub const PREVIOUS: &str = "AWSPREVIOUS";
 
 /// An answer that is an error: its type and message.
@@ -25,7 +26,8 @@ pub struct Secret {
 
 struct Version {
     id: String,
-    text: String,
+    /// `None` from the beginning of a rotation until its first step.
+    text: Option<String>,
     stages: Vec<String>,
     created: f64,
 }
@@ -52,19 +54,31 @@ impl Secret {
     /// Adds a version under the labels, taking them from the versions that have them; gives its id.
     pub fn put(&mut self, id: Option<&str>, text: String, stages: &[String]) -> Result<String, Refusal> {
         let id = id.map_or_else(super::random_id, ToOwned::to_owned);
-        match self.versions.iter().find(|version| version.id == id) {
-            Some(same) if same.text == text => return Ok(id),
-            Some(_) => {
+        match self.versions.iter_mut().find(|version| version.id == id) {
+            Some(same) if same.text.as_ref() == Some(&text) => return Ok(id),
+            Some(Version { text: Some(_), .. }) => {
                 return Err(("ResourceExistsException", format!("A resource with the ID {id} already exists.")));
             }
-            None => {}
+            Some(empty) => empty.text = Some(text),
+            None => self.add(id.clone(), Some(text)),
         }
-        let created = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs_f64();
-        self.versions.push(Version { id: id.clone(), text, stages: Vec::new(), created });
         for stage in stages {
             self.move_stage(stage, Some(&id));
         }
         Ok(id)
+    }
+
+    /// Adds the version that a rotation is to fill in, without a value and under `AWSPENDING`; gives its id.
+    pub fn begin_rotation(&mut self) -> String {
+        let id = super::random_id();
+        self.add(id.clone(), None);
+        self.move_stage(PENDING, Some(&id));
+        id
+    }
+
+    fn add(&mut self, id: String, text: Option<String>) {
+        let created = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs_f64();
+        self.versions.push(Version { id, text, stages: Vec::new(), created });
     }
 
     /// Puts a label on the version `to`, or on none.
@@ -85,6 +99,12 @@ impl Secret {
         }
     }
 
+    /// The version that has a label.
+    pub fn version_at(&self, stage: &str) -> Option<&str> {
+        let has_label = |version: &&Version| version.stages.iter().any(|known| known == stage);
+        self.versions.iter().find(has_label).map(|version| version.id.as_str())
+    }
+
     pub fn has_version(&self, id: &str) -> bool {
         self.versions.iter().any(|version| version.id == id)
     }
@@ -95,7 +115,8 @@ impl Secret {
         let is_meant = |version: &&Version| {
             id.is_none_or(|id| version.id == id) && stage.is_none_or(|stage| version.stages.iter().any(|s| s == stage))
         };
-        let version = self.versions.iter().find(is_meant).ok_or_else(|| {
+        let version = self.versions.iter().find(is_meant).filter(|version| version.text.is_some());
+        let version = version.ok_or_else(|| {
             let wanted = stage.or(id).unwrap_or_default();
             (
                 "ResourceNotFoundException",
