@@ -23,9 +23,16 @@ def check(template: Path, parameters: dict):
     if remote:
         sys.exit(f"{template} with {parameters}: start-api would ignore the nested stacks {remote}")
     routes = ApiProvider(stacks, cwd=str(template.parent)).routes
-    served = {method for route in routes if (route.path, route.function_name) == (PATH, "Function") for method in route.methods}
+    served = {
+        method
+        for route in routes
+        if (route.path, route.function_name) == (PATH, "Function")
+        for method in route.methods
+    }
     if not METHODS <= served:
-        sys.exit(f"{template} with {parameters}: start-api would not serve {sorted(METHODS - served)} {PATH}, only {routes}")
+        sys.exit(
+            f"{template} with {parameters}: start-api would not serve {sorted(METHODS - served)} {PATH}, only {routes}"
+        )
     print(f"{template.name} of {template.parent.name} with {parameters}: {sorted(served)} {PATH}")
 
 
