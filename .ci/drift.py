@@ -173,112 +173,103 @@ def check_parameters(parameters, variables):
     same("differences that this script knows", sorted(DIFFERENT), sorted(used))
 
 
-def dimensions(given):
-    return sorted(item["Name"] for item in given)
+def numbered(expression, metrics):
+    """An expression and its metrics with IDs in order of appearance, because the IDs themselves may differ."""
+    number = {name: f"m{index}" for index, name in enumerate(sorted(metrics, key=expression.index))}
+    expression = re.sub(r"\w+", lambda word: number.get(word[0], word[0]), expression)
+    return {"expression": expression, "metrics": {number[name]: metric for name, metric in metrics.items()}}
 
 
-def check_alarms(resources, module):
-    alarms = {}
+def template_alarms(resources):
+    """The template's alarms by name, each as a dictionary of what decides when it goes off."""
     for resource in resources.values():
         if resource["Type"] != "AWS::CloudWatch::Alarm":
             continue
         alarm = http(resource["Properties"])
-        name = alarm["AlarmName"]["Fn::Sub"].removeprefix("${AWS::StackName}-")
-        periods = alarm["EvaluationPeriods"]
+        threshold = alarm["Threshold"]
         shape = {
-            "threshold": alarm["Threshold"],
-            "periods": periods,
-            "datapoints": alarm.get("DatapointsToAlarm", periods),
+            "threshold": "${var.latency_alarm_ms}" if threshold == {"Ref": "LatencyAlarmMs"} else threshold,
+            "periods": alarm["EvaluationPeriods"],
+            "datapoints": alarm.get("DatapointsToAlarm", alarm["EvaluationPeriods"]),
             "comparison": alarm["ComparisonOperator"],
             "missing": alarm["TreatMissingData"],
             "low samples": alarm.get("EvaluateLowSampleCountPercentile"),
         }
         if "Metrics" in alarm:
-            (result,) = (metric for metric in alarm["Metrics"] if "Expression" in metric)
-            inputs = [metric for metric in alarm["Metrics"] if "MetricStat" in metric]
-            order = sorted((metric["Id"] for metric in inputs), key=result["Expression"].index)
-            number = {name: f"m{index}" for index, name in enumerate(order)}
-            shape["expression"] = re.sub(r"\w+", lambda word: number.get(word[0], word[0]), result["Expression"])
-            shape["metrics"] = {
-                number[metric["Id"]]: (
-                    metric["MetricStat"]["Metric"]["Namespace"],
-                    metric["MetricStat"]["Metric"]["MetricName"],
-                    dimensions(metric["MetricStat"]["Metric"]["Dimensions"]),
-                    next(
-                        (d["Value"] for d in metric["MetricStat"]["Metric"]["Dimensions"] if d["Name"] == "Outcome"),
-                        None,
-                    ),
-                    metric["MetricStat"]["Stat"],
-                    metric["MetricStat"]["Period"],
-                )
-                for metric in inputs
-            }
+            (expression,) = (metric["Expression"] for metric in alarm["Metrics"] if "Expression" in metric)
+            metrics = {}
+            for one in alarm["Metrics"]:
+                if stat := one.get("MetricStat"):
+                    metric = stat["Metric"]
+                    names = {dimension["Name"]: dimension["Value"] for dimension in metric["Dimensions"]}
+                    outcome = names.get("Outcome")
+                    what = (metric["Namespace"], metric["MetricName"], sorted(names), outcome)
+                    metrics[one["Id"]] = (*what, stat["Stat"], stat["Period"])
+            shape |= numbered(expression, metrics)
         else:
             statistic = alarm.get("Statistic") or alarm["ExtendedStatistic"]
-            shape["metric"] = (
-                alarm["Namespace"],
-                alarm["MetricName"],
-                dimensions(alarm["Dimensions"]),
-                statistic,
-                alarm["Period"],
-            )
-        if shape["threshold"] == {"Ref": "LatencyAlarmMs"}:
-            shape["threshold"] = "${var.latency_alarm_ms}"
-        alarms[name] = shape
+            names = sorted(dimension["Name"] for dimension in alarm["Dimensions"])
+            shape["metric"] = (alarm["Namespace"], alarm["MetricName"], names, statistic, alarm["Period"])
+        yield alarm["AlarmName"]["Fn::Sub"].removeprefix("${AWS::StackName}-"), shape
 
+
+def outcome_metrics(loop):
+    """The metrics of `{ for outcome in [...] : outcome => { ... } }`, which the parser leaves as text."""
+
+    def value(key):
+        return re.search(rf'"?{key}"?\s*[:=]\s*"([^"]*)"', loop)[1]
+
+    names = sorted(name for name in ("FunctionName", "Outcome", "ApiId") if name in loop)
+    for outcome in re.search(r"in \[([^\]]*)\]", loop)[1].split(","):
+        outcome = outcome.strip(' "')
+        yield outcome, (value("namespace"), value("metric"), names, outcome)
+
+
+def module_alarms(module):
+    """The module's alarms, as template_alarms() has them."""
     (local,) = (block for block in module["locals"] if "alarms" in block)
     single, math = (module["resource"]["aws_cloudwatch_metric_alarm"][name] for name in ("this", "expression"))
-    others = {}
+    ignores_low_samples = "ignore" in single.get("evaluate_low_sample_count_percentiles", "")
     for name, alarm in local["alarms"].items():
-        others[name] = {
-            "threshold": alarm["threshold"],
-            "periods": alarm["periods"],
-            "datapoints": alarm["datapoints"],
-            "comparison": single["comparison_operator"],
-            "missing": single["treat_missing_data"],
-            "low samples": "ignore"
-            if alarm["statistic"].startswith("p")
-            and '"ignore"'
-            in str(single.get("evaluate_low_sample_count_percentiles"))
-            .replace("'", '"')
-            .replace("? ignore :", '? "ignore" :')
-            else None,
-            "metric": (
-                alarm["namespace"],
-                alarm["metric"],
-                sorted(alarm["dimensions"]),
-                alarm["statistic"],
-                alarm["period"],
-            ),
-        }
+        names, statistic = sorted(alarm["dimensions"]), alarm["statistic"]
+        yield (
+            name,
+            {
+                "threshold": alarm["threshold"],
+                "periods": alarm["periods"],
+                "datapoints": alarm["datapoints"],
+                "comparison": single["comparison_operator"],
+                "missing": single["treat_missing_data"],
+                "low samples": "ignore" if ignores_low_samples and statistic.startswith("p") else None,
+                "metric": (alarm["namespace"], alarm["metric"], names, statistic, alarm["period"]),
+            },
+        )
     query = math["dynamic"][0]["metric_query"]["content"][0]["metric"][0]
     for name, alarm in local["expression_alarms"].items():
         metrics = alarm["metrics"]
         if isinstance(metrics, str):
-            # One metric for each outcome, made by a for expression.
-            outcomes = re.search(r"in \[([^\]]*)\]", metrics)[1]
-            found = lambda key: re.search(rf'"?{key}"?\s*[:=]\s*"([^"]*)"', metrics)[1]
-            keys = sorted(key for key in ("FunctionName", "Outcome", "ApiId") if key in metrics)
-            metrics = {
-                outcome.strip(' "'): (found("namespace"), found("metric"), keys, outcome.strip(' "'))
-                for outcome in outcomes.split(",")
-            }
+            metrics = dict(outcome_metrics(metrics))
         else:
             metrics = {
                 key: (one["namespace"], one["metric"], sorted(one["dimensions"]), None) for key, one in metrics.items()
             }
-        order = sorted(metrics, key=alarm["expression"].index)
-        number = {key: f"m{index}" for index, key in enumerate(order)}
-        others[name] = {
-            "threshold": alarm["threshold"],
-            "periods": math["evaluation_periods"],
-            "datapoints": math["datapoints_to_alarm"],
-            "comparison": math["comparison_operator"],
-            "missing": math["treat_missing_data"],
-            "low samples": None,
-            "expression": re.sub(r"\w+", lambda word: number.get(word[0], word[0]), alarm["expression"]),
-            "metrics": {number[key]: (*one, query["stat"], query["period"]) for key, one in metrics.items()},
-        }
+        metrics = {key: (*metric, query["stat"], query["period"]) for key, metric in metrics.items()}
+        yield (
+            name,
+            {
+                "threshold": alarm["threshold"],
+                "periods": math["evaluation_periods"],
+                "datapoints": math["datapoints_to_alarm"],
+                "comparison": math["comparison_operator"],
+                "missing": math["treat_missing_data"],
+                "low samples": None,
+                **numbered(alarm["expression"], metrics),
+            },
+        )
+
+
+def check_alarms(resources, module):
+    alarms, others = dict(template_alarms(resources)), dict(module_alarms(module))
     same("alarms", sorted(alarms), sorted(others))
     for name in alarms.keys() & others.keys():
         for part in alarms[name].keys() | others[name].keys():

@@ -3,8 +3,8 @@
 usage: routes.py BUILD_FOLDER, in the Python environment of the SAM CLI
 
 Reads the built templates with SAM's own classes, the way start-api does before it starts a container, so no container
-engine is needed. SAM ignores conditions: with either ApiType it reads the nested stack and serves the HTTP API's routes.
-So the nested stack is read once more by itself, where its parameter names a function.
+engine is needed. SAM ignores conditions: with either ApiType it reads the nested stack too, and serves the HTTP API's
+routes. So the nested stack is read once more by itself, where its parameter names a function.
 """
 
 import sys

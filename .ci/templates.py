@@ -23,7 +23,7 @@ ROUTE = "/functions/v1/list-chat-sessions"
 MAX_VERSION_DESCRIPTION = 256
 SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:"
 
-# What a version's description does not show, so that a change of it alone publishes no version. docs/deploy.md names them.
+# Not in a version's description, so a change of them alone publishes no version. docs/deploy.md names them.
 NEED_A_RELEASE = {"SubnetIds", "SecretsManagerUrl"}
 
 # Values of the choices that conditions and rules look at. Every combination that the rules accept is translated.
@@ -193,7 +193,7 @@ class Stack:
             return [value for value in map(self.chosen, node) if value != nothing]
         return node
 
-    def text(self, node, given=None):
+    def text(self, node):
         """The text that a node of parameters comes to; None where an attribute of a resource is in it."""
         node = self.chosen(node)
         if not isinstance(node, dict):
@@ -407,6 +407,55 @@ def check_rest(rest, http):
             fault(f"template.yaml reads the nested stack's output {output}, which it does not have")
 
 
+def check_deployment_alarms(translated):
+    """`ignore` must leave CodeDeploy without alarms, and `watch` with the four."""
+    for choice, count in (("watch", 4), ("ignore", 0)):
+        stack = Stack(translated, {"DeploymentAlarms": choice})
+        group = stack.chosen(translated["Resources"]["FunctionDeploymentGroup"]["Properties"])
+        alarms = group.get("AlarmConfiguration", {}).get("Alarms", [])
+        if len(alarms) != count:
+            fault(f"DeploymentAlarms={choice} gives the deployment {len(alarms)} alarms, expected {count}")
+
+
+def check_proxy_ports(template):
+    """A proxy listens on 5432, whatever port the database has."""
+    proxy = {"DatabaseAuth": "iam", "ProxyInstance": "db", "DatabaseSecretArn": SECRET + "login-AbCdEf"}
+    for parameters, port in (({}, "6432"), (proxy, "5432")):
+        stack = Stack(template, {"DatabasePort": 6432} | CHOICES[4][1] | parameters)
+
+        def ports(name, stack=stack):
+            rule = stack.chosen(template["Resources"][name]["Properties"])
+            rule = rule.get("SecurityGroupEgress", [rule])[0]
+            return {stack.text(rule["FromPort"]), stack.text(rule["ToPort"])}
+
+        expected = {"FunctionSecurityGroup": port, "DatabaseIngress": "6432"}
+        if parameters:
+            expected |= {"ProxyIngress": port, "ProxySecurityGroup": "6432"}
+        for name, wanted in expected.items():
+            if ports(name) != {wanted}:
+                fault(f"{name} with {parameters or 'no proxy'} has the ports {ports(name)}, expected {wanted}")
+    if template["Resources"]["ProxyTargets"].get("DependsOn") != "DatabaseIngress":
+        fault("ProxyTargets does not wait for DatabaseIngress, without which the proxy cannot reach the database")
+
+
+def check_gateways(template, rest):
+    """Both kinds of API: no metrics that cost money, no request in the access log, no prefix behind a domain."""
+    http_api, rest_api = template["Resources"]["HttpApi"]["Properties"], rest["Resources"]["Api"]["Properties"]
+    metrics = [
+        http_api["DefaultRouteSettings"]["DetailedMetricsEnabled"],
+        rest_api["MethodSettings"][0]["MetricsEnabled"],
+    ]
+    if metrics != [False, False]:
+        fault("detailed metrics cost money and nothing reads them")
+    for log in (http_api["AccessLogSettings"]["Format"], rest_api["AccessLogSetting"]["Format"]):
+        if "error.message" in log:
+            fault("the access log has $context.error.message, which quotes a refused Authorization header")
+    if "ApiMappingKey" in template["Resources"]["DomainMapping"]["Properties"]:
+        fault("the domain is mapped with a path prefix")
+    if "cached = false" not in (ROOT / "samconfig.toml").read_text():
+        fault("samconfig.toml: with `cached`, sam hashes target/ while it changes")
+
+
 def main():
     logging.disable(logging.WARNING)  # what SAM says of its own feature flags
     template, rest = load("template.yaml"), load("rest-api.yaml")
@@ -432,7 +481,7 @@ def main():
         dict(pair for choice in chosen for pair in choice.items()) for chosen in itertools.product(*CHOICES)
     ]
     accepted = [one for one in combinations if not list(Stack(template, one).refusals())]
-    # SAM looks at values of few parameters, so the combinations that differ for it are translated and all are evaluated.
+    # SAM looks at the values of few parameters: combinations that differ for it are translated, and all are evaluated.
     translated = {}
     for parameters in accepted:
         key = (
@@ -455,12 +504,13 @@ def main():
             "AccessLogsName": "l",
         }
         check("rest-api.yaml", Stack(translate(rest, parameters), parameters))
+    check_deployment_alarms(next(iter(translated.values())))
+    check_proxy_ports(template)
+    check_gateways(template, rest)
     check_version_description(template)
     check_rest(rest, template)
 
-    print(
-        f"{len(accepted)} of {len(combinations)} combinations accepted by the rules, {len(translated)} translated, {len(faults)} faults"
-    )
+    print(f"the rules accept {len(accepted)} of {len(combinations)} combinations; {len(faults)} faults")
     for text in sorted(set(faults)):
         print(text, file=sys.stderr)
     sys.exit(bool(faults))

@@ -149,8 +149,8 @@ def chapter():
     rest = total - HTTP_API + REST_API
     return (
         f"{per_million}\n\n"
-        f"With little traffic X-Ray records nearly every request, up to {TRACES} a million. With `ApiType=rest` the first line\n"
-        f"is {REST_API} and the sum {rest}, and AWS WAF adds {WAF_REQUESTS} a million.\n\n"
+        f"With little traffic X-Ray records nearly every request, up to {TRACES} a million. With `ApiType=rest` the\n"
+        f"first line is {REST_API} and the sum {rest}, and AWS WAF adds {WAF_REQUESTS} a million.\n\n"
         f"{month()[0]}\n"
     )
 
