@@ -64,8 +64,9 @@ locals {
     }
     database-failures = {
       description = "Requests failed because the database or Secrets Manager was away, the query was refused, or it took too long."
-      expression  = "FILL(service_unavailable, 0) + FILL(query_error, 0) + FILL(timeout, 0)"
-      threshold   = 2
+      # Not a sum with `+`, which has no value where one of the three has none. SUM adds up those that there are.
+      expression = "SUM([service_unavailable, query_error, timeout])"
+      threshold  = 2
       metrics = {
         for outcome in ["service_unavailable", "query_error", "timeout"] : outcome => {
           namespace  = "ListChatSessions"
@@ -95,6 +96,9 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   treat_missing_data  = "notBreaching"
   alarm_actions       = local.alarm_actions
   ok_actions          = local.alarm_actions
+
+  # Of a handful of requests, the slowest is no percentile.
+  evaluate_low_sample_count_percentiles = startswith(each.value.statistic, "p") ? "ignore" : null
 }
 
 resource "aws_cloudwatch_metric_alarm" "expression" {

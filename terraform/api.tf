@@ -29,7 +29,8 @@ resource "aws_apigatewayv2_stage" "default" {
   auto_deploy = true
 
   default_route_settings {
-    detailed_metrics_enabled = true
+    # Metrics by route cost money, and nothing reads them. Those of the whole API are free.
+    detailed_metrics_enabled = false
     throttling_rate_limit    = var.throttling_rate_limit
     throttling_burst_limit   = var.throttling_burst_limit
   }
@@ -49,8 +50,9 @@ resource "aws_apigatewayv2_stage" "default" {
       integration_request_id = "$context.integration.requestId"
       integration_latency_ms = "$context.integration.latency"
       integration_error      = "$context.integration.error"
-      error                  = "$context.error.message"
-      user_agent             = "$context.identity.userAgent"
+      # The type and not the message, which may quote the request and is not escaped.
+      error      = "$context.error.responseType"
+      user_agent = "$context.identity.userAgent"
     })
   }
 }

@@ -29,14 +29,23 @@ resource "aws_lambda_function" "this" {
   publish                        = true
 
   environment {
-    variables = {
-      API_KEYS_SECRET_ID     = var.api_keys_secret_arn
-      DATABASE_SECRET_ID     = var.database_secret_arn
-      DATABASE_AUTH          = var.database_iam_user == null ? "password" : "iam"
-      QUERY_TIMEOUT_MS       = tostring(var.query_timeout_ms)
-      LIMIT_MAX              = tostring(var.limit_max)
-      SECRET_MAX_AGE_SECONDS = tostring(var.secret_max_age_seconds)
-    }
+    variables = merge(
+      {
+        API_KEYS_SECRET_ID = var.api_keys_secret_arn
+        DATABASE_SECRET_ID = var.database_secret_arn
+        DATABASE_AUTH      = var.database_iam_user == null ? "password" : "iam"
+        # For what the secret lacks.
+        DATABASE_HOST            = var.database_host
+        DATABASE_PORT            = tostring(var.database_port)
+        DATABASE_NAME            = var.database_name
+        QUERY_TIMEOUT_MS         = tostring(var.query_timeout_ms)
+        LIMIT_MAX                = tostring(var.limit_max)
+        SECRET_MAX_AGE_SECONDS   = tostring(var.secret_max_age_seconds)
+        DATABASE_ALLOW_PLAINTEXT = "false"
+      },
+      # The AWS SDK's own.
+      var.secrets_manager_url == null ? {} : { AWS_ENDPOINT_URL_SECRETS_MANAGER = var.secrets_manager_url },
+    )
   }
 
   logging_config {
@@ -79,7 +88,7 @@ resource "aws_cloudwatch_log_group" "function" {
 # What the function may do.
 
 resource "aws_iam_role" "function" {
-  name_prefix        = "${var.name}-"
+  name_prefix        = "${substr(var.name, 0, 37)}-" # 38 characters at most
   assume_role_policy = data.aws_iam_policy_document.assume.json
 }
 

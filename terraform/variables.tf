@@ -1,7 +1,12 @@
 variable "name" {
-  description = "Name of the function, its API and all that belongs to them."
+  description = "Name of the function, its API and all that belongs to them. Not a SAM stack's name: theirs would collide."
   type        = string
-  default     = "list-chat-sessions"
+  default     = "list-chat-sessions-terraform"
+
+  validation {
+    condition     = can(regex("^[A-Za-z][A-Za-z0-9-]{0,63}$", var.name))
+    error_message = "name must start with a letter and have letters, digits and hyphens only, 64 at most: it names a Lambda function."
+  }
 }
 
 variable "package" {
@@ -24,76 +29,180 @@ variable "memory_size" {
   description = "MB, and with them the share of a processor: 1,769 MB are a whole one."
   type        = number
   default     = 256
+
+  validation {
+    condition     = var.memory_size >= 128 && var.memory_size <= 3008
+    error_message = "memory_size must be from 128 to 3008 MB."
+  }
 }
 
 variable "timeout" {
   description = "Seconds: above connecting (3 s) and querying together, below API Gateway's 29 s."
   type        = number
   default     = 10
+
+  validation {
+    condition     = var.timeout >= 5 && var.timeout <= 29
+    error_message = "timeout must be from 5 to 29 seconds."
+  }
 }
 
 variable "query_timeout_ms" {
   description = "Milliseconds that the query may take before it is cancelled and answered with 504."
   type        = number
   default     = 5000
+
+  validation {
+    condition     = var.query_timeout_ms >= 1 && var.query_timeout_ms <= 28000
+    error_message = "query_timeout_ms must be from 1 to 28000 milliseconds."
+  }
 }
 
 variable "limit_max" {
   description = "Largest `limit` that is served, 100 to 1000."
   type        = number
   default     = 100
+
+  validation {
+    condition     = var.limit_max >= 100 && var.limit_max <= 1000
+    error_message = "limit_max must be from 100 to 1000."
+  }
 }
 
 variable "secret_max_age_seconds" {
   description = "Seconds after which a secret is read again, 1 to 3600; a revoked key stops within them."
   type        = number
   default     = 300
+
+  validation {
+    condition     = var.secret_max_age_seconds >= 1 && var.secret_max_age_seconds <= 3600
+    error_message = "secret_max_age_seconds must be from 1 to 3600 seconds."
+  }
 }
 
 variable "reserved_concurrency" {
   description = "Most requests at the same time, and so the connection budget of the database. -1 reserves nothing."
   type        = number
   default     = 20
+
+  validation {
+    condition     = var.reserved_concurrency == -1 || var.reserved_concurrency >= 1
+    error_message = "reserved_concurrency must be at least 1, or -1 to reserve nothing. 0 would stop the function."
+  }
 }
 
 variable "log_level" {
   description = "Above INFO, the lines of requests that went well are dropped, and with them their metrics."
   type        = string
   default     = "INFO"
+
+  validation {
+    condition     = contains(["DEBUG", "INFO", "WARN"], var.log_level)
+    error_message = "log_level must be DEBUG, INFO or WARN: ERROR would drop the metric of the alarm on stale secrets."
+  }
 }
 
 variable "throttling_rate_limit" {
   description = "Requests per second, over all callers."
   type        = number
   default     = 100
+
+  validation {
+    condition     = var.throttling_rate_limit >= 1
+    error_message = "throttling_rate_limit must be at least 1."
+  }
 }
 
 variable "throttling_burst_limit" {
   description = "Requests that may come at once. Not far above reserved_concurrency, or Lambda refuses the rest."
   type        = number
   default     = 40
+
+  validation {
+    condition     = var.throttling_burst_limit >= 1
+    error_message = "throttling_burst_limit must be at least 1."
+  }
 }
 
 variable "api_keys_secret_arn" {
   description = "Secret with the key ring."
   type        = string
+
+  validation {
+    condition     = can(regex("^arn:[^:]+:secretsmanager:[^:]+:[0-9]{12}:secret:.+-[A-Za-z0-9]{6}$", var.api_keys_secret_arn))
+    error_message = "api_keys_secret_arn must be the complete ARN, with the hyphen and six characters that Secrets Manager adds to the name: IAM matches nothing without them."
+  }
 }
 
 variable "database_secret_arn" {
-  description = "Secret with the database's credentials, in the form that RDS makes."
+  description = "Secret with the database's credentials. Its own host, port and dbname go before the three variables below."
   type        = string
+
+  validation {
+    condition     = can(regex("^arn:[^:]+:secretsmanager:[^:]+:[0-9]{12}:secret:.+-[A-Za-z0-9]{6}$", var.database_secret_arn))
+    error_message = "database_secret_arn must be the complete ARN, with the hyphen and six characters that Secrets Manager adds to the name: IAM matches nothing without them."
+  }
+}
+
+variable "database_host" {
+  description = "Host, where the secret has none."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^([A-Za-z0-9_-]{1,63}([.][A-Za-z0-9_-]{1,63})*)?$", var.database_host))
+    error_message = "database_host must be a host name, without scheme or port."
+  }
+}
+
+variable "database_port" {
+  description = "Port, where the secret has none."
+  type        = number
+  default     = 5432
+
+  validation {
+    condition     = var.database_port >= 1 && var.database_port <= 65535
+    error_message = "database_port must be from 1 to 65535."
+  }
+}
+
+variable "database_name" {
+  description = "Database, where the secret has none."
+  type        = string
+  default     = "postgres"
+}
+
+variable "secrets_manager_url" {
+  description = "URL of the VPC's endpoint for Secrets Manager, if it has no private DNS."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.secrets_manager_url == null || can(regex("^https?://.+$", var.secrets_manager_url))
+    error_message = "secrets_manager_url must be a URL."
+  }
 }
 
 variable "secrets_key_arn" {
   description = "KMS key of the secrets, if it is not the account's own aws/secretsmanager."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.secrets_key_arn == null || can(regex("^arn:[^:]+:kms:[^:]+:[0-9]{12}:key/.+$", var.secrets_key_arn))
+    error_message = "secrets_key_arn must be the ARN of a KMS key."
+  }
 }
 
 variable "database_iam_user" {
   description = "ARN to log in as with IAM in place of the secret's password: arn:aws:rds-db:REGION:ACCOUNT:dbuser:RESOURCE-ID/USER."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.database_iam_user == null || can(regex("^arn:[^:]+:rds-db:[^:]+:[0-9]{12}:dbuser:(db|cluster|prx)-[^/]+/.+$", var.database_iam_user))
+    error_message = "database_iam_user must be arn:aws:rds-db:REGION:ACCOUNT:dbuser:RESOURCE-ID/USER."
+  }
 }
 
 variable "vpc" {
@@ -109,22 +218,42 @@ variable "log_retention_days" {
   description = "Days that logs are kept."
   type        = number
   default     = 365
+
+  validation {
+    condition     = contains([7, 14, 30, 60, 90, 180, 365, 731, 1827], var.log_retention_days)
+    error_message = "log_retention_days must be 7, 14, 30, 60, 90, 180, 365, 731 or 1827."
+  }
 }
 
 variable "logs_key_arn" {
   description = "KMS key of the logs. Its policy must admit CloudWatch Logs."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.logs_key_arn == null || can(regex("^arn:[^:]+:kms:[^:]+:[0-9]{12}:key/.+$", var.logs_key_arn))
+    error_message = "logs_key_arn must be the ARN of a KMS key."
+  }
 }
 
 variable "alarm_topic_arn" {
   description = "SNS topic that alarms go to."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.alarm_topic_arn == null || can(regex("^arn:.+:sns:.+$", var.alarm_topic_arn))
+    error_message = "alarm_topic_arn must be the ARN of an SNS topic."
+  }
 }
 
 variable "latency_alarm_ms" {
   description = "Milliseconds of the slowest request in a hundred that are too slow."
   type        = number
   default     = 1500
+
+  validation {
+    condition     = var.latency_alarm_ms >= 1
+    error_message = "latency_alarm_ms must be at least 1."
+  }
 }

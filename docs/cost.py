@@ -1,0 +1,174 @@
+#!/usr/bin/env python3
+"""Makes the tables under "Cost" in deploy.md from the prices and assumptions below.
+
+usage: docs/cost.py            checks that deploy.md has these tables
+       docs/cost.py --write    writes them into it
+
+Put your own numbers in. `.ci/infra` runs the check.
+"""
+
+import sys
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+DEPLOY = ROOT / "docs/deploy.md"
+
+# List prices of us-east-1 as they stood in 2025, in US dollars, without free tiers.
+HTTP_API = Decimal("1.00")  # a million requests
+REST_API = Decimal("3.50")
+WAF_REQUESTS = Decimal("0.60")
+LAMBDA_REQUESTS = Decimal("0.20")
+LAMBDA_GB_SECOND = Decimal("0.0000133334")  # arm64
+LOGS_WRITTEN = Decimal("0.50")  # a GB
+LOGS_KEPT = Decimal("0.03")  # a GB and month
+TRAFFIC = Decimal("0.09")  # a GB out to the internet
+TRACES = Decimal("5.00")  # a million
+SECRET = Decimal("0.40")  # a month
+SECRET_READS = Decimal("0.05")  # 10,000 calls
+METRIC = Decimal("0.30")  # a month
+ALARM_METRIC = Decimal("0.10")
+DASHBOARD = Decimal("3.00")
+ENDPOINT_HOUR = Decimal("0.01")  # in one zone
+PROXY_HOUR = Decimal("0.015")  # for one vCPU of the database
+WEB_ACL = Decimal("5.00")
+WAF_RULE = Decimal("1.00")
+
+# Assumptions about a request.
+MILLISECONDS = 20
+MEMORY_GB = Decimal("0.25")
+ANSWER_KB = 20  # 50 sessions
+LOG_KB = Decimal("1.2")  # two lines
+MONTHS_KEPT = 12
+TRACED_PERCENT = 5
+
+# Assumptions about a month.
+HOURS = 730
+ENVIRONMENTS = 20  # at work all the time
+SECRETS = 2
+READS_PER_HOUR = 12  # SecretMaxAgeSeconds = 300
+METRICS = 6  # of the function, and as many for each outcome
+OUTCOMES = 4  # that occur
+ZONES = 2
+VCPUS = 2
+WAF_RULES = 3
+
+
+def alarm_metrics():
+    """How many metrics the alarms of template.yaml watch."""
+    return (ROOT / "template.yaml").read_text().partition("DashboardName")[0].count("MetricName:")
+
+
+def cents(amount):
+    return amount.quantize(Decimal("0.01"), ROUND_HALF_UP)
+
+
+def table(head, rows, after=()):
+    """A table whose sum is that of the cents shown."""
+    lines = [f"| {head} | | |", "| --- | --- | --- |"]
+    rows = [(name, how, cents(amount)) for name, how, amount in rows]
+    lines += [f"| {name} | {how} | {amount} |" for name, how, amount in rows]
+    total = sum(amount for _, _, amount in rows)
+    lines.append(f"| **together** | | **{total}** |")
+    lines += [f"| {name} | {how} | {cents(amount)} |" for name, how, amount in after]
+    return "\n".join(lines), total
+
+
+def requests():
+    gb_seconds = 1_000_000 * MILLISECONDS * MEMORY_GB / 1000
+    log_gb, traces = LOG_KB, 1_000_000 * TRACED_PERCENT // 100
+    return table(
+        "for a million requests",
+        [
+            ("HTTP API", f"1 M × {HTTP_API} / M", HTTP_API),
+            ("Lambda, requests", f"1 M × {LAMBDA_REQUESTS} / M", LAMBDA_REQUESTS),
+            (
+                "Lambda, arm64",
+                f"1 M × {MILLISECONDS / 1000:.3f} s × {MEMORY_GB} GB = {gb_seconds:,.0f} GB-s × {LAMBDA_GB_SECOND}",
+                gb_seconds * LAMBDA_GB_SECOND,
+            ),
+            ("logs, written", f"1 M × {LOG_KB} KB = {log_gb} GB × {LOGS_WRITTEN}", log_gb * LOGS_WRITTEN),
+            (
+                "logs, kept for a year",
+                f"{log_gb} GB × {MONTHS_KEPT} months × {LOGS_KEPT}",
+                log_gb * MONTHS_KEPT * LOGS_KEPT,
+            ),
+            ("answers, out to the internet", f"1 M × {ANSWER_KB} KB = {ANSWER_KB} GB × {TRAFFIC}", ANSWER_KB * TRAFFIC),
+            (
+                f"X-Ray, {TRACED_PERCENT} % of requests (and one a second)",
+                f"{traces:,} × {TRACES} / M",
+                traces * TRACES / 1_000_000,
+            ),
+        ],
+    )
+
+
+def month():
+    reads = ENVIRONMENTS * SECRETS * READS_PER_HOUR * HOURS
+    metrics, alarms = METRICS * (1 + OUTCOMES), alarm_metrics()
+    return table(
+        "for a month, whatever the traffic",
+        [
+            ("secrets", f"{SECRETS} × {SECRET}", SECRETS * SECRET),
+            (
+                f"reading them: every 5 minutes, {ENVIRONMENTS} environments at work all the time",
+                f"{ENVIRONMENTS} × {SECRETS} × {READS_PER_HOUR} × {HOURS} = {reads:,} × {SECRET_READS} / 10,000",
+                reads * SECRET_READS / 10_000,
+            ),
+            (
+                f"metrics: {METRICS} for the function and {METRICS} for each outcome that occurs, say {OUTCOMES}",
+                f"{metrics} × {METRIC}",
+                metrics * METRIC,
+            ),
+            ("alarms: metrics that they watch", f"{alarms} × {ALARM_METRIC}", alarms * ALARM_METRIC),
+            ("dashboard", f"1 × {DASHBOARD}", DASHBOARD),
+        ],
+        [
+            (
+                "in a VPC: endpoint in two zones",
+                f"{ZONES} × {HOURS} h × {ENDPOINT_HOUR}",
+                ZONES * HOURS * ENDPOINT_HOUR,
+            ),
+            (
+                "RDS Proxy before two vCPUs, and its third secret",
+                f"{VCPUS} × {HOURS} h × {PROXY_HOUR} + {SECRET}",
+                VCPUS * HOURS * PROXY_HOUR + SECRET,
+            ),
+            (
+                "AWS WAF: a web ACL with three rules",
+                f"{WEB_ACL} + {WAF_RULES} × {WAF_RULE}",
+                WEB_ACL + WAF_RULES * WAF_RULE,
+            ),
+        ],
+    )
+
+
+def chapter():
+    """Everything between the two markers in deploy.md."""
+    per_million, total = requests()
+    rest = total - HTTP_API + REST_API
+    return (
+        f"{per_million}\n\n"
+        f"With little traffic X-Ray records nearly every request, up to {TRACES} a million. With `ApiType=rest` the\n"
+        f"first line is {REST_API} and the sum {rest}, and AWS WAF adds {WAF_REQUESTS} a million.\n\n"
+        f"{month()[0]}\n"
+    )
+
+
+def main():
+    start, end = "<!-- made by docs/cost.py -->\n", "<!-- end -->\n"
+    text = DEPLOY.read_text()
+    before, _, rest = text.partition(start)
+    _, found, after = rest.partition(end)
+    if not found:
+        sys.exit(f"{DEPLOY} lacks the lines {start.strip()} and {end.strip()}")
+    made = f"{before}{start}\n{chapter()}\n{end}{after}"
+    if sys.argv[1:] == ["--write"]:
+        DEPLOY.write_text(made)
+    elif made != text:
+        sys.exit("docs/deploy.md has other costs than docs/cost.py makes: run docs/cost.py --write")
+    else:
+        print("docs/deploy.md has the costs that docs/cost.py makes")
+
+
+main()
