@@ -5,11 +5,13 @@ use std::{fs, path::PathBuf, time::Instant};
 use anyhow::{Context, Result};
 
 use crate::{
+    stack::shell_word,
     steps::Steps,
     support::{
         database, keys, migrations,
         seed::{self, Volume},
         target_folder,
+        terminal::out,
     },
 };
 
@@ -49,8 +51,9 @@ pub async fn seed(options: Options) -> Result<()> {
     fs::write(&file, keys::json(&seeded.key_ring)? + "\n")
         .with_context(|| format!("cannot write {}", file.display()))?;
     let (token, sessions) = seeded.largest;
-    println!("keys  {}", file.display());
-    println!("TOKEN={token}  # the largest account: {sessions} sessions");
-    println!("cargo dev up --database-url '{}' --keys '{}'", options.database_url, file.display());
+    out(format_args!("keys  {}", file.display()));
+    out(format_args!("TOKEN={token}  # the largest account: {sessions} sessions"));
+    let url = shell_word(&options.database_url);
+    out(format_args!("cargo dev up --database-url {url} --keys '{}'", file.display()));
     Ok(())
 }

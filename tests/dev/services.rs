@@ -11,9 +11,9 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 use crate::{
-    stack::{self, Input, Services},
+    stack::{self, Input, Services, shell_word},
     steps::Steps,
-    support::target_folder,
+    support::{target_folder, terminal::out},
 };
 
 #[derive(clap::Args)]
@@ -43,11 +43,15 @@ pub async fn services(options: Options) -> Result<()> {
     let variables: BTreeMap<_, _> = services.variables().iter().cloned().collect();
     let document = json!({ "Parameters": variables });
     fs::write(&file, format!("{document:#}\n")).with_context(|| format!("cannot write {}", file.display()))?;
-    println!("\nvariables, also in {}:\n", file.display());
+    out(format_args!("\nvariables, also in {}:\n", file.display()));
     for (name, value) in services.variables() {
-        println!("export {name}={value}");
+        let value = if name == "DATABASE_URL" { shell_word(value) } else { value.clone() };
+        out(format_args!("export {name}={value}"));
     }
-    println!("\nready {}", services.secrets_url());
-    println!("Ctrl-C ends it.");
+    if let Some(psql) = services.psql() {
+        out(format_args!("\n{psql}"));
+    }
+    out(format_args!("\nready {}", services.secrets_url()));
+    out("Ctrl-C stops and removes everything.");
     std::future::pending().await
 }

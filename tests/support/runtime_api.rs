@@ -101,8 +101,12 @@ impl RuntimeApi {
     ///
     /// When the time is over: Lambda would end the process now.
     pub async fn invoke(&self, event: impl Into<Bytes>, timeout: Duration) -> Result<Outcome> {
+        self.invoke_as(super::secrets::random_id(), event, timeout).await
+    }
+
+    /// As [`RuntimeApi::invoke`], under an id that the caller has made.
+    pub async fn invoke_as(&self, id: String, event: impl Into<Bytes>, timeout: Duration) -> Result<Outcome> {
         let _turn = self.turn.lock().await;
-        let id = super::secrets::random_id();
         let (sender, outcome) = oneshot::channel();
         *lock(&self.desk.running) = Some((id.clone(), sender));
         *lock(&self.desk.waiting) = Some(Event { id, body: event.into(), deadline: SystemTime::now() + timeout });
