@@ -19,13 +19,13 @@ use crate::{
 #[derive(clap::Args)]
 #[group(skip)]
 pub struct Options {
-    /// Listen on this address: 0.0.0.0 or the container bridge's own for functions in containers
+    /// Listen on this address; 0.0.0.0, or the address of the container bridge, for a function in a container
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     bind: IpAddr,
-    /// What the function calls this machine: host.docker.internal from a container
+    /// The function's name for this machine; host.docker.internal in a container
     #[arg(long, value_name = "NAME", default_value = "127.0.0.1")]
     host: String,
-    /// Write the variables here as JSON for `sam local --env-vars` [default: env.json in the build folder's dev/]
+    /// Write the function's variables to this file, for `sam local --env-vars` [default: target/dev/env.json]
     #[arg(long, value_name = "FILE")]
     env_vars: Option<PathBuf>,
     #[command(flatten)]

@@ -142,7 +142,7 @@ pub async fn soak(options: Options) -> Result<()> {
             lost += tally.lost;
         }
         if tallies.iter().any(|tally| tally.lost > 0) {
-            let again = format!("    to run {name} again: {replay}");
+            let again = format!("    to run {name} again:\n    {replay}");
             if options.markdown { Steps::Error.say(&again) } else { out(again) }
         }
         Steps::Error.done(begin, &name, "done");

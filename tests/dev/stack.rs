@@ -1,7 +1,7 @@
 //! Everything that the function needs, started in the right order, and the function on top of it.
 
 use std::{
-    fs,
+    env, fs,
     net::{IpAddr, Ipv4Addr},
     path::PathBuf,
     sync::Arc,
@@ -42,7 +42,7 @@ pub struct Options {
     /// Use this key ring instead of the demo account's
     #[arg(long, value_name = "FILE.json")]
     pub keys: Option<PathBuf>,
-    /// Use this database on this machine instead of starting PostgreSQL; it is migrated, and gets the rows of `--seed` only
+    /// Use this database of this machine instead; it is migrated and gets no rows but those of `--seed`
     #[arg(long, value_name = "URL")]
     pub database_url: Option<String>,
 }
@@ -212,8 +212,9 @@ async fn prepare_database(input: &Input, bind: IpAddr, steps: Steps) -> Result<(
         let settings = vec![format!("listen_addresses={listen}")];
         let options = postgres::Options { settings, ..postgres::Options::default() };
         let server = tokio::task::spawn_blocking(|| Server::start_with(options)).await??;
-        let folder = server.folder().display();
-        let place = format!("on port {}, data in {folder}", server.port());
+        let here = env::current_dir().unwrap_or_default();
+        let folder = server.folder().strip_prefix(here).unwrap_or(server.folder());
+        let place = format!("on port {}, data in {}", server.port(), folder.display());
         steps.done(begin, "postgres", &place);
         let url = server.url("postgres");
         (Some(server), url)

@@ -14,11 +14,11 @@ use crate::support::{
 #[derive(clap::Args)]
 #[group(skip)]
 pub struct Options {
-    /// The account that the token opens [default: the demo account]
-    #[arg(long)]
+    /// The account that the token is for [default: the demo account]
+    #[arg(long, value_name = "UUID")]
     user_id: Option<Uuid>,
-    /// What the key is called
-    #[arg(long, default_value = "new")]
+    /// The key's name
+    #[arg(long, value_name = "NAME", default_value = "new")]
     name: String,
 }
 

@@ -48,7 +48,7 @@ pub async fn up(options: Options) -> Result<()> {
     if let Some(psql) = stack.services.psql() {
         out(format_args!("\n{psql}"));
     }
-    out("\nCtrl-C stops and removes everything. Requests:");
+    out("\nCtrl-C stops and removes everything.");
     std::future::pending().await
 }
 

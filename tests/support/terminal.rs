@@ -130,17 +130,21 @@ impl Line {
 /// The columns that a table of [`wrapped`] lines takes: they fit the narrowest usual terminal.
 pub const WIDTH: usize = 80;
 
-/// Text broken between words into lines of at most [`WIDTH`] columns, all indented by as many columns. A word that is
-/// longer has a line of its own.
+/// Text broken into lines of at most [`WIDTH`] columns, all indented by as many columns; between words, unless a word is
+/// longer than a line.
 pub fn wrapped(text: &str, indent: usize) -> String {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= WIDTH => {
-                line.push(' ');
-                line.push_str(word);
+        let letters: Vec<char> = word.chars().collect();
+        for piece in letters.chunks(WIDTH - indent) {
+            let piece: String = piece.iter().collect();
+            match lines.last_mut() {
+                Some(line) if line.chars().count() + 1 + piece.chars().count() <= WIDTH => {
+                    line.push(' ');
+                    line.push_str(&piece);
+                }
+                _ => lines.push(format!("{:indent$}{piece}", "")),
             }
-            _ => lines.push(format!("{:indent$}{word}", "")),
         }
     }
     lines.join("\n")

@@ -114,6 +114,19 @@ fn up_prints_urls_that_work_and_one_short_line_for_each_request() {
 }
 
 #[test]
+fn a_password_in_a_database_url_is_not_printed() {
+    let up = Up::start(&[]);
+    let url = up.line("psql ").replace("postgres@", "postgres:hidden-word@");
+    let keys = tempfile::NamedTempFile::new().unwrap();
+    let mut seed = dev(&["seed", "--accounts", "1", "--sessions", "2", "--database-url", &url, "--keys"]);
+    let output = seed.arg(keys.path()).output().unwrap();
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert!(output.status.success() && said.contains("\"postgres://postgres:$PASSWORD@127.0.0.1:"), "{said}");
+    assert!(!said.contains("hidden-word"), "{said}");
+    up.end();
+}
+
+#[test]
 fn json_shows_the_log_as_the_function_writes_it() {
     let output = Up::start(&["--json"]).end();
     let line: Value = serde_json::from_str(text(&output.stderr).trim()).unwrap();

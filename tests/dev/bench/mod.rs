@@ -43,8 +43,7 @@ pub struct Options {
     /// Use this binary instead of building the function optimised
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
-    /// Write the table and the plots to this folder [default: benches/results for a whole run, target/dev/bench/results
-    /// for any other]
+    /// Write table and plots here [default: benches/results for a whole run, else target/dev/bench/results]
     #[arg(long, value_name = "FOLDER")]
     results: Option<PathBuf>,
     /// Measure in this unoptimised build of the bench itself: for a test, because the figures are worth nothing

@@ -66,9 +66,10 @@ pub fn ensure_owned(folder: &Path) -> Result<()> {
     if owner == user {
         return Ok(());
     }
+    let sudo = if geteuid().is_root() { "" } else { "sudo " };
     bail!(
-        "{folder} belongs to {}, and PostgreSQL would run as {} here: another user has started it in this folder before. \
-         Remove it, `sudo rm -rf '{folder}'`, or give it away, `sudo chown -R {user} '{folder}'`",
+        "{folder} belongs to {}, and PostgreSQL would run as {} now. Remove it: {sudo}rm -rf '{folder}'; or hand it over: \
+         {sudo}chown -R {user} '{folder}'",
         name(owner),
         name(user),
         folder = folder.display(),
