@@ -1,11 +1,16 @@
 //! `cargo dev`: the function on this machine, with everything around it. `cargo dev --help` lists what it does.
 
+// They panic when their reader has gone; support/terminal.rs does not.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 #[path = "dev/answer.rs"]
 mod answer;
 #[path = "dev/bench/mod.rs"]
 mod bench;
 #[path = "dev/build.rs"]
 mod build;
+#[path = "dev/commit.rs"]
+mod commit;
 #[path = "dev/invoke.rs"]
 mod invoke;
 #[path = "dev/seed.rs"]
@@ -24,14 +29,16 @@ mod token;
 #[path = "dev/up.rs"]
 mod up;
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{io::ErrorKind, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
+use support::terminal;
+
 /// Runs list-chat-sessions on this machine: PostgreSQL, Secrets Manager, Lambda and API Gateway around the real binary.
 #[derive(Parser)]
-#[command(name = "cargo dev", bin_name = "cargo dev", args_conflicts_with_subcommands = true)]
+#[command(name = "cargo dev", bin_name = "cargo dev", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -39,27 +46,30 @@ struct Arguments {
     up: up::Options,
 }
 
-/// What a shell says of a command that Ctrl-C has ended.
+/// What a shell says of a command that Ctrl-C has ended, and of one that a closed pipe has.
 const INTERRUPTED: u8 = 130;
+const READER_GONE: u8 = 141;
 
 #[derive(Subcommand)]
 enum Command {
     /// Serve the function over HTTP until Ctrl-C (what `cargo dev` alone does)
     Up(up::Options),
-    /// Start the database and the secrets alone, for `sam local` and `cargo lambda`
+    /// Start the database and the secrets only, for a function that `sam local` or `cargo lambda` starts
     Services(services::Options),
-    /// Run one event through the function and print its response
+    /// Run one event through the function; its response goes to standard output, everything else to standard error
     Invoke {
-        /// The event, a JSON file
+        /// The event, a JSON file; `events/` has some of each kind
         file: PathBuf,
         #[command(flatten)]
         options: stack::Options,
+        #[command(flatten)]
+        run: stack::RunOptions,
     },
     /// Fill a database with realistic accounts, sessions and messages
     Seed(seed::Options),
-    /// Cause every fault as often as it takes to trust the figures, and print what it cost
+    /// Inject faults repeatedly and count lost requests
     Soak(soak::Options),
-    /// Measure the function against others that do the same, and write the table and the plots
+    /// Measure the function against other implementations, and write a table and plots
     Bench(bench::Options),
     /// Print a new token and its entry for the key ring
     NewToken(token::Options),
@@ -81,14 +91,19 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error.into()),
     };
     let command = arguments.command.unwrap_or(Command::Up(arguments.up));
-    // To be interrupted is how `up` ends, and all others do not get to their end.
-    let interruption =
-        ExitCode::from(if matches!(command, Command::Up(_) | Command::Services(_)) { 0 } else { INTERRUPTED });
+    // Being stopped is how these two end; the others are not finished then.
+    let is_finished = matches!(command, Command::Up(_) | Command::Services(_));
+    let unfinished = |code| ExitCode::from(if is_finished { 0 } else { code });
     let result = runtime.block_on(async {
+        // Everything that was started is stopped when `run` is dropped.
         tokio::select! {
+            biased;
             result = run(command) => result.map(|()| ExitCode::SUCCESS),
-            // Everything that was started goes as `run` is dropped.
-            result = interrupted() => result.map(|()| interruption),
+            result = interrupted() => result.map(|()| unfinished(INTERRUPTED)),
+            error = terminal::failed() => match error.kind() {
+                ErrorKind::BrokenPipe => Ok(unfinished(READER_GONE)),
+                _ => Err(anyhow::Error::new(error).context("cannot print")),
+            },
         }
     });
     // A thread may still be waiting for initdb: what it starts ends with this process.
@@ -97,7 +112,7 @@ fn main() -> ExitCode {
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error:#}");
+    terminal::err(format_args!("error: {error:#}"));
     ExitCode::FAILURE
 }
 
@@ -105,7 +120,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Up(options) => up::up(options).await,
         Command::Services(options) => services::services(options).await,
-        Command::Invoke { file, options } => invoke::invoke(&file, options).await,
+        Command::Invoke { file, options, run } => invoke::invoke(&file, options, run).await,
         Command::Seed(options) => seed::seed(options).await,
         Command::Soak(options) => soak::soak(options).await,
         Command::Bench(options) => bench::bench(options).await,

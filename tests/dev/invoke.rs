@@ -6,16 +6,19 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::{
-    stack::{Input, Options, Stack},
+    stack::{Input, Options, RunOptions, Stack},
     steps::Steps,
+    support::terminal::out,
 };
 
 /// Prints the function's response on standard output, everything else on standard error.
-pub async fn invoke(file: &Path, options: Options) -> Result<()> {
+pub async fn invoke(file: &Path, options: Options, run: RunOptions) -> Result<()> {
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     serde_json::from_str::<Value>(&text).with_context(|| format!("{} is not JSON", file.display()))?;
-    let stack = Stack::start(Input::read(options)?, Steps::Error).await?;
-    let response = stack.function.invoke(text).await?.response()?;
-    println!("{response:#}");
+    let stack = Stack::start(Input::read(options)?, run, Steps::Error).await?;
+    let outcome = stack.function.invoke(text).await?;
+    // Its log is shown before the response is.
+    stack.function.end().await;
+    out(format_args!("{:#}", outcome.response()?));
     Ok(())
 }

@@ -5,11 +5,13 @@ use std::{fs, path::PathBuf, time::Instant};
 use anyhow::{Context, Result};
 
 use crate::{
+    stack::shell_word,
     steps::Steps,
     support::{
         database, keys, migrations,
         seed::{self, Volume},
         target_folder,
+        terminal::out,
     },
 };
 
@@ -17,18 +19,18 @@ use crate::{
 #[group(skip)]
 pub struct Options {
     /// Number of accounts
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "A", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     accounts: u32,
     /// Number of sessions of all accounts together; the n-th account has an n-th of what the first has
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, value_name = "S", default_value_t = 10_000)]
     sessions: u64,
-    /// Number of messages in a session, on average
-    #[arg(long, default_value_t = 8)]
+    /// Average number of messages in a session
+    #[arg(long, value_name = "M", default_value_t = 8)]
     messages: u32,
-    /// The database; it is migrated first
+    /// The database, on this machine; it is migrated first
     #[arg(long, value_name = "URL")]
     database_url: String,
-    /// Where the key ring is written, in the form of the secret [default: seeded-keys.json in target/dev]
+    /// Write the key ring to this file, in the form of the secret [default: target/dev/seeded-keys.json]
     #[arg(long, value_name = "FILE.json")]
     keys: Option<PathBuf>,
 }
@@ -49,8 +51,9 @@ pub async fn seed(options: Options) -> Result<()> {
     fs::write(&file, keys::json(&seeded.key_ring)? + "\n")
         .with_context(|| format!("cannot write {}", file.display()))?;
     let (token, sessions) = seeded.largest;
-    println!("keys  {}", file.display());
-    println!("TOKEN={token}  # the largest account: {sessions} sessions");
-    println!("cargo dev up --database-url '{}' --keys '{}'", options.database_url, file.display());
+    out(format_args!("keys  {}", file.display()));
+    out(format_args!("TOKEN={token}  # the largest account: {sessions} sessions"));
+    let url = shell_word(&options.database_url);
+    out(format_args!("cargo dev up --database-url {url} --keys '{}'", file.display()));
     Ok(())
 }

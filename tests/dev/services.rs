@@ -11,21 +11,21 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 use crate::{
-    stack::{self, Input, Services},
+    stack::{self, Input, Services, shell_word},
     steps::Steps,
-    support::target_folder,
+    support::{target_folder, terminal::out},
 };
 
 #[derive(clap::Args)]
 #[group(skip)]
 pub struct Options {
-    /// Listen on this address: 0.0.0.0 or the container bridge's own for functions in containers
+    /// Listen on this address; 0.0.0.0, or the address of the container bridge, for a function in a container
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     bind: IpAddr,
-    /// What the function calls this machine: host.docker.internal from a container
+    /// The function's name for this machine; host.docker.internal in a container
     #[arg(long, value_name = "NAME", default_value = "127.0.0.1")]
     host: String,
-    /// Write the variables here as JSON for `sam local --env-vars` [default: env.json in the build folder's dev/]
+    /// Write the function's variables to this file, for `sam local --env-vars` [default: target/dev/env.json]
     #[arg(long, value_name = "FILE")]
     env_vars: Option<PathBuf>,
     #[command(flatten)]
@@ -43,11 +43,15 @@ pub async fn services(options: Options) -> Result<()> {
     let variables: BTreeMap<_, _> = services.variables().iter().cloned().collect();
     let document = json!({ "Parameters": variables });
     fs::write(&file, format!("{document:#}\n")).with_context(|| format!("cannot write {}", file.display()))?;
-    println!("\nvariables, also in {}:\n", file.display());
+    out(format_args!("\nvariables, also in {}:\n", file.display()));
     for (name, value) in services.variables() {
-        println!("export {name}={value}");
+        let value = if name == "DATABASE_URL" { shell_word(value) } else { value.clone() };
+        out(format_args!("export {name}={value}"));
     }
-    println!("\nready {}", services.secrets_url());
-    println!("Ctrl-C ends it.");
+    if let Some(psql) = services.psql() {
+        out(format_args!("\n{psql}"));
+    }
+    out(format_args!("\nready {}", services.secrets_url()));
+    out("Ctrl-C stops and removes everything.");
     std::future::pending().await
 }

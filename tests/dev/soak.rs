@@ -8,25 +8,40 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{
     build::build,
+    commit::commit,
     steps::Steps,
-    support::faults::{Lab, Tally, endurance, events, freezing, kept, network, slow, states, tenants, vault},
+    support::{
+        faults::{Lab, Tally, endurance, events, freezing, kept, network, slow, states, tenants, vault},
+        terminal::{out, wrapped},
+    },
 };
 
 #[derive(clap::Args)]
 #[group(skip)]
 pub struct Options {
-    /// Run these parts alone
-    #[arg(long, value_enum, value_delimiter = ',')]
+    /// Run these parts only, separated by commas
+    #[arg(long, value_name = "PARTS", value_enum, value_delimiter = ',')]
     only: Vec<Part>,
-    /// Try everything so many times as often as usual: 0.01 for a look
-    #[arg(long, default_value_t = 1.0, value_parser = scale)]
+    /// Multiply the number of trials by N, from 0.001 to 100: 0.01 for a look
+    #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = scale)]
     scale: f64,
-    /// Repeat the events and the writers of a run
-    #[arg(long, value_name = "NUMBER")]
+    /// Repeat the random choices of a run: its events, its writers and the order of its accounts
+    #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Use this binary instead of building the function optimised
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
+    /// Print the table in Markdown
+    #[arg(long)]
+    markdown: bool,
+}
+
+impl Options {
+    /// The command that runs one part again with the same random choices.
+    fn replay(&self, part: &str, seed: u64) -> String {
+        let binary = self.binary.as_ref().map_or(String::new(), |binary| format!(" --binary '{}'", binary.display()));
+        format!("cargo dev soak --only {part} --scale {} --seed {seed}{binary}", self.scale)
+    }
 }
 
 /// A kind of fault.
@@ -77,7 +92,7 @@ impl Part {
             Self::States => states::run(lab, count).await?,
             Self::Slow => slow::run(lab, count).await?,
             Self::Secrets => vault::run(lab, count).await?,
-            Self::Tenants => vec![tenants::run(lab, count).await?],
+            Self::Tenants => vec![tenants::run(lab, count, seed).await?],
             Self::Events => vec![events::run(lab, count, seed).await?],
             Self::Kept => vec![kept::run(&lab.bar, count, seed).await?],
             Self::Endurance => vec![endurance::run(lab, count).await?],
@@ -86,19 +101,25 @@ impl Part {
 }
 
 fn scale(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|scale| *scale > 0.0 && *scale <= 100.0).ok_or_else(|| "0.001 to 100".to_owned())
+    text.parse()
+        .ok()
+        .filter(|scale| (0.001..=100.0).contains(scale))
+        .ok_or_else(|| "it must be 0.001 to 100".to_owned())
 }
 
-/// Runs the parts one after the other and prints the table. That anything was lost is an error.
+/// Runs the parts one after the other and prints the results of each when it ends. That anything was lost is an error.
 pub async fn soak(options: Options) -> Result<()> {
-    let seed = options.seed.unwrap_or_else(|| fastrand::u64(..));
+    // 32 bits are enough to tell runs apart, and short enough to copy.
+    let seed = options.seed.unwrap_or_else(|| fastrand::u32(..).into());
     let begin = Instant::now();
-    let binary = match options.binary {
-        Some(binary) => binary,
+    let binary = match &options.binary {
+        Some(binary) => binary.clone(),
         None => build(true).await?,
     };
     Steps::Error.done(begin, "build", &binary.display().to_string());
-    let mut tallies = Vec::new();
+    let commit = commit();
+    out(heading(options.markdown));
+    let mut lost = 0;
     for part in Part::value_variants() {
         if !options.only.is_empty() && !options.only.contains(part) {
             continue;
@@ -108,19 +129,41 @@ pub async fn soak(options: Options) -> Result<()> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a scale is positive and small")]
         let count = (f64::from(count) * options.scale).ceil() as u64;
         let name = part.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        let replay = options.replay(&name, seed);
         let bar = ProgressBar::new(count * steps).with_message(name.clone());
         bar.set_style(ProgressStyle::with_template("{msg:9} {wide_bar} {human_pos} of {human_len}, {eta} left")?);
         let lab = Lab { binary: binary.clone(), bar };
-        let result = part.run(&lab, count, seed).await.with_context(|| format!("{name}, seed {seed}"))?;
+        let tallies = part.run(&lab, count, seed).await;
         lab.bar.finish_and_clear();
-        Steps::Error.done(begin, &name, &result.iter().map(Tally::to_string).collect::<Vec<_>>().join("\n"));
-        tallies.extend(result);
+        let mut tallies = tallies.with_context(|| format!("{name} cannot go on; to run it again: {replay}"))?;
+        for tally in &mut tallies {
+            tally.remark(&format!("seed {seed}, commit {commit}"));
+            out(row(tally, options.markdown));
+            lost += tally.lost;
+        }
+        if tallies.iter().any(|tally| tally.lost > 0) {
+            let again = format!("    to run {name} again:\n    {replay}");
+            if options.markdown { Steps::Error.say(&again) } else { out(again) }
+        }
+        Steps::Error.done(begin, &name, "done");
     }
-    println!("| fault | tried | lost | remarks |\n| --- | ---: | ---: | --- |");
-    for tally in &tallies {
-        println!("{tally}");
-    }
-    let lost: u64 = tallies.iter().map(|tally| tally.lost).sum();
     ensure!(lost == 0, "{lost} lost");
     Ok(())
+}
+
+/// The table's first lines.
+fn heading(markdown: bool) -> String {
+    if markdown {
+        "| fault | tried | lost | remarks |\n| --- | ---: | ---: | --- |".to_owned()
+    } else {
+        format!("\n{:<60} {:>10} {:>8}", "fault", "tried", "lost")
+    }
+}
+
+/// A row of the table: in Markdown, or its figures in one line and its remarks below.
+fn row(tally: &Tally, markdown: bool) -> String {
+    if markdown {
+        return tally.to_string();
+    }
+    format!("{:<60} {:>10} {:>8}\n{}", tally.fault, tally.tried, tally.lost, wrapped(&tally.remarks, 4))
 }

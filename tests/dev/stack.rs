@@ -1,7 +1,7 @@
 //! Everything that the function needs, started in the right order, and the function on top of it.
 
 use std::{
-    fs,
+    env, fs,
     net::{IpAddr, Ipv4Addr},
     path::PathBuf,
     sync::Arc,
@@ -22,28 +22,44 @@ use crate::{
         role,
         secrets::Secrets,
         seed,
+        terminal::LogFormat,
     },
 };
 
 pub const DATABASE_SECRET: &str = "list-chat-sessions/database";
 pub const API_KEYS_SECRET: &str = "list-chat-sessions/api-keys";
 
+/// The lines of the function's log that are kept; all of them are shown.
+const LOG_MAX: usize = 1_000;
+
 // Several commands take these options, so they are no group with a name of its own.
 #[derive(clap::Args)]
 #[group(skip)]
 pub struct Options {
-    /// Load these rows instead of the demo account (repeatable)
+    /// Load these rows instead of the demo account's (repeatable)
     #[arg(long = "seed", value_name = "FILE.sql")]
     pub seeds: Vec<PathBuf>,
     /// Use this key ring instead of the demo account's
     #[arg(long, value_name = "FILE.json")]
     pub keys: Option<PathBuf>,
-    /// Use this database instead of a PostgreSQL of our own; it is migrated, and gets no rows but those of `--seed`
+    /// Use this database of this machine instead; it is migrated and gets no rows but those of `--seed`
     #[arg(long, value_name = "URL")]
     pub database_url: Option<String>,
-    /// Build the function optimised
+}
+
+/// How the function is built, and how its log is shown.
+#[derive(clap::Args)]
+#[group(skip)]
+pub struct RunOptions {
+    /// Build the function optimised, which takes some minutes more
     #[arg(long)]
-    pub release: bool,
+    release: bool,
+    /// Run this binary instead of building the function
+    #[arg(long, value_name = "FILE", conflicts_with = "release")]
+    binary: Option<PathBuf>,
+    /// Show the function's log as it is, one JSON line a request, instead of one short line
+    #[arg(long)]
+    json: bool,
 }
 
 impl Options {
@@ -59,7 +75,6 @@ pub struct Input {
     /// JSON.
     key_ring: String,
     database_url: Option<String>,
-    release: bool,
 }
 
 impl Input {
@@ -82,7 +97,7 @@ impl Input {
         if seeds.is_empty() && options.database_url.is_none() {
             seeds.push(("the demo account".to_owned(), seed::DEMO_SQL.to_owned()));
         }
-        Ok(Self { seeds, key_ring, database_url: options.database_url, release: options.release })
+        Ok(Self { seeds, key_ring, database_url: options.database_url })
     }
 }
 
@@ -91,7 +106,14 @@ pub struct Services {
     /// The function's own variables.
     variables: Vec<(String, String)>,
     secrets: Secrets,
-    _server: Option<Server>,
+    server: Option<OwnServer>,
+}
+
+/// The PostgreSQL that we have started.
+struct OwnServer {
+    server: Server,
+    /// For the function's role.
+    role_url: String,
 }
 
 impl Services {
@@ -106,19 +128,23 @@ impl Services {
             ("AWS_ENDPOINT_URL_SECRETS_MANAGER", endpoint.clone()),
             ("API_KEYS_SECRET_ID", API_KEYS_SECRET.to_owned()),
         ];
-        if let Some(server) = &server {
-            secrets.put(DATABASE_SECRET, credentials(server, host).await?)?;
+        let server = if let Some(server) = server {
+            let password = keys::hex(&fastrand::u128(..).to_be_bytes());
+            secrets.put(DATABASE_SECRET, credentials(&server, host, &password).await?)?;
             variables.push(("DATABASE_SECRET_ID", DATABASE_SECRET.to_owned()));
+            let role_url = format!("postgres://{}:{password}@127.0.0.1:{}/postgres", role::NAME, server.port());
+            Some(OwnServer { server, role_url })
         } else {
             variables.push(("DATABASE_URL", url));
-        }
+            None
+        };
         if !is_loopback(host) {
             // The network between this machine and its own containers.
             variables.push(("DATABASE_ALLOW_PLAINTEXT", "true".to_owned()));
         }
         steps.done(begin, "secrets", &format!("a stand-in for Secrets Manager on {endpoint}"));
         let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        Ok(Self { variables, secrets, _server: server })
+        Ok(Self { variables, secrets, server })
     }
 
     pub fn variables(&self) -> &[(String, String)] {
@@ -128,21 +154,31 @@ impl Services {
     pub fn secrets_url(&self) -> &str {
         self.secrets.url()
     }
+
+    /// Lines to paste into a shell: the database that we have started, as its superuser and as the function's role.
+    pub fn psql(&self) -> Option<String> {
+        let OwnServer { server, role_url } = self.server.as_ref()?;
+        let url = server.url("postgres");
+        Some(format!("PostgreSQL, as superuser and as the function's role:\npsql {url}\npsql {role_url}"))
+    }
 }
 
 /// The function and all that it needs. Dropping it ends everything.
 pub struct Stack {
     pub function: Arc<Function>,
-    _services: Services,
+    pub services: Services,
 }
 
 impl Stack {
     /// Starts everything; what is independent, side by side.
-    pub async fn start(input: Input, steps: Steps) -> Result<Self> {
+    pub async fn start(input: Input, run: RunOptions, steps: Steps) -> Result<Self> {
         let binary = async {
+            if let Some(binary) = run.binary {
+                return Ok(binary);
+            }
             let begin = Instant::now();
-            let binary = build(input.release).await?;
-            let profile = if input.release { "release" } else { "dev" };
+            let binary = build(run.release).await?;
+            let profile = if run.release { "release" } else { "dev" };
             steps.done(begin, "build", &format!("{profile} profile"));
             anyhow::Ok(binary)
         };
@@ -152,10 +188,11 @@ impl Stack {
 
         let begin = Instant::now();
         let env = services.variables().to_vec();
-        let options = FunctionOptions { env, forward_log: true, ..FunctionOptions::new(binary, &[]) };
+        let forward_log = Some(if run.json { LogFormat::Json } else { LogFormat::Short });
+        let options = FunctionOptions { env, forward_log, log_max: LOG_MAX, ..FunctionOptions::new(binary, &[]) };
         let function = Function::start(options).await?;
         steps.done(begin, "function", &format!("initialized, process {}", function.pid().unwrap_or_default()));
-        Ok(Self { function: Arc::new(function), _services: services })
+        Ok(Self { function: Arc::new(function), services })
     }
 }
 
@@ -175,8 +212,9 @@ async fn prepare_database(input: &Input, bind: IpAddr, steps: Steps) -> Result<(
         let settings = vec![format!("listen_addresses={listen}")];
         let options = postgres::Options { settings, ..postgres::Options::default() };
         let server = tokio::task::spawn_blocking(|| Server::start_with(options)).await??;
-        let folder = server.folder().display();
-        let place = format!("on port {}, data in {folder}", server.port());
+        let here = env::current_dir().unwrap_or_default();
+        let folder = server.folder().strip_prefix(here).unwrap_or(server.folder());
+        let place = format!("on port {}, data in {}", server.port(), folder.display());
         steps.done(begin, "postgres", &place);
         let url = server.url("postgres");
         (Some(server), url)
@@ -195,14 +233,22 @@ async fn prepare_database(input: &Input, bind: IpAddr, steps: Steps) -> Result<(
     Ok((server, url))
 }
 
-/// The secret of our own server as RDS keeps it, for the role of docs/role.sql with a password of its own: whoever
+/// The secret of our own server as RDS keeps it, for the role of docs/role.sql, which is made with this password: whoever
 /// reaches the server from elsewhere than this machine has to know it.
-async fn credentials(server: &Server, host: &str) -> Result<String> {
-    let password = keys::hex(&fastrand::u128(..).to_be_bytes());
-    role::create(&database::connect(&server.url("postgres")).await?, &password).await?;
+async fn credentials(server: &Server, host: &str, password: &str) -> Result<String> {
+    role::create(&database::connect(&server.url("postgres")).await?, password).await?;
     let secret = json!({
         "engine": "postgres", "host": host, "port": server.port(), "dbname": "postgres",
         "username": role::NAME, "password": password, "sslmode": "disable",
     });
     Ok(secret.to_string())
+}
+
+/// A URL as a word for the shell. A password in it is left out: `$PASSWORD` is the shell's to fill in.
+pub fn shell_word(url: &str) -> String {
+    let credentials = url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?)));
+    match credentials.map(|(scheme, (user, host))| (scheme, user.split_once(':'), host)) {
+        Some((scheme, Some((user, _)), host)) => format!("\"{scheme}://{user}:$PASSWORD@{host}\""),
+        _ => format!("'{url}'"),
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use crate::support::terminal;
+
 /// Where the lines go.
 #[derive(Clone, Copy)]
 pub enum Steps {
@@ -19,8 +21,8 @@ impl Steps {
 
     pub fn say(self, line: &str) {
         match self {
-            Self::Output => println!("{line}"),
-            Self::Error => eprintln!("{line}"),
+            Self::Output => terminal::out(line),
+            Self::Error => terminal::err(line),
         }
     }
 }

@@ -8,16 +8,17 @@ use uuid::Uuid;
 use crate::support::{
     keys::{self, Entry},
     seed::DEMO_USER_ID,
+    terminal::out,
 };
 
 #[derive(clap::Args)]
 #[group(skip)]
 pub struct Options {
-    /// The account that the token opens [default: the demo account]
-    #[arg(long)]
+    /// The account that the token is for [default: the demo account]
+    #[arg(long, value_name = "UUID")]
     user_id: Option<Uuid>,
-    /// What the key is called
-    #[arg(long, default_value = "new")]
+    /// The key's name
+    #[arg(long, value_name = "NAME", default_value = "new")]
     name: String,
 }
 
@@ -30,7 +31,7 @@ pub fn new(options: &Options) -> Result<()> {
     let token = format!("mgp_{}", keys::hex(&bits));
     let user_id = options.user_id.map_or_else(|| DEMO_USER_ID.to_owned(), |id| id.to_string());
     let entry = Entry::new(&token, user_id, options.name.as_str());
-    println!("{token}\n{}", keys::json(&entry)?);
+    out(format_args!("{token}\n{}", keys::json(&entry)?));
     Ok(())
 }
 
@@ -41,6 +42,6 @@ pub fn hash() -> Result<()> {
     let token = text.trim_end_matches(['\r', '\n']);
     ensure!(!token.is_empty(), "give the token on standard input: printf %s \"$TOKEN\" | cargo dev hash-token");
     ensure!(!token.contains(char::is_whitespace), "give one token, without white space");
-    println!("{}", keys::hash(token));
+    out(keys::hash(token));
     Ok(())
 }

@@ -12,10 +12,8 @@ use crate::{
     answer::shown,
     stack::{self, Input, Stack},
     steps::Steps,
-    support::{client, gateway::Gateway, seed::DEMO_TOKEN},
+    support::{client, gateway::Gateway, request::PATH, seed::DEMO_TOKEN, terminal::out},
 };
-
-const ROUTE: &str = "/functions/v1/list-chat-sessions";
 
 /// The contract's own request.
 const BODY: &str = r#"{"limit": 20, "status": "active"}"#;
@@ -23,11 +21,13 @@ const BODY: &str = r#"{"limit": 20, "status": "active"}"#;
 #[derive(clap::Args)]
 #[group(skip)]
 pub struct Options {
-    /// Serve on this port of 127.0.0.1
+    /// Serve on this port of 127.0.0.1, 0 for any that is free
     #[arg(long, value_name = "N", default_value_t = 9000)]
     port: u16,
     #[command(flatten)]
     stack: stack::Options,
+    #[command(flatten)]
+    run: stack::RunOptions,
 }
 
 /// Serves until the process is told to end.
@@ -37,21 +37,24 @@ pub async fn up(options: Options) -> Result<()> {
     let token = options.stack.is_demo().then_some(DEMO_TOKEN);
     let input = Input::read(options.stack)?;
     let gateway = Gateway::bind(options.port).await?;
-    let url = format!("{}{ROUTE}", gateway.url()?);
+    let url = format!("{}{PATH}", gateway.url()?);
 
-    let stack = Stack::start(input, Steps::Output).await?;
+    let stack = Stack::start(input, options.run, Steps::Output).await?;
     let _serving = gateway.serve(Arc::clone(&stack.function));
     first_call(&url, token).await?;
-    println!("{:6.2} s  in all\n", begin.elapsed().as_secs_f64());
-    println!("ready {url}");
-    println!("{}", curl(&url, token.unwrap_or("$TOKEN")));
-    println!("Ctrl-C ends it.");
+    out(format_args!("{:6.2} s  in all\n", begin.elapsed().as_secs_f64()));
+    out(format_args!("ready {url}"));
+    out(curl(&url, token.unwrap_or("$TOKEN")));
+    if let Some(psql) = stack.services.psql() {
+        out(format_args!("\n{psql}"));
+    }
+    out("\nCtrl-C stops and removes everything.");
     std::future::pending().await
 }
 
 /// A line to paste into a shell, in which `$TOKEN` is the shell's to fill in.
 fn curl(url: &str, token: &str) -> String {
-    format!("curl -sS {url} -H \"Authorization: Bearer {token}\" -H 'Content-Type: application/json' -d '{BODY}'")
+    format!("curl -sS {url} -H \"Authorization: Bearer {token}\" -d '{BODY}'")
 }
 
 /// Makes a call and shows its answer: the contract's request with the demo's token, or a preflight without a token.
@@ -68,6 +71,6 @@ async fn first_call(url: &str, token: Option<&str>) -> Result<()> {
     let what =
         if token.is_some() { format!("POST {BODY}") } else { "OPTIONS, for which no token is needed".to_owned() };
     Steps::Output.done(begin, "first call", &format!("{what}: {}\n", response.status()));
-    println!("{}\n", shown(&String::from_utf8_lossy(response.body())));
+    out(format_args!("{}\n", shown(&String::from_utf8_lossy(response.body()))));
     Ok(())
 }

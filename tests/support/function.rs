@@ -1,10 +1,11 @@
 //! The function's real binary in a Lambda environment of its own: clean variables, a Runtime API, one event at a time.
 
 use std::{
+    collections::VecDeque,
     path::PathBuf,
     process::Stdio,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -12,15 +13,19 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use axum::body::Bytes;
-use serde_json::json;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
     process::{Child, Command},
+    task::JoinHandle,
 };
 
 use super::{
     runtime_api::{Headers, Outcome, RuntimeApi},
     secrecy,
+    secrets::random_id,
+    terminal::{self, LogFormat},
 };
 
 pub const NAME: &str = "list-chat-sessions";
@@ -28,6 +33,12 @@ pub const ARN: &str = "arn:aws:lambda:us-east-1:123456789012:function:list-chat-
 
 /// Lambda's own limit for the initialization.
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the last lines of a process that has ended may take to arrive.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How many requests may wait for their line in the log; some events never get one.
+const METHODS_MAX: usize = 16;
 
 pub struct FunctionOptions {
     /// The binary, which somebody else has built.
@@ -38,8 +49,8 @@ pub struct FunctionOptions {
     pub env: Vec<(String, String)>,
     /// The longest that one event may take; the process is ended after it.
     pub timeout: Duration,
-    /// Whether its log goes to standard error as well.
-    pub forward_log: bool,
+    /// How its log is shown on standard error, if it is shown at all.
+    pub forward_log: Option<LogFormat>,
     /// How many lines of its log are kept at most; of more, the older half goes.
     pub log_max: usize,
 }
@@ -53,7 +64,7 @@ impl FunctionOptions {
             arguments: Vec::new(),
             env,
             timeout: Duration::from_secs(29),
-            forward_log: false,
+            forward_log: None,
             log_max: usize::MAX,
         }
     }
@@ -66,6 +77,8 @@ pub struct Function {
     /// The process that runs now; 0 for none.
     pid: AtomicU32,
     log: Arc<Mutex<Vec<String>>>,
+    /// Ids and methods of the last requests, for the lines of the log that are shown.
+    methods: Arc<Mutex<VecDeque<(String, String)>>>,
 }
 
 impl Drop for Function {
@@ -81,6 +94,8 @@ impl Drop for Function {
 struct Environment {
     process: Child,
     api: RuntimeApi,
+    /// They read the process's output to its end.
+    readers: Vec<JoinHandle<()>>,
 }
 
 impl Environment {
@@ -97,7 +112,8 @@ impl Function {
     /// When it ends or says nothing for ten seconds before that; its log is part of the error.
     pub async fn start(options: FunctionOptions) -> Result<Self> {
         options.env.iter().for_each(|(_, value)| secrecy::keep_url(value));
-        let function = Self { options, environment: None.into(), pid: 0.into(), log: Arc::default() };
+        let function =
+            Self { options, environment: None.into(), pid: 0.into(), log: Arc::default(), methods: Arc::default() };
         *function.environment.lock().await = Some(function.initialize().await?);
         Ok(function)
     }
@@ -123,10 +139,12 @@ impl Function {
             *slot = None;
             *slot = Some(self.initialize().await?);
         }
-        let Environment { process, api } = slot.as_mut().context("there is one now")?;
+        let Environment { process, api, .. } = slot.as_mut().context("there is one now")?;
+        let (id, event) = (random_id(), event.into());
+        self.note_method(&id, &event);
         let failure = |kind: &str, text: String| Outcome::Error(json!({ "errorType": kind, "errorMessage": text }));
         let outcome = tokio::select! {
-            outcome = api.invoke_with(event, headers, self.options.timeout) => match outcome {
+            outcome = api.invoke_as(id, event, headers, self.options.timeout) => match outcome {
                 Ok(outcome) => outcome,
                 Err(error) => {
                     process.kill().await?;
@@ -144,6 +162,24 @@ impl Function {
         Ok(outcome)
     }
 
+    /// Ends the process and returns when all that it has written is in the log. The next event starts another one.
+    pub async fn end(&self) {
+        if let Some(mut environment) = self.environment.lock().await.take() {
+            // It may have ended already.
+            drop(environment.process.kill().await);
+            read_to_end(environment.readers).await;
+        }
+    }
+
+    /// Shows a line of the gateway where the function's log is shown; the tests' harness keeps it otherwise.
+    #[allow(clippy::print_stderr, reason = "`cargo dev` always shows the log, so it never comes here")]
+    pub fn report(&self, line: &Value) {
+        match self.options.forward_log {
+            Some(format) => terminal::log(format, &line.to_string(), None),
+            None => eprintln!("{line}"),
+        }
+    }
+
     /// The process that runs now.
     pub fn pid(&self) -> Option<u32> {
         Some(self.pid.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
@@ -151,7 +187,7 @@ impl Function {
 
     /// The lines it has written so far, to standard output and standard error.
     pub fn log(&self) -> Vec<String> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.log).clone()
     }
 
     async fn initialize(&self) -> Result<Environment> {
@@ -181,36 +217,64 @@ impl Function {
             .spawn()
             .with_context(|| format!("{} cannot be started", self.options.binary.display()))?;
         self.pid.store(process.id().unwrap_or_default(), Ordering::Relaxed);
-        self.collect(process.stdout.take());
-        self.collect(process.stderr.take());
+        let readers: Vec<_> =
+            [self.collect(process.stdout.take()), self.collect(process.stderr.take())].into_iter().flatten().collect();
         let reason = tokio::select! {
-            () = api.initialized() => return Ok(Environment { process, api }),
+            () = api.initialized() => return Ok(Environment { process, api, readers }),
             status = process.wait() => format!("ended with {}", status?),
             () = tokio::time::sleep(INIT_TIMEOUT) => format!("did not ask for an event in {INIT_TIMEOUT:?}"),
         };
-        // Its last words may still be on their way.
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let said =
-            if self.options.forward_log { String::new() } else { format!("; its log:\n{}", self.log().join("\n")) };
+        drop(process.kill().await);
+        read_to_end(readers).await;
+        let said = match self.options.forward_log {
+            Some(_) => String::new(),
+            None => format!("; its log:\n{}", self.log().join("\n")),
+        };
         bail!("the function {reason} during init{said}");
     }
 
+    /// Keeps the method of an event's request for its line in the log.
+    fn note_method(&self, id: &str, event: &[u8]) {
+        if self.options.forward_log != Some(LogFormat::Short) {
+            return;
+        }
+        let event: Value = serde_json::from_slice(event).unwrap_or_default();
+        if let Some(method) = event["requestContext"]["http"]["method"].as_str().or(event["httpMethod"].as_str()) {
+            let mut methods = lock(&self.methods);
+            methods.truncate(METHODS_MAX - 1);
+            methods.push_front((id.to_owned(), method.to_owned()));
+        }
+    }
+
     /// Keeps what the function writes, line by line, until it ends.
-    fn collect(&self, stream: Option<impl AsyncRead + Unpin + Send + 'static>) {
-        let Some(stream) = stream else { return };
-        let (log, forward, max) = (Arc::clone(&self.log), self.options.forward_log, self.options.log_max);
-        tokio::spawn(async move {
-            let mut lines = BufReader::new(stream).lines();
-            while let Ok(Some(line)) = lines.next_line().await {
-                if forward {
-                    eprintln!("{line}");
+    fn collect(&self, stream: Option<impl AsyncRead + Unpin + Send + 'static>) -> Option<JoinHandle<()>> {
+        let stream = stream?;
+        let (log, methods) = (Arc::clone(&self.log), Arc::clone(&self.methods));
+        let (forward, max) = (self.options.forward_log, self.options.log_max);
+        Some(tokio::spawn(async move {
+            let mut lines = BufReader::new(stream).split(b'\n');
+            while let Ok(Some(line)) = lines.next_segment().await {
+                let line = String::from_utf8_lossy(&line).into_owned();
+                if let Some(format) = forward {
+                    let methods = lock(&methods);
+                    let method = methods.iter().find(|(id, _)| line.contains(id)).map(|(_, method)| method.as_str());
+                    terminal::log(format, &line, method);
                 }
-                let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut log = lock(&log);
                 if log.len() >= max {
                     log.drain(..max.div_ceil(2));
                 }
                 log.push(line);
             }
-        });
+        }))
     }
+}
+
+/// Waits for the readers of a process that has ended. A process of its own may still hold the pipe.
+async fn read_to_end(readers: Vec<JoinHandle<()>>) {
+    drop(tokio::time::timeout(LAST_WORDS, join_all(readers)).await);
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

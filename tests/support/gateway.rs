@@ -13,11 +13,12 @@ use axum::{
     http::{Response, StatusCode},
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::json;
 use tokio::{net::TcpListener, task::JoinHandle};
 
 pub use mapping::{Arrival, answer, event};
 
-use super::{function::Function, runtime_api::Outcome};
+use super::{function::Function, request::PATH, runtime_api::Outcome};
 
 /// API Gateway's limit for a request's body, in bytes.
 const BODY_MAX: usize = 10 * 1024 * 1024;
@@ -52,7 +53,7 @@ impl Gateway {
         Ok(format!("http://{}", self.listener.local_addr()?))
     }
 
-    /// Answers every request of every path with the function.
+    /// Answers every request for the function's route with the function, and all others as API Gateway does.
     pub fn serve(self, function: Arc<Function>) -> Serving {
         let router = Router::new().fallback(forward).with_state(function);
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
@@ -68,22 +69,41 @@ impl Drop for Serving {
     }
 }
 
+/// Whether a path is the function's: its route, and what lies below it, which Supabase sends to a function as well. All
+/// methods are, so that it is the function that answers 405; API Gateway's own routes are narrower (template.yaml).
+fn is_routed(path: &str) -> bool {
+    path.strip_prefix(PATH).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 async fn forward(
     State(function): State<Arc<Function>>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
+    let (method, path) = (&parts.method, parts.uri.path());
+    let refuse = |status, text: &str, cause: &str| {
+        function.report(&json!({
+            "timestamp": jiff::Timestamp::now(), "level": if cause.is_empty() { "WARN" } else { "ERROR" },
+            "message": text, "cause": Some(cause).filter(|cause| !cause.is_empty()),
+            "method": method.as_str(), "path": path, "status": StatusCode::as_u16(&status),
+        }));
+        message(status, text)
+    };
+    if !is_routed(path) {
+        return refuse(StatusCode::NOT_FOUND, "Not Found", "");
+    }
     let body = match Limited::new(body, BODY_MAX).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => {
-            return message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
+            return refuse(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large", "");
         }
-        Err(_) => return message(StatusCode::BAD_REQUEST, "Bad Request"),
+        Err(_) => return refuse(StatusCode::BAD_REQUEST, "Bad Request", ""),
     };
     let event = event(&parts, &body, &Arrival::now(from.ip()));
     // In a task of its own, because a caller who hangs up does not stop the function.
-    let outcome = tokio::spawn(async move { function.invoke(event.to_string()).await }).await;
+    let running = Arc::clone(&function);
+    let outcome = tokio::spawn(async move { running.invoke(event.to_string()).await }).await;
     let failure = match outcome.unwrap_or_else(|error| Err(error.into())) {
         Ok(Outcome::Response(response)) => match answer(&response) {
             Ok(response) => return response,
@@ -92,13 +112,12 @@ async fn forward(
         Ok(Outcome::Error(error)) => format!("the function failed: {error}"),
         Err(error) => format!("{error:#}"),
     };
-    eprintln!("{failure}");
-    message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+    refuse(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error", &failure)
 }
 
 /// An answer of the gateway itself.
 fn message(status: StatusCode, text: &str) -> Response<Body> {
-    let body = serde_json::json!({ "message": text }).to_string();
+    let body = json!({ "message": text }).to_string();
     let response = Response::builder().status(status).header("content-type", "application/json");
     response.body(Body::from(body)).unwrap_or_default()
 }

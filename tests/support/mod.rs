@@ -25,6 +25,7 @@ pub mod runtime_api;
 pub mod secrecy;
 pub mod secrets;
 pub mod seed;
+pub mod terminal;
 
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
 //! PostgreSQL servers of our own: each with its own data folder and port, gone when its owner is.
 
 mod binaries;
-pub(super) mod home;
+pub mod home;
 
 use std::{
     fs,

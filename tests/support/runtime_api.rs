@@ -105,17 +105,22 @@ impl RuntimeApi {
     ///
     /// When the time is over: Lambda would end the process now.
     pub async fn invoke(&self, event: impl Into<Bytes>, timeout: Duration) -> Result<Outcome> {
-        self.invoke_with(event, Headers::new(), timeout).await
+        self.invoke_as(super::secrets::random_id(), event, Headers::new(), timeout).await
     }
 
-    /// The same with other headers.
+    /// The same under an id that the caller has made and with other headers.
     ///
     /// # Errors
     ///
     /// As [`RuntimeApi::invoke`].
-    pub async fn invoke_with(&self, event: impl Into<Bytes>, headers: Headers, timeout: Duration) -> Result<Outcome> {
+    pub async fn invoke_as(
+        &self,
+        id: String,
+        event: impl Into<Bytes>,
+        headers: Headers,
+        timeout: Duration,
+    ) -> Result<Outcome> {
         let _turn = self.turn.lock().await;
-        let id = super::secrets::random_id();
         let (sender, outcome) = oneshot::channel();
         *lock(&self.desk.running) = Some((id.clone(), sender));
         let deadline = SystemTime::now() + timeout;

@@ -1,9 +1,18 @@
-//! The mappings of API Gateway.
+//! The mappings and the routes of API Gateway.
+
+use std::sync::Arc;
 
 use axum::{body::Bytes, http::Request};
 use serde_json::json;
 
-use crate::support::gateway::{self, Arrival};
+use crate::{
+    app::{TOKEN, ring},
+    environment::{database, secrets_with, start},
+    support::{
+        client,
+        gateway::{self, Arrival, Gateway},
+    },
+};
 
 #[test]
 fn a_request_becomes_an_api_gateway_event() -> anyhow::Result<()> {
@@ -83,5 +92,44 @@ async fn an_answer_becomes_a_response() -> anyhow::Result<()> {
         (vec!["1".parse()?, "3".parse()?], vec!["2".parse()?], vec!["c=1".parse()?, "d=2".parse()?],)
     );
     assert_eq!(response.into_body().collect().await?.to_bytes(), Bytes::from_static(b"\xff"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_function_gets_every_method_on_its_route_and_below_it_and_all_else_is_api_gateways_404()
+-> anyhow::Result<()> {
+    let (secrets, database) = (secrets_with(ring(&[TOKEN])).await, database().await);
+    let function = start(&secrets, &[("DATABASE_URL", database.url())]).await?;
+    let gateway = Gateway::bind(0).await?;
+    let url = gateway.url()?;
+    let _serving = gateway.serve(Arc::new(function));
+    let call = async |method: &str, path: &str| {
+        let request = Request::builder().method(method).uri(format!("{url}{path}"));
+        client::send(request.header("authorization", format!("Bearer {TOKEN}")).body(Bytes::new())?).await
+    };
+    for (method, path, status) in [
+        ("POST", "/functions/v1/list-chat-sessions", 200),
+        ("POST", "/functions/v1/list-chat-sessions?limit=x", 200),
+        ("POST", "/functions/v1/list-chat-sessions/", 200),
+        ("POST", "/functions/v1/list-chat-sessions/a/b", 200),
+        ("OPTIONS", "/functions/v1/list-chat-sessions", 200),
+        ("GET", "/functions/v1/list-chat-sessions", 405),
+        ("DELETE", "/functions/v1/list-chat-sessions/a", 405),
+    ] {
+        let response = call(method, path).await?;
+        assert_eq!(response.status(), status, "{method} {path}");
+        assert!(response.headers().contains_key("x-request-id"), "{method} {path}");
+    }
+    for path in
+        ["/", "/functions/v1", "/functions/v1/list-chat-sessions2", "/functions/v1/list-calls", "/x/functions/v1"]
+    {
+        for method in ["POST", "GET", "OPTIONS"] {
+            let response = call(method, path).await?;
+            assert_eq!(response.status(), 404, "{method} {path}");
+            assert_eq!(response.headers()["content-type"], "application/json");
+            assert_eq!(response.headers().get("access-control-allow-origin"), None);
+            assert_eq!(response.body(), r#"{"message":"Not Found"}"#);
+        }
+    }
     Ok(())
 }

@@ -52,6 +52,18 @@ fn the_table_compares_with_its_first_column_and_says_what_is_missing_and_why() {
 }
 
 #[test]
+fn the_table_on_a_terminal_has_each_figure_below_its_row_and_says_what_is_missing_and_why() {
+    insta::assert_snapshot!(table().text(), @r"
+
+    Pages
+      page of 1
+        ours 2.00 ms, other 5.00 ms (×2.50)
+        third failed: status 500
+    fourth is missing: it is not installed
+    ");
+}
+
+#[test]
 fn a_value_that_is_not_there_has_its_reason() {
     let table = table();
     assert_eq!(table.value("Pages", "page of 1", "other"), Ok(5.0));
@@ -69,6 +81,11 @@ fn a_goal_holds_up_to_its_bound_and_never_without_a_figure() {
     assert_eq!(above.to_string(), "| package | 8.00 MB | 8.01 MB | **no** |");
     assert_eq!(none.to_string(), "| package | 8.00 MB | missing | not measured |");
     assert_eq!(serde_json::to_value(&none).unwrap()["missing"], "not measured");
+    insta::assert_snapshot!([at, above, none].map(|goal| goal.text()).join("\n"), @r"
+      met: package: 8.00 MB of at most 8.00 MB
+      NOT met: package: 8.01 MB of at most 8.00 MB
+      not measured: package: not measured
+    ");
 }
 
 /// The plots of figures with gaps, of one value, and of values that are all the same.

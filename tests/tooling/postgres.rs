@@ -3,7 +3,7 @@
 use crate::support::{
     database::{self, Database},
     keys,
-    postgres::{Options, Server},
+    postgres::{Options, Server, home},
     seed::{self, Volume},
 };
 
@@ -98,4 +98,14 @@ async fn seeding_fills_what_was_asked_for_and_keeps_times_true() -> anyhow::Resu
     assert_eq!(seeded.key_ring.api_keys[0].key_hash, keys::hash(&seeded.largest.0));
     assert!(seed::fill(&mut client, volume).await.is_err());
     Ok(())
+}
+
+#[test]
+fn a_folder_of_another_user_is_an_error_that_says_how_to_repair_it() {
+    // It is root's, and root runs PostgreSQL as somebody else.
+    let error = home::ensure_owned(std::path::Path::new("/usr")).err().map(|error| error.to_string());
+    let error = error.unwrap_or_default();
+    for part in ["/usr belongs to user 0 (root), and PostgreSQL would run as user ", "rm -rf '/usr'", "chown -R "] {
+        assert!(error.contains(part), "{error}");
+    }
 }

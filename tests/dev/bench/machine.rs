@@ -1,13 +1,16 @@
 //! Where and how it was measured.
 
-use std::{fs, path::Path, process::Command};
+use std::fs;
 
 use anyhow::Result;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Options, Part, lab::Lab, site::SETTINGS};
-use crate::support::database;
+use crate::{
+    commit::{commit, said},
+    support::database,
+};
 use clap::ValueEnum;
 
 #[derive(Serialize)]
@@ -56,8 +59,6 @@ impl Circumstances {
             format!("Node {}", said("node", &["--version"])),
             said("python3", &["--version"]),
         ];
-        let commit = said("git", &["rev-parse", "--short", "HEAD"]);
-        let changed = !said("git", &["status", "--porcelain"]).is_empty();
         Ok(Self {
             machine,
             load_at_end: load(),
@@ -66,7 +67,7 @@ impl Circumstances {
             versions: versions.into(),
             date: Timestamp::now().to_string().split('T').next().unwrap_or_default().to_owned(),
             command,
-            commit: if changed { format!("{commit} and changes") } else { commit },
+            commit: commit(),
         })
     }
 
@@ -112,12 +113,4 @@ fn field(path: &str, name: &str) -> String {
 
 fn load() -> String {
     read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned()
-}
-
-/// What a program says of itself; nothing if it is not here.
-fn said(program: &str, arguments: &[&str]) -> String {
-    let mut command = Command::new(program);
-    command.args(arguments).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")));
-    let output = command.output().map(|output| output.stdout).unwrap_or_default();
-    String::from_utf8_lossy(&output).trim().to_owned()
 }

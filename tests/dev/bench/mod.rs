@@ -34,16 +34,16 @@ use crate::{
 #[derive(clap::Args)]
 #[group(skip)]
 pub struct Options {
-    /// Run these parts alone
-    #[arg(long, value_enum, value_delimiter = ',')]
+    /// Run these parts only, separated by commas
+    #[arg(long, value_name = "PARTS", value_enum, value_delimiter = ',')]
     only: Vec<Part>,
-    /// With accounts and repetitions so many times as large as usual: 0.05 for a look
-    #[arg(long, default_value_t = 1.0, value_parser = scale)]
+    /// Multiply the sizes of accounts and the number of repetitions by N, from 0.001 to 1: 0.05 for a look
+    #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = scale)]
     scale: f64,
     /// Use this binary instead of building the function optimised
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
-    /// Where table and plots go [default: benches/results for a whole run, target/dev/bench/results for any other]
+    /// Write table and plots here [default: benches/results for a whole run, else target/dev/bench/results]
     #[arg(long, value_name = "FOLDER")]
     results: Option<PathBuf>,
     /// Measure in this unoptimised build of the bench itself: for a test, because the figures are worth nothing
@@ -52,13 +52,13 @@ pub struct Options {
 }
 
 fn scale(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|scale| *scale > 0.0 && *scale <= 1.0).ok_or_else(|| "0.001 to 1".to_owned())
+    text.parse().ok().filter(|scale| (0.001..=1.0).contains(scale)).ok_or_else(|| "it must be 0.001 to 1".to_owned())
 }
 
 /// A table's part.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Part {
-    /// From the start of a process to its first answer
+    /// Start of a process to its first response
     Cold,
     /// Pages of 1 to 100 sessions
     Pages,
@@ -68,11 +68,11 @@ pub enum Part {
     Offsets,
     /// Every filter and combination
     Filters,
-    /// What is resident after many requests
+    /// Resident memory after many requests
     Memory,
-    /// What is deployed
+    /// Size of the deployed package
     Package,
-    /// What the kept counts cost those who write
+    /// Cost of the kept counts to writers
     Writes,
 }
 

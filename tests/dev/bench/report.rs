@@ -21,6 +21,7 @@ use crate::{
     support::{
         measure::{goal::Goal, table::Table},
         target_folder,
+        terminal::{out, wrapped},
     },
 };
 
@@ -63,8 +64,10 @@ impl Report {
         for (name, plot) in &plots {
             fs::write(self.folder.join(name), plot)?;
         }
-        println!("{text}");
-        Steps::Error.done(begin, "results", &self.folder.display().to_string());
+        out(wrapped(&circumstances.text(), 0));
+        out(format_args!("\nGoals\n{}", goals.iter().map(Goal::text).collect::<Vec<_>>().join("\n")));
+        out(format_args!("{}\n", table.text()));
+        Steps::Error.done(begin, "results", &format!("also in {}", self.folder.join("latest.md").display()));
         Ok(())
     }
 }

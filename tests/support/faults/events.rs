@@ -86,7 +86,7 @@ pub async fn run(lab: &Lab, count: u64, seed: u64) -> Result<Tally> {
     }
     ensure!(count < ENOUGH || statuses.keys().eq(&STATUSES), "not every status was met: {statuses:?}");
     let statuses: Vec<_> = statuses.iter().map(|(status, count)| format!("{count} × {status}")).collect();
-    tally.remark(&format!("{} MB; {}; seed {seed}", bytes / 1_000_000, statuses.join(", ")));
+    tally.remark(&format!("{} MB; {}", bytes / 1_000_000, statuses.join(", ")));
     tally.remark(&format!("{} a second", rate(tally.tried, begin)));
     Ok(tally)
 }

@@ -40,7 +40,6 @@ const WIDGETS: u64 = 2;
 ///
 /// What prevents the trial, or a writer's error that is none of the usual.
 pub async fn run(bar: &ProgressBar, transactions: u64, seed: u64) -> Result<Tally> {
-    println!("kept: seed {seed}");
     // A deadlock is what writers like these have often; each would cost them a second.
     let settings = vec!["deadlock_timeout=20ms".to_owned()];
     let server = Server::start_with(Options { settings, ..Options::default() })?;
@@ -79,7 +78,7 @@ pub async fn run(bar: &ProgressBar, transactions: u64, seed: u64) -> Result<Tall
     let sessions = "SELECT count(*) FROM chat_sessions";
     let sessions: i64 = checker.query_typed_one(sessions, &[]).await?.get(0);
     tally.remark(&format!(
-        "{transactions} transactions, {retried} of them aborted for others' sake; {sessions} sessions left; seed {seed}"
+        "{transactions} transactions, {retried} of them aborted for others' sake; {sessions} sessions left"
     ));
     Ok(tally)
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::Result;
+use fastrand::Rng;
 use futures_util::future::try_join_all;
 use tokio::time::sleep;
 use tokio_postgres::Client;
@@ -35,12 +36,12 @@ const LOCK: Duration = Duration::from_millis(100);
 /// Between two locks, and between two kills.
 const PAUSE: Duration = Duration::from_millis(400);
 
-/// Sends so many requests; a row of another account is what can be lost, or an answer that does not belong here.
+/// Sends so many requests, to the same accounts in the same order for the same seed; a row of another account is what can be lost, or an answer that does not belong here.
 ///
 /// # Errors
 ///
 /// What prevents the trial.
-pub async fn run(lab: &Lab, requests: u64) -> Result<Tally> {
+pub async fn run(lab: &Lab, requests: u64, seed: u64) -> Result<Tally> {
     let server = Server::start()?;
     let database = Database::create(&server).await?;
     accounts::fill(&database, ACCOUNTS, SESSIONS.try_into()?).await?;
@@ -50,7 +51,7 @@ pub async fn run(lab: &Lab, requests: u64) -> Result<Tally> {
     let each = requests / u64::from(LANES);
     let lanes = (0..LANES).map(|number| {
         let (first, last) = (number * ACCOUNTS / LANES + 1, (number + 1) * ACCOUNTS / LANES);
-        lane(lab, database.clone(), first..=last, each)
+        lane(lab, database.clone(), first..=last, each, Rng::with_seed(seed.wrapping_add(number.into())))
     });
     let counted = tokio::select! {
         counted = try_join_all(lanes) => counted?,
@@ -73,14 +74,20 @@ pub async fn run(lab: &Lab, requests: u64) -> Result<Tally> {
 
 type Counts = BTreeMap<u16, u64>;
 
-async fn lane(lab: &Lab, database: Database, of: RangeInclusive<u32>, requests: u64) -> Result<(Tally, Counts)> {
+async fn lane(
+    lab: &Lab,
+    database: Database,
+    of: RangeInclusive<u32>,
+    requests: u64,
+    mut random: Rng,
+) -> Result<(Tally, Counts)> {
     let events: Vec<_> = of.clone().map(|account| (account, event(account))).collect();
     let variables = vec![("QUERY_TIMEOUT_MS", QUERY_LIMIT.as_millis().to_string())];
     let subject =
         Subject::start(lab, database, Setup { ring: Some(accounts::ring(of)?), variables, ..Setup::default() }).await?;
     let (mut tally, mut statuses) = (Tally::new("tenants"), Counts::new());
     for _ in 0..requests {
-        let (account, event) = &events[fastrand::usize(..events.len())];
+        let (account, event) = &events[random.usize(..events.len())];
         let reply = subject.send(event.clone()).await?;
         *statuses.entry(reply.status).or_default() += 1;
         tally.count(wrong(&reply, *account)?);

