@@ -225,7 +225,8 @@ impl Site {
 
     fn threads(&self) -> Result<usize> {
         let pid = self.subject.function.pid().context("it runs")?;
-        Ok(fs::read_dir(format!("/proc/{pid}/task"))?.count())
+        // The process may have ended, which is counted already.
+        Ok(fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count))
     }
 }
 
