@@ -2,16 +2,15 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use aws_config::{SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_sdk_secretsmanager::{Client, config::Builder};
+use aws_config::SdkConfig;
 
 use crate::{
     auth::KeyRing,
     config::{Config, DatabaseSource},
     database::{Auth, Database, Login, Logins, Signer},
     error::Error,
-    log,
-    secret::{FIRST_FETCH_LIMIT, Secret},
+    log::{self, UnknownTokens},
+    secret::{self, Secret},
 };
 
 /// The key ring, the database, and what the configuration says about requests.
@@ -23,6 +22,8 @@ pub struct App {
     pub database: Database,
     /// The largest `limit` that is served.
     pub limit_max: i64,
+    /// The tokens that were not accepted, for the log.
+    pub unknown_tokens: UnknownTokens,
     served: AtomicBool,
 }
 
@@ -30,18 +31,7 @@ impl App {
     /// Makes the app and warms it up, so that the first request finds all it needs. What fails is in the log and is
     /// tried again by the request that needs it: a database that is away costs requests, not the environment.
     pub async fn start(config: Config, aws: &SdkConfig) -> Self {
-        let client = Client::from_conf(
-            Builder::from(aws)
-                .timeout_config(
-                    TimeoutConfig::builder()
-                        .connect_timeout(FIRST_FETCH_LIMIT / 3)
-                        .operation_attempt_timeout(FIRST_FETCH_LIMIT / 2)
-                        .operation_timeout(FIRST_FETCH_LIMIT)
-                        .build(),
-                )
-                .retry_config(RetryConfig::standard())
-                .build(),
-        );
+        let client = secret::client(aws);
         let logins = match config.database {
             DatabaseSource::Url(login) => Logins::Fixed(login),
             DatabaseSource::Secret(id) => {
@@ -55,6 +45,7 @@ impl App {
             api_keys: Secret::new(client, config.api_keys_secret_id, config.secret_lifetime, KeyRing::parse),
             database: Database::new(logins, signer, config.query_limit),
             limit_max: config.limit_max,
+            unknown_tokens: UnknownTokens::default(),
             served: AtomicBool::new(false),
         };
         if let Err(error) = app.warm_up().await {

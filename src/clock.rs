@@ -75,3 +75,26 @@ impl Deadline {
         self.0.saturating_duration_since(Instant::now()).min(limit)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant, SystemTime};
+
+    use super::Moment;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    /// As after a freeze during which the monotonic clock stood still: a revoked key would stay accepted for as long.
+    #[test]
+    fn time_that_only_the_wall_clock_has_seen_counts() {
+        let moment = Moment { monotonic: Instant::now(), wall: SystemTime::now() - HOUR };
+        assert!(moment.age() >= HOUR);
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_back_makes_nothing_younger() {
+        let before = Instant::now().checked_sub(HOUR).unwrap();
+        let moment = Moment { monotonic: before, wall: SystemTime::now() + HOUR };
+        assert!(moment.age() >= HOUR);
+    }
+}

@@ -3,7 +3,10 @@
 //! `lambda_http` makes requests of events and events of responses. What it cannot read, and what it would panic over,
 //! is dealt with here, so that an event can be wrong in any way and costs nobody but itself.
 
-use std::{convert::Infallible, panic::AssertUnwindSafe};
+use std::{
+    convert::Infallible,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use futures_util::FutureExt;
@@ -24,7 +27,10 @@ use crate::{
 
 /// Answers one event, whatever it is and whatever happens, in JSON.
 pub async fn answer(app: &App, event: &[u8], context: Context) -> Vec<u8> {
-    let answered = AssertUnwindSafe(dispatch(app, Event::read(event), context.clone())).catch_unwind().await;
+    // Reading panics too: `http` over more than 24,576 headers, which only a direct invocation can have.
+    // https://docs.rs/http/1/http/header/struct.HeaderMap.html#panics
+    let event = catch_unwind(|| Event::read(event)).unwrap_or(Event::Unknown);
+    let answered = AssertUnwindSafe(dispatch(app, event, context.clone())).catch_unwind().await;
     let panicked = |_| to_json(&reply(refuse(app, &context, Error::Internal("a panic, see its own line".into()))));
     answered.unwrap_or_else(panicked)
 }

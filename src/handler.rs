@@ -18,9 +18,10 @@ use crate::{
     response, sessions,
 };
 
-/// The least time between two fetches of the key ring because of tokens that it does not know, so that random tokens
-/// cannot drive calls.
-pub const UNKNOWN_TOKEN_INTERVAL: Duration = Duration::from_secs(30);
+/// The least time between two fetches of the key ring because of tokens that it does not know, and between two lines of the
+/// log about them. Random tokens cannot drive calls faster, and a new key works at most this and one fetch after it is in
+/// the secret.
+pub const UNKNOWN_TOKEN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Answers one request and writes its line to the log. Whatever goes wrong is a response as well.
 ///
@@ -36,7 +37,7 @@ pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, Infal
 async fn answer(app: &App, request: &Request, record: &mut Record) -> Result<Response<Body>, Error> {
     match *request.method() {
         Method::POST => {}
-        Method::OPTIONS => return Ok(response::text("ok")),
+        Method::OPTIONS => return Ok(response::preflight()),
         _ => return Err(Error::MethodNotAllowed),
     }
     let deadline = Deadline::of(request.lambda_context_ref());
@@ -54,8 +55,12 @@ async fn authenticate(app: &App, headers: &HeaderMap, by: Deadline) -> Result<Au
     if let Some(caller) = by.end(app.api_keys.current()).await?.authenticate(&hash, Timestamp::now()) {
         return Ok(caller);
     }
-    let newest = by.end(app.api_keys.newest(UNKNOWN_TOKEN_INTERVAL)).await?;
-    newest.authenticate(&hash, Timestamp::now()).ok_or(Error::Unauthorized)
+    let newest = by.end(app.api_keys.newest(UNKNOWN_TOKEN_INTERVAL)).await;
+    let caller = newest.and_then(|ring| ring.authenticate(&hash, Timestamp::now()).ok_or(Error::Unauthorized));
+    if caller.is_err() {
+        app.unknown_tokens.count();
+    }
+    caller
 }
 
 /// Answers an event that only keeps the environment warm: with what the next request needs made ready.
@@ -72,5 +77,6 @@ pub fn refuse(app: &App, context: &Context, error: Error) -> Response<Body> {
 
 fn finish(app: &App, mut record: Record, outcome: Result<Response<Body>, Error>) -> Response<Body> {
     record.finish(app, &outcome);
+    app.unknown_tokens.report(UNKNOWN_TOKEN_INTERVAL);
     response::complete(outcome, record.request_id())
 }

@@ -5,13 +5,14 @@
 
 mod metrics;
 mod record;
+mod unknown_tokens;
 
 use std::fmt::Display;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-pub use self::record::Record;
+pub use self::{record::Record, unknown_tokens::UnknownTokens};
 use crate::error::Error;
 
 /// How loud a line is.

@@ -15,6 +15,9 @@ use crate::{error::Error, timestamp::Timestamp};
 /// The largest body that is read, in bytes.
 pub const MAX_BODY_BYTES: usize = 65_536;
 
+/// A form feed, which Rust's ASCII white space includes, is not among it.
+const JSON_WHITE_SPACE: &[u8] = b" \t\n\r";
+
 /// The `limit` of a request that gives none.
 pub const DEFAULT_LIMIT: i64 = 50;
 
@@ -63,10 +66,8 @@ impl ListRequest {
         if body.len() > MAX_BODY_BYTES {
             return Err(Error::PayloadTooLarge);
         }
-        let fields = match body.trim_ascii() {
-            [] => Fields::default(),
-            body => Fields::parse(body).map_err(Error::Validation)?,
-        };
+        let is_empty = body.iter().all(|byte| JSON_WHITE_SPACE.contains(byte));
+        let fields = if is_empty { Fields::default() } else { Fields::parse(body).map_err(Error::Validation)? };
         let mut broken = Broken(Vec::new());
         let request = Self {
             limit: broken.number("limit", fields.limit, DEFAULT_LIMIT, limit_max),
@@ -117,7 +118,9 @@ fn status(text: &str) -> Option<Status> {
     [Status::Active, Status::Closed].into_iter().find(|status| status.as_str() == text)
 }
 
-/// A UUID in any form that PostgreSQL reads as well; a URN is not one of them.
+/// A UUID as 32 digits, with hyphens in the usual places or none, either in braces. PostgreSQL reads these too.
 fn uuid(text: &str) -> Option<Uuid> {
-    Uuid::try_parse(text).ok().filter(|_| !text.starts_with(['u', 'U']))
+    let digits = text.strip_prefix('{').map_or(Some(text), |rest| rest.strip_suffix('}'))?;
+    // Other lengths are what else the crate reads: braces again, and a URN.
+    Uuid::try_parse(digits).ok().filter(|_| matches!(digits.len(), 32 | 36))
 }

@@ -11,7 +11,10 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use lambda_http::{
     Context, Error,
-    http::{Method, Request, StatusCode, header::HeaderValue},
+    http::{
+        HeaderMap, Method, Request, StatusCode,
+        header::{HeaderName, HeaderValue},
+    },
     lambda_runtime::Config,
 };
 use lambda_runtime_api_client::{PooledClient, body::Body, build_request};
@@ -23,6 +26,9 @@ const INVOCATION: &str = "/2018-06-01/runtime/invocation";
 /// Names the invocation to Lambda beside its request id, so that a late answer cannot meet another one. Older
 /// environments do not send it.
 const INVOCATION_ID: &str = "lambda-runtime-invocation-id";
+
+const DEADLINE: HeaderName = HeaderName::from_static("lambda-runtime-deadline-ms");
+const TRACE_ID: HeaderName = HeaderName::from_static("lambda-runtime-trace-id");
 
 /// Serves events until Lambda ends the environment.
 ///
@@ -61,9 +67,22 @@ async fn next(client: &PooledClient, config: &Arc<Config>) -> Result<Option<Invo
         status => return Err(format!("the Runtime API answers {status} to a request for the next event").into()),
     }
     let request_id = head.headers.get("lambda-runtime-aws-request-id").ok_or("an event without a request id")?;
-    let context = Context::new(request_id.to_str()?, Arc::clone(config), &head.headers)?;
+    let context = context(request_id.to_str()?, config, &head.headers);
     let id = head.headers.get(INVOCATION_ID).cloned();
     Ok(Some(Invocation { event: body.collect().await?.to_bytes(), context, id }))
+}
+
+/// What is read of an event's context. `Context::new` would read the client context and the Cognito identity as well, which
+/// an invoker writes freely: it fails over those that are not of its own types, and panics over a missing deadline.
+fn context(request_id: &str, config: &Arc<Config>, headers: &HeaderMap) -> Context {
+    let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let mut context = Context::default();
+    request_id.clone_into(&mut context.request_id);
+    context.env_config = Arc::clone(config);
+    context.xray_trace_id = text(TRACE_ID).map(Into::into);
+    // 0 is no deadline, see `Deadline::of`.
+    context.deadline = text(DEADLINE).and_then(|milliseconds| milliseconds.parse().ok()).unwrap_or_default();
+    context
 }
 
 /// Hands an answer back. One that Lambda does not take, because it comes too late or is too large, is Lambda's to report.

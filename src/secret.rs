@@ -4,19 +4,22 @@ mod cache;
 
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use aws_sdk_secretsmanager::{Client, error::ProvideErrorMetadata};
-use tokio::{sync::Mutex, time::timeout};
+use aws_config::{SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_secretsmanager::{
+    Client, Config,
+    config::Builder,
+    error::{ProvideErrorMetadata, SdkError},
+};
+use tokio::time::timeout;
 
-use self::cache::Cache;
 pub use self::cache::Lifetime;
+use self::cache::{Cache, Need};
 use crate::{
+    clock::Moment,
     error::{Error, chain},
     log,
 };
@@ -30,8 +33,25 @@ pub const FIRST_FETCH_LIMIT: Duration = Duration::from_secs(3);
 /// How long a refresh may hold up the request that makes it, which has a good value already.
 pub const REFRESH_LIMIT: Duration = Duration::from_secs(1);
 
-/// How long a refresh that failed is not tried again, so that an outage does not slow every request.
+/// How long a refresh that failed is not tried again, so that an outage does not slow every request. The log says at most
+/// once in this time that a fetch failed.
 pub const REFRESH_RETRY_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long connecting to Secrets Manager may take, TLS included. The rest of [`FIRST_FETCH_LIMIT`] is for another address.
+pub const SECRETS_CONNECT_LIMIT: Duration = Duration::from_secs(2);
+
+/// The longest pause before the first retry of a call. With the SDK's own second, a refresh would end in its pause, as
+/// "no answer", and not with what Secrets Manager said.
+const RETRY_BACKOFF: Duration = Duration::from_millis(100);
+
+/// The client for Secrets Manager. An attempt has no limit of its own but for connecting, so a slow answer is heard for as
+/// long as the whole fetch may take; retries have what is left of that.
+#[must_use]
+pub fn client(aws: &SdkConfig) -> Client {
+    let timeouts = TimeoutConfig::builder().connect_timeout(SECRETS_CONNECT_LIMIT).operation_timeout(FIRST_FETCH_LIMIT);
+    let retries = RetryConfig::standard().with_initial_backoff(RETRY_BACKOFF);
+    Client::from_conf(Builder::from(aws).timeout_config(timeouts.build()).retry_config(retries).build())
+}
 
 type Parse<T> = Box<dyn Fn(&str) -> Result<T, String> + Send + Sync>;
 
@@ -40,9 +60,19 @@ pub struct Secret<T> {
     client: Client,
     id: String,
     parse: Parse<T>,
-    // Held across a fetch: whoever comes meanwhile waits for that one fetch instead of making another.
+    /// Never locked during a fetch: a request for which the cached value is enough does not wait for one.
     cache: Mutex<Cache<T>>,
-    stale: AtomicBool,
+    /// Single flight: locked during a fetch, for which concurrent callers wait.
+    fetching: tokio::sync::Mutex<()>,
+}
+
+/// How a fetch is retried.
+#[derive(Clone, Copy)]
+enum Retry {
+    /// As the SDK does.
+    Standard,
+    /// Only if the connection was lost, as an idle one may be: an answer, whatever it is, ends the fetch.
+    LostConnection,
 }
 
 impl<T> Secret<T> {
@@ -60,7 +90,7 @@ impl<T> Secret<T> {
             id,
             parse: Box::new(parse),
             cache: Mutex::new(Cache::new(lifetime)),
-            stale: AtomicBool::new(false),
+            fetching: tokio::sync::Mutex::default(),
         }
     }
 
@@ -72,48 +102,86 @@ impl<T> Secret<T> {
     /// [`Error::Unavailable`] if there is no such value and Secrets Manager does not give one, [`Error::Internal`] if
     /// what it gives does not parse.
     pub async fn current(&self) -> Result<Arc<T>, Error> {
-        let mut cache = self.cache.lock().await;
-        if cache.is_due() {
-            self.refresh(&mut cache).await;
+        let need = self.cache().need();
+        match need {
+            Need::Nothing => {}
+            Need::Refresh => {
+                // While another request refreshes it, the cached value is good enough.
+                if let Ok(_flight) = self.fetching.try_lock() {
+                    self.refresh(Retry::Standard).await;
+                }
+            }
+            Need::Fetch => {
+                let began = Moment::now();
+                let _flight = self.fetching.lock().await;
+                let is_needed = self.cache().needs_fetch_since(began);
+                if is_needed {
+                    self.refresh(Retry::Standard).await;
+                }
+            }
         }
-        cache.value()
+        self.cache().value()
     }
 
-    /// The value as Secrets Manager has it now, or had it less than `interval` ago: for the caller whom the cached value
-    /// has just failed.
+    /// The value as Secrets Manager has it now, or had it less than `interval` ago: for a caller that the cached value does
+    /// not serve.
+    ///
+    /// Calls of this function fetch at most once in `interval`, counted from the start of a fetch that succeeds and from the
+    /// end of one that fails. During an outage they therefore take at most [`REFRESH_LIMIT`] out of `REFRESH_LIMIT +
+    /// interval` of the environment's time, and after it the first call that is `interval` later than a failure fetches.
     ///
     /// # Errors
     ///
     /// As [`Secret::current`], and if the refresh failed: whether the caller is right is then not known.
     pub async fn newest(&self, interval: Duration) -> Result<Arc<T>, Error> {
-        let mut cache = self.cache.lock().await;
-        if cache.may_force(interval) {
-            self.refresh(&mut cache).await;
+        let _flight = self.fetching.lock().await;
+        let may_fetch = self.cache().may_force(interval);
+        if may_fetch {
+            self.refresh(Retry::LostConnection).await;
         }
-        cache.value_of_last_fetch()
+        self.cache().value_of_last_fetch()
     }
 
     /// Whether the last fetch failed, so that what is in use, if anything, is older than it should be.
     pub fn is_stale(&self) -> bool {
-        self.stale.load(Ordering::Relaxed)
+        self.cache().is_stale()
     }
 
-    async fn refresh(&self, cache: &mut Cache<T>) {
-        let limit = if cache.value().is_ok() { REFRESH_LIMIT } else { FIRST_FETCH_LIMIT };
-        let fetched = Box::pin(self.fetch(limit)).await;
-        if let Err(error) = &fetched {
+    fn cache(&self) -> MutexGuard<'_, Cache<T>> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn refresh(&self, retry: Retry) {
+        let limit = if self.cache().value().is_ok() { REFRESH_LIMIT } else { FIRST_FETCH_LIMIT };
+        let fetched = Box::pin(self.fetch(limit, retry)).await;
+        let mut cache = self.cache();
+        if let Err(error) = &fetched
+            && cache.may_report()
+        {
             log::degraded("secret not fetched", error);
         }
-        self.stale.store(fetched.is_err(), Ordering::Relaxed);
         cache.store(fetched);
     }
 
-    async fn fetch(&self, limit: Duration) -> Result<T, Error> {
+    async fn fetch(&self, limit: Duration, retry: Retry) -> Result<T, Error> {
         let unavailable = |cause: String| Error::Unavailable(format!("secret {}: {cause}", self.id));
         let invalid = |cause: String| Error::Internal(format!("secret {}: {cause}", self.id));
 
-        let request = self.client.get_secret_value().secret_id(&self.id).send();
-        let output = timeout(limit, request)
+        let request = || self.client.get_secret_value().secret_id(&self.id);
+        let once = || {
+            let config = Config::builder().retry_config(RetryConfig::disabled());
+            request().customize().config_override(config).send()
+        };
+        let call = async {
+            match retry {
+                Retry::Standard => request().send().await,
+                Retry::LostConnection => match once().await {
+                    Err(SdkError::DispatchFailure(_)) => once().await,
+                    outcome => outcome,
+                },
+            }
+        };
+        let output = timeout(limit, call)
             .await
             .map_err(|_| unavailable(format!("no answer from Secrets Manager within {limit:?}")))?
             .map_err(|error| unavailable(cause(&error)))?;
@@ -132,9 +200,7 @@ impl<T> fmt::Debug for Secret<T> {
 }
 
 /// What went wrong with a call, without the answer's body, which may be the secret.
-fn cause<E: ProvideErrorMetadata + std::error::Error + 'static, R: fmt::Debug>(
-    error: &aws_sdk_secretsmanager::error::SdkError<E, R>,
-) -> String {
+fn cause<E: ProvideErrorMetadata + std::error::Error + 'static, R: fmt::Debug>(error: &SdkError<E, R>) -> String {
     if let Some(code) = error.code() {
         return format!("Secrets Manager answers {code}");
     }

@@ -9,8 +9,16 @@ use jiff::{
     civil::{DateTime, Time, date},
     fmt::temporal::{DateTimePrinter, Pieces},
 };
+
 /// PostgreSQL reads and writes offsets from UTC below this many seconds, and so do we.
 const OFFSET_LIMIT_SECONDS: i32 = 16 * 60 * 60;
+
+/// The length of an offset in hours and minutes. jiff reads one with seconds as well.
+const MAX_OFFSET_BYTES: usize = "+00:00".len();
+
+/// The lengths of a time with seconds, the character before it included.
+const SHORT_CLOCK_BYTES: usize = "T000000".len();
+const LONG_CLOCK_BYTES: usize = "T00:00:00".len();
 
 /// A `timestamptz`: microseconds since 2000-01-01T00:00:00Z, with `i64::MIN` and `i64::MAX` for the infinities.
 ///
@@ -20,21 +28,34 @@ const OFFSET_LIMIT_SECONDS: i32 = 16 * 60 * 60;
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The first instant that PostgreSQL can have at or after an ISO 8601 date or date-time of the years 0000 to 9999.
+    /// The first instant that PostgreSQL can have at or after an ISO 8601 calendar date or date-time of the years 0000 to
+    /// 9999.
     ///
-    /// A date means its midnight, a time without an offset is in UTC, and what is finer than a microsecond is rounded
-    /// up, so that "at or after" stays exact. Not ISO 8601, and none: a time zone's name, white space around it.
+    /// A date means its midnight, a time without an offset is in UTC, second 60 is the next second, and what is finer than a
+    /// microsecond is rounded up, so that "at or after" stays exact. None for other forms: a time zone's name, white space
+    /// around it, a week or the day of a year, 24:00, an offset with seconds.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let pieces = text.starts_with(|first: char| first.is_ascii_digit()).then(|| Pieces::parse(text))?.ok()?;
+        let (date, time) = text.split_at(text.find(['T', 't', ' ']).unwrap_or(text.len()));
+        let (clock, offset) = time.split_at(time.find(['Z', 'z', '+', '-']).unwrap_or(time.len()));
+        let (clock, fraction) = clock.split_once(['.', ',']).map_or((clock, None), |(clock, f)| (clock, Some(f)));
+        let has_seconds = matches!(clock.len(), SHORT_CLOCK_BYTES | LONG_CLOCK_BYTES);
+        let is_date = date.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') && !date.starts_with('-');
+        if !is_date || text.contains('[') || offset.len() > MAX_OFFSET_BYTES || fraction.is_some() && !has_seconds {
+            return None;
+        }
+        // Without the fraction, of which jiff reads nine digits at most.
+        let whole = [date, clock, offset].concat();
+        let pieces = Pieces::parse(&whole).ok()?;
         let offset = pieces.offset().map_or(0, |offset| offset.to_numeric_offset().seconds());
-        if pieces.time_zone_annotation().is_some() || offset.abs() >= OFFSET_LIMIT_SECONDS || offset % 60 != 0 {
+        if offset.abs() >= OFFSET_LIMIT_SECONDS {
             return None;
         }
         let local = pieces.date().to_datetime(pieces.time().unwrap_or(Time::midnight()));
-        let nanoseconds = local.duration_since(epoch()).as_nanos() - i128::from(offset) * 1_000_000_000;
-        let microseconds = -(-nanoseconds).div_euclid(1000);
-        i64::try_from(microseconds).ok().map(Self)
+        // jiff reads second 60 as 59.
+        let leap = i64::from(has_seconds && clock.ends_with("60"));
+        let seconds = local.duration_since(epoch()).as_secs() + leap - i64::from(offset);
+        Some(Self(seconds * 1_000_000 + fraction.map_or(Some(0), microseconds)?))
     }
 
     /// RFC 3339 in UTC with `Z`, with a fraction only when there is one and without trailing zeros.
@@ -53,6 +74,16 @@ impl Timestamp {
         text.push('Z');
         Some(text)
     }
+}
+
+/// The microseconds of a fraction's digits, rounded up.
+fn microseconds(digits: &str) -> Option<i64> {
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let (kept, finer) = digits.split_at(digits.len().min(6));
+    let finer = finer.bytes().any(|digit| digit != b'0');
+    format!("{kept:0<6}").parse().ok().map(|kept: i64| kept + i64::from(finer))
 }
 
 fn epoch() -> DateTime {
@@ -123,9 +154,28 @@ mod tests {
             ("2024-01-17T00:00:00.1199991Z", "2024-01-17T00:00:00.12Z"),
             ("1999-12-31T23:59:59.999999001Z", "2000-01-01T00:00:00Z"),
             ("1999-12-31T23:59:59.9999980Z", "1999-12-31T23:59:59.999998Z"),
+            ("1999-12-31T23:59:59.999999999999Z", "2000-01-01T00:00:00Z"),
+            ("2024-01-17T00:00:00.120000000000000000000000000000Z", "2024-01-17T00:00:00.12Z"),
+            ("2024-01-17T00:00:00.120000000000000000000000000001Z", "2024-01-17T00:00:00.120001Z"),
         ] {
             assert_eq!(read(text).as_deref(), Some(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn second_60_is_the_next_second() {
+        for (text, expected) in [
+            ("2024-01-15T23:59:60Z", "2024-01-16T00:00:00Z"),
+            ("20240115T235960", "2024-01-16T00:00:00Z"),
+            ("2024-01-15T10:30:60", "2024-01-15T10:31:00Z"),
+            ("2024-01-15T23:59:60+05:30", "2024-01-15T18:30:00Z"),
+            ("2024-01-15T23:59:60.5Z", "2024-01-16T00:00:00.5Z"),
+            ("2024-01-15T23:59:60.9999999-01", "2024-01-16T01:00:01Z"),
+        ] {
+            assert_eq!(read(text).as_deref(), Some(expected), "{text}");
+        }
+        assert_eq!(read("2024-01-15T10:60"), None);
+        assert_eq!(read("2024-01-15T1060"), None);
     }
 
     #[test]
@@ -149,6 +199,38 @@ mod tests {
             "2024-02-30",
             "2024-1-5",
             "2024-W03-1",
+            "2024W031",
+            "2024-015",
+            "2024015",
+            "2024-0115",
+            "202401-15",
+            "2024-01-15T24:00",
+            "2024-01-15T24:00:00Z",
+            "2024-01-15T10:30:61Z",
+            "2024-01-15T10:3000",
+            "2024-01-15T10:30:00.",
+            "2024-01-15T10:30:00.Z",
+            "2024-01-15T10:30:00.5.5Z",
+            "2024-01-15T10:30:00.-5",
+            "2024-01-15T10:30.5Z",
+            "2024-01-15T10.5",
+            "2024-01-15.5",
+            "2024-01-15 +05:30",
+            "2024-01-15T+05:30",
+            "2024-01-15T10:30:00 +05:30",
+            "2024-01-15T10:30:00 Z",
+            "2024-01-15T10:30:00ZZ",
+            "2024-01-15TT10:30:00",
+            "2024-01-15  10:30:00",
+            "2024-01-15T10:30:00[u-ca=iso8601]",
+            "2024-01-15[u-ca=iso8601]",
+            "2024-01-15T10:30:00+5",
+            "2024-01-15T10:30:00+05:3",
+            "2024-01-15T10:30:00+05:60",
+            "2024-01-15T10:30:00+05:30:00",
+            "2024-01-15T10:30:00+053000",
+            "",
+            "T10:30:00Z",
             "2024-01-15T",
             "2024-01-15T25:00:00Z",
             "2024-01-15T10:30:00Z junk",

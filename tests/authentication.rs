@@ -127,6 +127,7 @@ async fn every_answer_carries_the_same_headers() {
             ("access-control-allow-origin", "*"),
             ("access-control-allow-headers", "authorization, x-client-info, apikey, content-type"),
             ("access-control-allow-methods", "POST, OPTIONS"),
+            ("access-control-expose-headers", "x-request-id, retry-after"),
             ("cache-control", "no-store"),
             ("x-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd"),
         ] {
@@ -134,6 +135,8 @@ async fn every_answer_carries_the_same_headers() {
         }
         let kind = if answer.body == "ok" { "text/plain; charset=utf-8" } else { "application/json" };
         assert_eq!(answer.header("content-type"), Some(kind));
+        let is_preflight = event["requestContext"]["http"]["method"] == "OPTIONS";
+        assert_eq!(answer.header("access-control-max-age"), is_preflight.then_some("86400"));
     }
 }
 

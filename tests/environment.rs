@@ -1,5 +1,8 @@
 //! The binary as Lambda runs it: how it starts, what it logs, what a broken event costs.
 
+use std::time::Instant;
+
+use list_chat_sessions::handler::UNKNOWN_TOKEN_INTERVAL;
 use serde_json::{Value, json};
 
 use crate::{
@@ -10,7 +13,7 @@ use crate::{
         keys,
         postgres::Server,
         request, role,
-        secrets::Secrets,
+        secrets::{Fault, Secrets},
     },
 };
 
@@ -69,7 +72,7 @@ async fn each_request_has_one_line_that_tells_all_but_secrets() {
     ] {
         assert_eq!(status(&function, &event).await, expected);
     }
-    let lines = lines(&function);
+    let lines: Vec<_> = lines(&function).into_iter().filter(|line| line["message"] == "request").collect();
     let told: Vec<_> = lines
         .iter()
         .map(|line| json!([line["level"], line["Outcome"], line["status"], line["rows"], line["ColdStart"]]))
@@ -96,6 +99,40 @@ async fn each_request_has_one_line_that_tells_all_but_secrets() {
     for secret in [TOKEN, other, &keys::hash(TOKEN), &keys::hash(other)].into_iter().chain(VISITOR) {
         assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
     }
+}
+
+#[tokio::test]
+async fn unknown_tokens_are_counted_in_one_line_a_second() {
+    const TOKENS: u64 = 30;
+    let secrets = secrets_with(ring(&[TOKEN])).await;
+    let database = database().await;
+    let function = start(&secrets, &[("DATABASE_URL", database.url())]).await.unwrap();
+    let begin = Instant::now();
+    for expected in [401, 503] {
+        secrets.fail((expected == 503).then_some(Fault::Unavailable));
+        // The failing fetch comes when the last good one is a second old.
+        tokio::time::sleep(UNKNOWN_TOKEN_INTERVAL).await;
+        for number in 0..TOKENS {
+            let event = request::post(&format!("mgp_unknown_{number}"), "{}");
+            assert_eq!(status(&function, &event).await, expected);
+        }
+    }
+    tokio::time::sleep(UNKNOWN_TOKEN_INTERVAL).await;
+    assert_eq!(status(&function, &request::post(TOKEN, "{}")).await, 200, "a request of any kind writes the last line");
+    let lines = lines(&function);
+    let with = |message: &str| lines.iter().filter(|line| line["message"] == message).collect::<Vec<_>>();
+    let counts = with("unknown tokens");
+    assert_eq!(counts.iter().map(|line| line["unknown_tokens"].as_u64().unwrap()).sum::<u64>(), 2 * TOKENS);
+    assert!(counts.len() as u64 <= begin.elapsed().as_secs(), "{counts:?}");
+    for line in counts {
+        assert_eq!(line["level"], "INFO");
+        let time = |field: &str| line[field].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+        assert!(
+            time("timestamp").duration_since(time("since")) >= UNKNOWN_TOKEN_INTERVAL.try_into().unwrap(),
+            "{line}"
+        );
+    }
+    assert_eq!(with("secret not fetched").len(), 1, "not once for each of them");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The key ring while Secrets Manager is slow, away, or holds something else.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use list_chat_sessions::{auth::KeyRing, secret::Lifetime};
 use serde_json::json;
@@ -38,13 +38,106 @@ async fn a_new_key_works_on_its_first_request() {
     assert_eq!(test.list_as(NEW_TOKEN, json!({})).await.status, 200);
 }
 
-#[tokio::test]
-async fn random_tokens_cause_one_call_in_thirty_seconds() {
-    let test = TestApp::start().await;
-    for number in 0..50 {
-        assert_eq!(test.list_as(&format!("mgp_{number:040x}"), json!({})).await.status, 401);
+/// Sends tokens that nobody has, and asserts that each gets this status, for so long.
+async fn send_unknown_tokens(test: &TestApp, time: Duration, status: u16) {
+    let begin = Instant::now();
+    while begin.elapsed() < time {
+        for number in 0..5 {
+            assert_eq!(test.list_as(&format!("mgp_{number:040x}"), json!({})).await.status, status);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(test.secrets.calls(API_KEYS), 2, "one at init and one for all of them");
+}
+
+#[tokio::test]
+async fn unknown_tokens_cause_at_most_one_call_a_second_also_during_an_outage() {
+    for (fault, status) in [(None, 401), (Some(Fault::Unavailable), 503), (Some(Fault::Throttled), 503)] {
+        let test = TestApp::start().await;
+        test.secrets.fail(fault);
+        let begin = Instant::now();
+        send_unknown_tokens(&test, Duration::from_millis(2_500), status).await;
+        let seconds = usize::try_from(begin.elapsed().as_secs()).unwrap();
+        let calls = test.secrets.calls(API_KEYS) - 1;
+        assert!((2..=seconds + 1).contains(&calls), "{fault:?}: {calls} calls in {seconds} s");
+    }
+}
+
+#[tokio::test]
+async fn a_new_key_works_within_two_seconds_whatever_tokens_strangers_send() {
+    for delay in [0, 400] {
+        let test = TestApp::start().await;
+        test.secrets.delay(Duration::from_millis(delay));
+        send_unknown_tokens(&test, Duration::from_millis(100), 401).await;
+        test.secrets.put(API_KEYS, ring(&[TOKEN, NEW_TOKEN])).unwrap();
+        send_unknown_tokens(&test, Duration::from_secs(2), 401).await;
+        assert_eq!(test.list_as(NEW_TOKEN, json!({})).await.status, 200, "the store answers after {delay} ms");
+    }
+}
+
+#[tokio::test]
+async fn a_new_key_works_two_seconds_after_an_outage_whatever_tokens_strangers_send() {
+    for fault in [Fault::Silent, Fault::Unavailable, Fault::AccessDenied] {
+        let test = TestApp::start().await;
+        test.secrets.fail(fault);
+        send_unknown_tokens(&test, Duration::from_millis(1_200), 503).await;
+        test.secrets.put(API_KEYS, ring(&[TOKEN, NEW_TOKEN])).unwrap();
+        test.secrets.fail(None);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(test.list_as(NEW_TOKEN, json!({})).await.status, 200, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn unknown_tokens_do_not_wait_one_after_the_other_for_a_silent_store() {
+    let test = TestApp::start().await;
+    test.secrets.fail(Fault::Silent);
+    assert_eq!(test.list_as(NEW_TOKEN, json!({})).await.status, 503);
+    let calls = test.secrets.calls(API_KEYS);
+    for number in 0..20 {
+        assert_eq!(test.list_as(&format!("mgp_{number:040x}"), json!({})).await.status, 503);
+    }
+    assert_eq!(test.secrets.calls(API_KEYS), calls, "a fetch that failed rests for a second");
+}
+
+#[tokio::test]
+async fn a_valid_token_does_not_wait_for_the_fetch_of_an_unknown_one() {
+    let test = TestApp::start().await;
+    test.secrets.fail(Fault::Silent);
+    tokio::select! {
+        biased;
+        answer = test.list_as(NEW_TOKEN, json!({})) => panic!("the unknown token is answered first: {answer:?}"),
+        answer = test.list(json!({})) => assert_eq!(answer.status, 200),
+    }
+    assert_eq!(test.secrets.calls(API_KEYS), 2, "the unknown token's fetch had begun");
+}
+
+#[tokio::test]
+async fn a_refresh_holds_up_only_the_request_that_makes_it() {
+    let test = start_with_short_age().await;
+    test.secrets.fail(Fault::Silent);
+    tokio::select! {
+        biased;
+        answer = test.list(json!({})) => panic!("the refreshing request is answered first: {answer:?}"),
+        answer = test.list(json!({})) => assert_eq!(answer.status, 200),
+    }
+    assert_eq!(test.secrets.calls(API_KEYS), 2, "the refresh had begun");
+}
+
+#[tokio::test]
+async fn an_answer_within_the_documented_time_is_heard_in_one_attempt() {
+    for delay in [1_600, 2_500] {
+        let secrets = crate::app::secrets().await;
+        secrets.delay(Duration::from_millis(delay));
+        let test = TestApp::start_over(Server::shared(), secrets, |_| {}).await;
+        test.secrets.fail(Fault::Unavailable);
+        assert_eq!(test.list(json!({})).await.status, 200, "the first fetch takes {delay} ms");
+        assert_eq!(test.secrets.calls(API_KEYS), 1);
+    }
+    let test = start_with_short_age().await;
+    test.secrets.delay(Duration::from_millis(800));
+    test.secrets.put(API_KEYS, ring(&[NEW_TOKEN])).unwrap();
+    assert_eq!(test.list_as(NEW_TOKEN, json!({})).await.status, 200, "a refresh takes 800 ms");
+    assert_eq!(test.secrets.calls(API_KEYS), 2);
 }
 
 #[tokio::test]
@@ -171,11 +264,47 @@ fn a_fault_in_the_secret_is_named_and_nothing_of_it_is_quoted() {
         (with("expires_at", json!("9999-12-32T00:00:00Z")), "api_keys[1].expires_at is not an RFC 3339 time"),
         (
             with("user_id", json!(crate::app::NEIGHBOUR)),
-            "api_keys[1] gives the key_hash of api_keys[0] to another account",
+            "api_keys[1] has the key_hash of api_keys[0] and another user_id: remove one of them",
+        ),
+        (
+            with("is_active", json!(false)),
+            "api_keys[1] has the key_hash of api_keys[0] and another is_active: remove one of them",
+        ),
+        (
+            with("expires_at", json!("2027-01-01T00:00:00Z")),
+            "api_keys[1] has the key_hash of api_keys[0] and another expires_at: remove one of them",
         ),
     ] {
         assert_eq!(KeyRing::parse(&secret).unwrap_err(), fault);
     }
     let ring = format!("{:?}", KeyRing::parse(&with("name", json!("x"))).unwrap());
     assert!(!ring.contains(&hash[..8]), "{ring}");
+}
+
+#[test]
+fn a_key_given_twice_in_the_same_words_or_others_is_one_key() {
+    let entry = json!({ "key_hash": keys::hash(TOKEN), "user_id": crate::app::ACCOUNT });
+    let mut other = entry.clone();
+    other["name"] = json!("another name");
+    other["is_active"] = json!(true);
+    assert!(KeyRing::parse(&json!({ "api_keys": [entry, entry, other] }).to_string()).is_ok());
+    let until = |time: &str| {
+        let mut entry = entry.clone();
+        entry["expires_at"] = json!(time);
+        entry
+    };
+    let ring = json!({ "api_keys": [until("2027-01-01T00:00:00Z"), until("2027-01-01T01:00:00+01:00")] });
+    assert!(KeyRing::parse(&ring.to_string()).is_ok());
+}
+
+/// The contract and docs/deploy.md say how many keys fit.
+#[test]
+fn a_secret_has_room_for_three_hundred_keys() {
+    let key = json!({
+        "key_hash": keys::hash(TOKEN), "user_id": crate::app::ACCOUNT, "name": "production", "is_active": true,
+        "expires_at": "2027-01-01T00:00:00Z",
+    });
+    let secret = json!({ "api_keys": vec![key; 300] }).to_string();
+    assert!(secret.len() <= list_chat_sessions::secret::MAX_SECRET_BYTES);
+    assert!(KeyRing::parse(&secret).is_ok());
 }

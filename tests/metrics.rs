@@ -60,16 +60,19 @@ async fn a_line_announces_the_metrics_that_it_has() {
 
 #[tokio::test]
 async fn a_request_that_got_by_is_a_warning_and_says_on_what() {
-    let secrets = secrets_with(ring(&[TOKEN])).await;
     let database = database().await;
-    let variables = [("DATABASE_URL", database.url()), ("SECRET_MAX_AGE_SECONDS", "1")];
-    let function = start(&secrets, &variables).await.unwrap();
-    secrets.fail_secret("keys", Fault::AccessDenied);
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-    assert_eq!(status(&function, &request::post(TOKEN, "{}")).await, 200);
-    let lines = lines(&function);
-    assert_eq!((&lines[0]["level"], &lines[0]["message"]), (&json!("WARN"), &json!("secret not fetched")));
-    assert_eq!(lines[0]["cause"], "service_unavailable: secret keys: Secrets Manager answers AccessDeniedException");
-    assert_eq!((&lines[1]["level"], &lines[1]["Outcome"]), (&json!("WARN"), &json!("ok")));
-    assert_eq!(value(&lines[1], "SecretStale"), Some(1.0));
+    for (fault, code) in [(Fault::AccessDenied, "AccessDeniedException"), (Fault::Throttled, "ThrottlingException")] {
+        let secrets = secrets_with(ring(&[TOKEN])).await;
+        let variables = [("DATABASE_URL", database.url()), ("SECRET_MAX_AGE_SECONDS", "1")];
+        let function = start(&secrets, &variables).await.unwrap();
+        secrets.fail_secret("keys", fault);
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        assert_eq!(status(&function, &request::post(TOKEN, "{}")).await, 200);
+        let lines = lines(&function);
+        assert_eq!((&lines[0]["level"], &lines[0]["message"]), (&json!("WARN"), &json!("secret not fetched")));
+        let cause = format!("service_unavailable: secret keys: Secrets Manager answers {code}");
+        assert_eq!(lines[0]["cause"], cause);
+        assert_eq!((&lines[1]["level"], &lines[1]["Outcome"]), (&json!("WARN"), &json!("ok")));
+        assert_eq!(value(&lines[1], "SecretStale"), Some(1.0));
+    }
 }

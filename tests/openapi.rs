@@ -3,7 +3,7 @@
 use list_chat_sessions::{error::Error, request::ListRequest};
 use serde_json::{Value, json};
 
-use crate::support::openapi::{DOCUMENT, post, validator};
+use crate::support::openapi::{DOCUMENT, examples, post, validator};
 
 #[test]
 fn every_error_that_the_function_knows_is_published_with_its_status() {
@@ -18,9 +18,10 @@ fn every_error_that_the_function_knows_is_published_with_its_status() {
         Error::Timeout(text()),
         Error::Internal(text()),
     ] {
-        let schema = &post()["responses"][error.status().as_str()]["content"]["application/json"]["schema"];
+        let published = &post()["responses"][error.status().as_str()]["content"]["application/json"];
         let body = json!({ "error": { "code": error.code(), "message": error.message() } });
-        assert!(validator(schema).is_valid(&body), "{body}");
+        assert!(validator(&published["schema"]).is_valid(&body), "{body}");
+        assert!(examples(published).iter().any(|example| example["error"]["code"] == error.code()), "{body}");
     }
 }
 
@@ -28,9 +29,7 @@ fn every_error_that_the_function_knows_is_published_with_its_status() {
 fn every_published_example_is_what_its_schema_says() {
     let media = |content: &Value| {
         let content = &content["content"]["application/json"];
-        let examples = content["examples"].as_object().into_iter().flat_map(|examples| examples.values());
-        let examples = examples.map(|example| example["value"].clone()).chain(content.get("example").cloned());
-        (validator(&content["schema"]), examples.collect::<Vec<_>>())
+        (validator(&content["schema"]), examples(content))
     };
     let responses = post()["responses"].as_object().unwrap().values();
     for (validator, examples) in responses.chain([&post()["requestBody"]]).map(media) {
@@ -62,6 +61,13 @@ fn the_published_request_is_the_one_that_is_read() {
         r#"{"from_date": "2024-01-15t10z"}"#,
         r#"{"from_date": "2024-01-15T10:30:00+16:00"}"#,
         r#"{"from_date": "2024-01-15T24:00:00Z"}"#,
+        r#"{"from_date": "2024-01-15T23:59:60.000000000000000000000000000001z"}"#,
+        r#"{"from_date": "2024-01-15T10:30:00+05:30:00"}"#,
+        r#"{"from_date": "2024-01-15T10:30:00+053000"}"#,
+        r#"{"from_date": "2024-015"}"#,
+        r#"{"from_date": "2024-W03-1"}"#,
+        r#"{"widget_id": "{aaaaaaaaaaaa4aaa8aaaaaaaaaaaaaaa}"}"#,
+        r#"{"widget_id": "{aaaaaaaaaaaa4aaa8aaaaaaaaaaaaaaa"}"#,
     ];
     let mut read = 0;
     for body in bodies.chain(more) {

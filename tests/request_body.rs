@@ -1,12 +1,16 @@
 //! The body: every rule of the contract's request table, and nothing that a body can do besides.
 
+use bytes::BytesMut;
 use list_chat_sessions::{
     error::Error,
     request::{ListRequest, MAX_BODY_BYTES, Status},
     timestamp::Timestamp,
 };
-use proptest::prelude::*;
+use proptest::{prelude::*, sample::select};
 use serde_json::{Value, json};
+use tokio_postgres::types::{ToSql, Type};
+
+use crate::support::{database::Database, postgres::Server};
 
 fn parse(body: impl AsRef<[u8]>) -> Result<ListRequest, Error> {
     ListRequest::parse(body.as_ref(), 100)
@@ -69,6 +73,35 @@ fn what_is_no_json_object_is_told_so() {
 }
 
 #[test]
+fn a_raw_control_character_is_no_json_in_any_key_or_text() {
+    for character in (0..b' ').map(char::from) {
+        for body in [
+            format!("{{\"x{character}\": 1}}"),
+            format!("{{\"limit{character}\": 1}}"),
+            format!("{{\"x\": \"{character}\"}}"),
+            format!("{{\"x\": [{{\"y\": [\"{character}\"]}}]}}"),
+            format!("{{\"x\": [{{\"{character}\": 1}}]}}"),
+            format!("{{\"status\": \"{character}\"}}"),
+        ] {
+            assert!(message(&body).starts_with("the body must be a JSON object: broken at line"), "{body:?}");
+        }
+        let escaped = format!("{{\"\\u{:04x}\": \"\\u{0:04x}\", \"limit\": 7}}", u32::from(character));
+        assert_eq!(parse(&escaped).unwrap().limit, 7, "{escaped}");
+    }
+    assert!(parse("{\"x\u{7f}\": \"\u{7f}\u{80}\u{9f}\"}").is_ok(), "JSON allows these");
+}
+
+#[test]
+fn white_space_is_what_json_says_it_is() {
+    assert_eq!(parse(" \t\r\n{ \"limit\"\t:\n7 }\r\n").unwrap().limit, 7);
+    for odd in ["\u{c}", "\u{b}", "\0", "\u{85}", "\u{a0}", "\u{2028}", "\u{3000}"] {
+        for body in [odd.to_owned(), format!("{odd}{{}}"), format!("{{}}{odd}"), format!("{{{odd}}}")] {
+            assert!(message(&body).starts_with("the body must be a JSON object"), "{body:?}");
+        }
+    }
+}
+
+#[test]
 fn the_size_ends_at_64_kib() {
     let body = |bytes: usize| format!("{{\"x\": \"{}\"}}", "y".repeat(bytes - 9));
     assert_eq!(body(MAX_BODY_BYTES).len(), 65_536);
@@ -90,11 +123,22 @@ fn depth_is_no_reason_to_fail() {
 fn a_widget_id_is_read_in_the_forms_that_postgresql_reads() {
     let id = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa";
     let read = |text: &str| parse(json!({ "widget_id": text }).to_string()).map(|request| request.widget_id);
-    for form in [id, &id.to_uppercase(), &id.replace('-', ""), &format!("{{{id}}}")] {
+    let digits = id.replace('-', "");
+    for form in [id, &id.to_uppercase(), &digits, &format!("{{{id}}}"), &format!("{{{digits}}}")] {
         assert_eq!(read(form).unwrap(), id.parse().ok(), "{form}");
     }
     for form in [
         "abc",
+        "{}",
+        &digits[1..],
+        &format!("{digits}a"),
+        &format!("{{{id}"),
+        &format!("{id}}}"),
+        &format!("{{{{{id}}}}}"),
+        &format!("{{urn:uuid:{id}}}"),
+        "aaaa-aaaa-aaaa-4aaa-8aaa-aaaa-aaaa-aaaa",
+        "aaaaaaaaaaaa-4aaa-8aaa-aaaaaaaaaaaa",
+        "aaaaaaaa-aaaa4aaa-8aaa-aaaaaaaaaaaa",
         &format!("urn:uuid:{id}"),
         &format!("URN:UUID:{id}"),
         &format!(" {id}"),
@@ -102,6 +146,52 @@ fn a_widget_id_is_read_in_the_forms_that_postgresql_reads() {
         &format!("{id},{id}"),
     ] {
         assert!(read(form).is_err(), "{form}");
+    }
+}
+
+/// PostgreSQL's microseconds since 2000.
+fn microseconds(timestamp: Timestamp) -> i64 {
+    let mut bytes = BytesMut::new();
+    timestamp.to_sql(&Type::TIMESTAMPTZ, &mut bytes).unwrap();
+    i64::from_be_bytes(bytes[..].try_into().unwrap())
+}
+
+/// The days since 2000-01-01, by counting leap years.
+fn days(year: i128, month: i128, day: i128) -> i128 {
+    let is_leap = |year: i128| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let years: i128 = match year {
+        2000.. => (2000..year).map(|year| 365 + i128::from(is_leap(year))).sum(),
+        _ => -(year..2000).map(|year| 365 + i128::from(is_leap(year))).sum::<i128>(),
+    };
+    let lengths = [31, 28 + i128::from(is_leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    years + lengths.iter().take(usize::try_from(month).unwrap() - 1).sum::<i128>() + day - 1
+}
+
+/// The forms of `from_date` that PostgreSQL reads as well.
+#[tokio::test]
+async fn a_from_date_is_the_instant_that_postgresql_reads() {
+    let database = Database::create(Server::shared()).await.unwrap();
+    let client = database.client().await.unwrap();
+    client.batch_execute("SET timezone = 'UTC'").await.unwrap();
+    for text in [
+        "2024-02-29",
+        "20240229",
+        "2024-01-15T10:30:00Z",
+        "2024-01-15t10:30:00z",
+        "2024-01-15 10:30",
+        "2024-01-15T10:30:00.5",
+        "2024-01-15T10:30:00.123456+05:30",
+        "20240115T103000-0330",
+        "2024-01-15T10:30:00+15:59",
+        "2024-01-15T10:30:00-15",
+        "2024-01-15T23:59:60Z",
+        "2024-12-31 10:59:60.25Z",
+        "2024-01-15T10:30:60+05:30",
+        "9999-12-31T23:59:60-15:59",
+    ] {
+        let sql = "SELECT (extract(epoch FROM $1::text::timestamptz - '2000-01-01Z') * 1000000)::int8";
+        let expected: i64 = client.query_one(sql, &[&text]).await.unwrap().get(0);
+        assert_eq!(Timestamp::parse(text).map(microseconds), Some(expected), "{text}");
     }
 }
 
@@ -134,6 +224,29 @@ proptest! {
     ) {
         let fields: Vec<_> = fields.iter().map(|(name, value)| format!("{name:?}: {value}")).collect();
         prop_assert_eq!(parse(format!("{{{}}}", fields.join(", "))).unwrap(), request);
+    }
+
+    #[test]
+    fn any_from_date_is_the_instant_of_its_numbers_rounded_up(
+        (year, month, day) in (0..=9999_i128, 1..=12_i128, 1..=28_i128),
+        (hour, minute, second) in (0..24_i128, 0..60_i128, 0..=60_i128),
+        fraction in "[0-9]{1,30}|0{1,30}|9{1,30}",
+        (sign, offset_hour, offset_minute) in (select(&["+", "-"][..]), 0..16_i128, 0..60_i128),
+        (t, z, point, compact) in (select(&["T", "t", " "][..]), select(&["", "Z", "z", "±"][..]), select(&[".", ",", ""][..]), any::<bool>()),
+    ) {
+        let (date, clock) = if compact { ("", "") } else { ("-", ":") };
+        let fraction = if point.is_empty() { "" } else { &fraction };
+        let offset = if z == "±" { format!("{sign}{offset_hour:02}{clock}{offset_minute:02}") } else { z.to_owned() };
+        let text = format!(
+            "{year:04}{date}{month:02}{date}{day:02}{t}{hour:02}{clock}{minute:02}{clock}{second:02}{point}{fraction}{offset}"
+        );
+        let east = if z == "±" { (offset_hour * 60 + offset_minute) * if sign == "+" { 1 } else { -1 } } else { 0 };
+        let seconds = ((days(year, month, day) * 24 + hour) * 60 + minute - east) * 60 + second;
+        // Units of the last digit; 128 bits hold them all.
+        let unit = 10_i128.pow(u32::try_from(fraction.len()).unwrap().saturating_sub(6));
+        let padded: i128 = format!("{fraction:0<6}").parse().unwrap();
+        let expected = seconds * 1_000_000 + padded / unit + i128::from(padded % unit > 0);
+        prop_assert_eq!(Timestamp::parse(&text).map(|time| microseconds(time).into()), Some(expected), "{}", text);
     }
 
     #[test]

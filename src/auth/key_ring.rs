@@ -18,7 +18,8 @@ struct ApiKey {
     hash: TokenHash,
     user_id: Uuid,
     is_active: bool,
-    expires_at: Option<Timestamp>,
+    /// `Timestamp::MAX` for a key that never expires.
+    expires_at: Timestamp,
 }
 
 impl KeyRing {
@@ -36,8 +37,10 @@ impl KeyRing {
         let mut seen = HashMap::new();
         for (index, key) in keys.iter().enumerate() {
             let first = *seen.entry(key.hash.0).or_insert(index);
-            if keys[first].user_id != key.user_id {
-                return Err(format!("api_keys[{index}] gives the key_hash of api_keys[{first}] to another account"));
+            if let Some(field) = key.contradicts(&keys[first]) {
+                return Err(format!(
+                    "api_keys[{index}] has the key_hash of api_keys[{first}] and another {field}: remove one of them"
+                ));
             }
         }
         Ok(Self(keys))
@@ -52,10 +55,10 @@ impl KeyRing {
         let mut user_id = 0;
         let mut is_known = Choice::from(0);
         for key in &self.0 {
-            let is_good = key.is_active & (now < key.expires_at.unwrap_or(Timestamp::MAX));
+            let [is_active, is_unexpired] = [key.is_active, now < key.expires_at].map(|is| Choice::from(u8::from(is)));
             // Two large numbers, not 32 bytes one by one: a tenth of the time.
             let is_hash = key.hash.0[0].ct_eq(&hash.0[0]) & key.hash.0[1].ct_eq(&hash.0[1]);
-            let matches = is_hash & Choice::from(u8::from(is_good));
+            let matches = is_hash & is_active & is_unexpired;
             user_id.conditional_assign(&key.user_id.as_u128(), matches);
             is_known |= matches;
         }
@@ -64,6 +67,17 @@ impl KeyRing {
 }
 
 impl ApiKey {
+    /// The field in which two entries for the same hash differ. Which of them the operator means is not known: the one that
+    /// is revoked or expires sooner would have no effect.
+    fn contradicts(&self, other: &Self) -> Option<&'static str> {
+        match self {
+            _ if self.user_id != other.user_id => Some("user_id"),
+            _ if self.is_active != other.is_active => Some("is_active"),
+            _ if self.expires_at != other.expires_at => Some("expires_at"),
+            _ => None,
+        }
+    }
+
     fn parse(entry: &Value) -> Result<Self, &'static str> {
         // `null` is the same as not given, as everywhere in the contract.
         let field = |name| entry.get(name).filter(|value| !value.is_null());
@@ -77,7 +91,8 @@ impl ApiKey {
             is_active: field("is_active").map_or(Some(true), Value::as_bool).ok_or(".is_active is not a boolean")?,
             expires_at: field("expires_at")
                 .map(|time| time.as_str().and_then(expiry).ok_or(".expires_at is not an RFC 3339 time"))
-                .transpose()?,
+                .transpose()?
+                .unwrap_or(Timestamp::MAX),
         })
     }
 }

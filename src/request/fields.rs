@@ -39,13 +39,15 @@ impl<'a> Fields<'a> {
         })
     }
 
-    fn get_mut(&mut self, name: &[u8]) -> Option<&mut Field<'a>> {
-        match name {
-            b"limit" => Some(&mut self.limit),
-            b"offset" => Some(&mut self.offset),
-            b"widget_id" => Some(&mut self.widget_id),
-            b"status" => Some(&mut self.status),
-            b"from_date" => Some(&mut self.from_date),
+    fn get_mut(&mut self, name: &RawValue) -> Option<&mut Field<'a>> {
+        // JSON allows names that are not Unicode text, such as `"\ud800"`: they are unknown fields.
+        let name: String = serde_json::from_str(name.get()).ok()?;
+        match name.as_str() {
+            "limit" => Some(&mut self.limit),
+            "offset" => Some(&mut self.offset),
+            "widget_id" => Some(&mut self.widget_id),
+            "status" => Some(&mut self.status),
+            "from_date" => Some(&mut self.from_date),
             _ => None,
         }
     }
@@ -68,35 +70,13 @@ impl<'de> Visitor<'de> for FieldsVisitor {
 
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
         let mut fields = Fields::default();
-        while let Some(Name(name)) = map.next_key()? {
-            match fields.get_mut(&name) {
+        // As it is written: of a raw value, unlike of a decoded key, the parser refuses control characters.
+        while let Some(name) = map.next_key::<&RawValue>()? {
+            match fields.get_mut(name) {
                 Some(field) => *field = Field { times: field.times + 1, json: map.next_value()? },
                 None => drop(map.next_value::<IgnoredAny>()?),
             }
         }
         Ok(fields)
-    }
-}
-
-/// A field's name as bytes: JSON allows names that are no Unicode text, such as `"\ud800"`, and they are only unknown.
-struct Name(Vec<u8>);
-
-impl<'de> Deserialize<'de> for Name {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_bytes(NameVisitor)
-    }
-}
-
-struct NameVisitor;
-
-impl Visitor<'_> for NameVisitor {
-    type Value = Name;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a field's name")
-    }
-
-    fn visit_bytes<E: serde::de::Error>(self, name: &[u8]) -> Result<Name, E> {
-        Ok(Name(name.to_vec()))
     }
 }

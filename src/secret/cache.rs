@@ -20,7 +20,19 @@ pub(super) struct Cache<T> {
     lifetime: Lifetime,
     value: Option<Fetched<T>>,
     failure: Option<(Moment, Error)>,
+    /// When the last forced refresh began.
     forced: Option<Moment>,
+    /// When the log last said that a fetch failed.
+    reported: Option<Moment>,
+}
+
+/// What has to be done before the value can be used.
+pub(super) enum Need {
+    Nothing,
+    /// There is a value, past its soft age.
+    Refresh,
+    /// There is none.
+    Fetch,
 }
 
 struct Fetched<T> {
@@ -31,26 +43,45 @@ struct Fetched<T> {
 
 impl<T> Cache<T> {
     pub(super) fn new(lifetime: Lifetime) -> Self {
-        Self { lifetime, value: None, failure: None, forced: None }
+        Self { lifetime, value: None, failure: None, forced: None, reported: None }
     }
 
-    /// Whether the value has to be fetched before it is used. While one can be used, a fetch that failed is not tried
-    /// again before [`REFRESH_RETRY_INTERVAL`].
-    pub(super) fn is_due(&self) -> bool {
-        let resting = matches!(&self.failure, Some((at, _)) if at.age() < REFRESH_RETRY_INTERVAL);
+    /// While a value can be used, a fetch that failed is not tried again before [`REFRESH_RETRY_INTERVAL`].
+    pub(super) fn need(&self) -> Need {
         match self.good() {
-            Some(held) => held.at.age() >= held.soft && !resting,
-            None => true,
+            Some(held) if held.at.age() < held.soft || self.failed_within(REFRESH_RETRY_INTERVAL) => Need::Nothing,
+            Some(_) => Need::Refresh,
+            None => Need::Fetch,
         }
     }
 
-    /// Whether a refresh may be forced now: if none was within `interval`. If so, one is.
+    /// Whether there is no value, and no fetch has failed since `began` either.
+    pub(super) fn needs_fetch_since(&self, began: Moment) -> bool {
+        let waited = began.age();
+        self.good().is_none() && !self.failed_within(waited)
+    }
+
+    /// Whether a refresh may be forced now: if none began and no fetch failed within `interval`. If so, one begins.
     pub(super) fn may_force(&mut self, interval: Duration) -> bool {
-        let may = self.forced.is_none_or(|at| at.age() >= interval);
+        let may = self.forced.is_none_or(|at| at.age() >= interval) && !self.failed_within(interval);
         if may {
             self.forced = Some(Moment::now());
         }
         may
+    }
+
+    /// Whether the log may say now that a fetch failed. If so, it does.
+    pub(super) fn may_report(&mut self) -> bool {
+        let may = self.reported.is_none_or(|at| at.age() >= REFRESH_RETRY_INTERVAL);
+        if may {
+            self.reported = Some(Moment::now());
+        }
+        may
+    }
+
+    /// Whether the last fetch failed.
+    pub(super) fn is_stale(&self) -> bool {
+        self.failure.is_some()
     }
 
     /// Takes in what a fetch gave. A failure keeps the last good value.
@@ -80,6 +111,10 @@ impl<T> Cache<T> {
             Some((_, error)) => Err(error.clone()),
             None => self.value(),
         }
+    }
+
+    fn failed_within(&self, time: Duration) -> bool {
+        self.failure.as_ref().is_some_and(|(at, _)| at.age() < time)
     }
 
     fn good(&self) -> Option<&Fetched<T>> {

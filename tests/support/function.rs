@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{
-    runtime_api::{Outcome, RuntimeApi},
+    runtime_api::{Headers, Outcome, RuntimeApi},
     secrecy,
 };
 
@@ -109,6 +109,15 @@ impl Function {
     /// When the process cannot be started again. What goes wrong within an event is an [`Outcome::Error`], the death of
     /// the process and the end of its time included.
     pub async fn invoke(&self, event: impl Into<Bytes>) -> Result<Outcome> {
+        self.invoke_with(event, Headers::new()).await
+    }
+
+    /// The same with other headers from the Runtime API.
+    ///
+    /// # Errors
+    ///
+    /// As [`Function::invoke`].
+    pub async fn invoke_with(&self, event: impl Into<Bytes>, headers: Headers) -> Result<Outcome> {
         let mut slot = self.environment.lock().await;
         if !slot.as_mut().is_some_and(Environment::is_alive) {
             *slot = None;
@@ -117,7 +126,7 @@ impl Function {
         let Environment { process, api } = slot.as_mut().context("there is one now")?;
         let failure = |kind: &str, text: String| Outcome::Error(json!({ "errorType": kind, "errorMessage": text }));
         let outcome = tokio::select! {
-            outcome = api.invoke(event, self.options.timeout) => match outcome {
+            outcome = api.invoke_with(event, headers, self.options.timeout) => match outcome {
                 Ok(outcome) => outcome,
                 Err(error) => {
                     process.kill().await?;

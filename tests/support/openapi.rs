@@ -5,11 +5,8 @@ use std::{collections::BTreeMap, sync::LazyLock};
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
-pub static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
-    let mut document = serde_saphyr::from_str(include_str!("../../openapi.yaml")).expect("openapi.yaml is YAML");
-    nullable_as_json_schema_says_it(&mut document);
-    document
-});
+pub static DOCUMENT: LazyLock<Value> =
+    LazyLock::new(|| serde_saphyr::from_str(include_str!("../../openapi.yaml")).expect("openapi.yaml is YAML"));
 
 /// The answers to POST, by status.
 static ANSWERS: LazyLock<BTreeMap<String, Answer>> = LazyLock::new(|| {
@@ -20,6 +17,8 @@ static ANSWERS: LazyLock<BTreeMap<String, Answer>> = LazyLock::new(|| {
 struct Answer {
     headers: Vec<Header>,
     body: Validator,
+    /// The error codes of its examples.
+    codes: Vec<Value>,
 }
 
 struct Header {
@@ -35,28 +34,20 @@ impl Answer {
             let schema = &resolved(description)["schema"];
             Header { name: name.to_lowercase(), is_integer: schema["type"] == "integer", value: validator(schema) }
         };
-        let body = validator(&answer["content"]["application/json"]["schema"]);
-        Self { headers: headers.iter().map(header).collect(), body }
+        let json = &answer["content"]["application/json"];
+        let codes = examples(json).iter().map(|example| example["error"]["code"].clone()).collect();
+        Self { headers: headers.iter().map(header).collect(), body: validator(&json["schema"]), codes }
     }
+}
+
+/// The examples of a media type, whether it has one or several.
+pub fn examples(media_type: &Value) -> Vec<Value> {
+    let named = media_type["examples"].as_object().into_iter().flat_map(|examples| examples.values());
+    named.map(|example| example["value"].clone()).chain(media_type.get("example").cloned()).collect()
 }
 
 pub fn post() -> &'static Value {
     &DOCUMENT["paths"]["/functions/v1/list-chat-sessions"]["post"]
-}
-
-/// OpenAPI 3.0's `nullable: true` is a type of its own in JSON Schema.
-fn nullable_as_json_schema_says_it(schema: &mut Value) {
-    match schema {
-        Value::Object(fields) => {
-            if fields.remove("nullable") == Some(json!(true)) {
-                let kind = fields["type"].take();
-                fields.insert("type".into(), json!([kind, "null"]));
-            }
-            fields.values_mut().for_each(nullable_as_json_schema_says_it);
-        }
-        Value::Array(items) => items.iter_mut().for_each(nullable_as_json_schema_says_it),
-        _ => {}
-    }
 }
 
 /// A schema of the document as a validator of its own.
@@ -82,12 +73,15 @@ pub fn fault(status: u16, header: impl Fn(&str) -> Option<String>, body: &str) -
             return Some(format!("{status}: {name} is {value}"));
         }
     }
-    match serde_json::from_str(body) {
-        Ok(body) => {
-            answer.body.iter_errors(&body).next().map(|error| format!("{status}: {}: {error}", error.instance_path()))
-        }
-        Err(error) => Some(format!("{status}: the body is no JSON: {error}")),
+    let body: Value = match serde_json::from_str(body) {
+        Ok(body) => body,
+        Err(error) => return Some(format!("{status}: the body is not JSON: {error}")),
+    };
+    let code = &body["error"]["code"];
+    if !answer.codes.contains(code) {
+        return Some(format!("{status}: the code is {code}"));
     }
+    answer.body.iter_errors(&body).next().map(|error| format!("{status}: {}: {error}", error.instance_path()))
 }
 
 /// Asserts that an answer to POST is one that openapi.yaml publishes.

@@ -10,7 +10,7 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::{DefaultBodyLimit, Path, State},
-    http::{Response, StatusCode},
+    http::{HeaderValue, Response, StatusCode},
     routing::{get, post},
 };
 use serde_json::Value;
@@ -62,7 +62,11 @@ struct Event {
     id: String,
     body: Bytes,
     deadline: SystemTime,
+    headers: Headers,
 }
+
+/// Headers of an event to set, or to leave out, instead of the usual ones.
+pub type Headers = Vec<(&'static str, Option<Vec<u8>>)>;
 
 impl RuntimeApi {
     pub async fn start() -> Result<Self> {
@@ -101,11 +105,21 @@ impl RuntimeApi {
     ///
     /// When the time is over: Lambda would end the process now.
     pub async fn invoke(&self, event: impl Into<Bytes>, timeout: Duration) -> Result<Outcome> {
+        self.invoke_with(event, Headers::new(), timeout).await
+    }
+
+    /// The same with other headers.
+    ///
+    /// # Errors
+    ///
+    /// As [`RuntimeApi::invoke`].
+    pub async fn invoke_with(&self, event: impl Into<Bytes>, headers: Headers, timeout: Duration) -> Result<Outcome> {
         let _turn = self.turn.lock().await;
         let id = super::secrets::random_id();
         let (sender, outcome) = oneshot::channel();
         *lock(&self.desk.running) = Some((id.clone(), sender));
-        *lock(&self.desk.waiting) = Some(Event { id, body: event.into(), deadline: SystemTime::now() + timeout });
+        let deadline = SystemTime::now() + timeout;
+        *lock(&self.desk.waiting) = Some(Event { id, body: event.into(), deadline, headers });
         self.desk.arrived.notify_one();
         match tokio::time::timeout(timeout, outcome).await {
             Ok(outcome) => Ok(outcome?),
@@ -135,14 +149,21 @@ async fn next(State(desk): State<Arc<Desk>>) -> Response<Body> {
     };
     let deadline = event.deadline.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let trace: String = event.id.chars().filter(|c| *c != '-').collect();
-    Response::builder()
+    let mut response = Response::builder()
         .header("content-type", "application/json")
         .header("lambda-runtime-trace-id", format!("Root=1-{}-{};Sampled=0", &trace[..8], &trace[8..]))
         .header("lambda-runtime-aws-request-id", event.id)
         .header("lambda-runtime-deadline-ms", deadline.as_millis().to_string())
         .header("lambda-runtime-invoked-function-arn", super::function::ARN)
         .body(Body::from(event.body))
-        .unwrap_or_default()
+        .unwrap_or_default();
+    for (name, value) in event.headers {
+        match value.and_then(|value| HeaderValue::from_bytes(&value).ok()) {
+            Some(value) => response.headers_mut().insert(name, value),
+            None => response.headers_mut().remove(name),
+        };
+    }
+    response
 }
 
 async fn response(State(desk): State<Arc<Desk>>, Path(id): Path<String>, body: Bytes) -> StatusCode {

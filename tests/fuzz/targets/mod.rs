@@ -37,6 +37,7 @@ pub fn body(body: &[u8]) {
     match ListRequest::parse(body, 100) {
         Ok(request) => {
             assert!((0..=100).contains(&request.limit) && request.offset >= 0, "{request:?}");
+            assert!(!has_raw_control_character(body), "{request:?}");
             let from_date = request.from_date.map(|from| from.to_string());
             // What RFC 3339 cannot write is a day beyond the years 0000 to 9999, by way of its offset.
             let from_date = from_date.filter(|from| from.ends_with('Z'));
@@ -52,6 +53,17 @@ pub fn body(body: &[u8]) {
         Err(Error::Validation(message)) => message.split("; ").for_each(|fault| assert_is_one_of(fault, &BODY_FAULTS)),
         Err(error) => panic!("a body cannot be {error:?}"),
     }
+}
+
+/// Whether a JSON text has a control character in a string, or one outside that is not white space.
+fn has_raw_control_character(json: &[u8]) -> bool {
+    let (mut in_string, mut escaped) = (false, false);
+    json.iter().any(|&byte| {
+        let is_quote = byte == b'"' && !escaped;
+        escaped = in_string && byte == b'\\' && !escaped;
+        in_string ^= is_quote;
+        byte < b' ' && (in_string || !b"\t\n\r".contains(&byte))
+    })
 }
 
 /// The token that the authorization target knows.
@@ -100,7 +112,7 @@ fn ring(token: &[u8]) -> KeyRing {
     KeyRing::parse(&secret.to_string()).expect("a ring")
 }
 
-const RING_FAULTS: [&str; 8] = [
+const RING_FAULTS: [&str; 10] = [
     "it is not JSON, at line # column #",
     "it has no array \"api_keys\"",
     "api_keys[#] is not an object",
@@ -108,7 +120,9 @@ const RING_FAULTS: [&str; 8] = [
     "api_keys[#].user_id is not a UUID",
     "api_keys[#].is_active is not a boolean",
     "api_keys[#].expires_at is not an RFC # time",
-    "api_keys[#] gives the key_hash of api_keys[#] to another account",
+    "api_keys[#] has the key_hash of api_keys[#] and another user_id: remove one of them",
+    "api_keys[#] has the key_hash of api_keys[#] and another is_active: remove one of them",
+    "api_keys[#] has the key_hash of api_keys[#] and another expires_at: remove one of them",
 ];
 
 /// A key ring opens for the entries that are active and have not expired, told here a second time, and again after it was
