@@ -22,6 +22,8 @@ pub enum Error {
     Query(String),
     /// PostgreSQL or Secrets Manager cannot be reached.
     Unavailable(String),
+    /// The database is set up so that answers could be wrong, until an operator runs what the text says.
+    Misconfigured(String),
     /// The query did not end in its time.
     Timeout(String),
     /// Anything else.
@@ -38,7 +40,7 @@ impl Error {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Query(_) | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable(_) | Self::Misconfigured(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -52,7 +54,7 @@ impl Error {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::PayloadTooLarge => "payload_too_large",
             Self::Query(_) => "query_error",
-            Self::Unavailable(_) => "service_unavailable",
+            Self::Unavailable(_) | Self::Misconfigured(_) => "service_unavailable",
             Self::Timeout(_) => "timeout",
             Self::Internal(_) => "server_error",
         }
@@ -67,7 +69,7 @@ impl Error {
             Self::MethodNotAllowed => "Use POST",
             Self::PayloadTooLarge => "The body is larger than 64 KiB",
             Self::Query(_) => "The query failed",
-            Self::Unavailable(_) => "The service is unavailable, please try again",
+            Self::Unavailable(_) | Self::Misconfigured(_) => "The service is unavailable, please try again",
             Self::Timeout(_) => "The query took too long",
             Self::Internal(_) => "Something went wrong",
         }
@@ -78,7 +80,9 @@ impl Error {
     pub fn level(&self) -> Level {
         match self {
             Self::Validation(_) | Self::Unauthorized | Self::MethodNotAllowed | Self::PayloadTooLarge => Level::Info,
-            Self::Query(_) | Self::Unavailable(_) | Self::Timeout(_) | Self::Internal(_) => Level::Error,
+            Self::Query(_) | Self::Unavailable(_) | Self::Misconfigured(_) | Self::Timeout(_) | Self::Internal(_) => {
+                Level::Error
+            }
         }
     }
 
@@ -86,7 +90,11 @@ impl Error {
     #[must_use]
     pub fn cause(&self) -> Option<&str> {
         match self {
-            Self::Query(cause) | Self::Unavailable(cause) | Self::Timeout(cause) | Self::Internal(cause) => Some(cause),
+            Self::Query(cause)
+            | Self::Unavailable(cause)
+            | Self::Misconfigured(cause)
+            | Self::Timeout(cause)
+            | Self::Internal(cause) => Some(cause),
             Self::Validation(_) | Self::Unauthorized | Self::MethodNotAllowed | Self::PayloadTooLarge => None,
         }
     }

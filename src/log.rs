@@ -41,7 +41,11 @@ fn line(level: Level, message: &str, cause: &dyn Display) {
 
 /// Says what failed while the function can go on: an `ERROR` if it takes a person to mend it, or else a `WARN`.
 pub fn degraded(message: &str, error: &Error) {
-    line(if matches!(error, Error::Internal(_)) { Level::Error } else { Level::Warn }, message, error);
+    line(
+        if matches!(error, Error::Internal(_) | Error::Misconfigured(_)) { Level::Error } else { Level::Warn },
+        message,
+        error,
+    );
 }
 
 /// Says why the function cannot start.

@@ -102,7 +102,7 @@ fn failure(error: &Error) -> Response<Body> {
     match error {
         Error::Unauthorized => headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
         Error::MethodNotAllowed => headers.insert(ALLOW, METHODS),
-        Error::Unavailable(_) => headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS),
+        Error::Unavailable(_) | Error::Misconfigured(_) => headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS),
         _ => None,
     };
     response

@@ -21,7 +21,7 @@ use crate::support::{
 };
 
 const VECTORS: &str = include_str!("contract/vectors.json");
-const ROWS: &str = include_str!("contract/seed.sql");
+pub const ROWS: &str = include_str!("contract/seed.sql");
 const KEYS: &str = include_str!("contract/seed_keys.json");
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use crate::{
     app::{TestApp, secrets},
     outages::{end_connections, outcome, processes, set_for_the_role},
     support::{
-        chaos::{Chaos, Fault},
+        chaos::{Chaos, Fault, Phase},
         database::Database,
         postgres::Server,
     },
@@ -44,30 +44,55 @@ async fn a_connection_that_is_ended_is_replaced_once() {
 #[tokio::test]
 async fn a_connection_that_is_lost_without_a_word_is_replaced_once() {
     for (opens, fault) in [(false, Fault::Reset), (true, Fault::Reset), (true, Fault::HalfClose)] {
-        let database = Database::create(Server::shared()).await.unwrap();
-        let chaos = Chaos::start(Server::shared().port()).await.unwrap();
-        let [direct, through] = [Server::shared().port(), chaos.port()].map(|port| format!(":{port}/"));
-        let login = Login::from_url(&database.url().replace(&direct, &through), &Policy::default()).unwrap();
-        let configure = |config: &mut Config| config.database = DatabaseSource::Url(login.into());
-        let test = TestApp::start_on(database, secrets().await, configure).await;
+        let (test, chaos) = behind_chaos().await;
         let lose = async |_: &Client| chaos.strike(fault);
         assert_eq!(outcome_if_lost(opens, &test, lose).await, ok(), "opens: {opens}, {fault:?}");
         assert_eq!(chaos.met(), 1, "{fault:?}");
     }
 }
 
-/// The outcome of a request that waits for a lock, under its query or while its connection opens, loses the connection
-/// there, and then waits on another, with nothing left on the first.
+/// An app that reaches its database through a network that fails on command.
+async fn behind_chaos() -> (TestApp, Chaos) {
+    let database = Database::create(Server::shared()).await.unwrap();
+    let chaos = Chaos::start(Server::shared().port()).await.unwrap();
+    let [direct, through] = [Server::shared().port(), chaos.port()].map(|port| format!(":{port}/"));
+    let login = Login::from_url(&database.url().replace(&direct, &through), &Policy::default()).unwrap();
+    let configure = |config: &mut Config| config.database = DatabaseSource::Url(login.into());
+    (TestApp::start_on(database, secrets().await, configure).await, chaos)
+}
+
+/// A connection that was idle for longer than a second may have been lost in a freeze: the function asks before it relies on
+/// it. Otherwise the statement is sent twice, and the log counts a retry for every thaw.
+#[tokio::test]
+async fn a_connection_lost_after_more_than_a_second_idle_is_replaced_without_a_retry() {
+    let (test, chaos) = behind_chaos().await;
+    assert_eq!(outcome(&test).await, ok());
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    chaos.cause(Phase::Check, Fault::Stall);
+    let (outcome, ()) = tokio::join!(outcome(&test), async {
+        while chaos.met() == 0 {
+            tokio::task::yield_now().await;
+        }
+        chaos.end();
+    });
+    assert_eq!(outcome, ok());
+    assert_eq!(test.app.database.resent(), 0, "the statement was not sent twice");
+}
+
+/// The outcome of a request that waits for a lock, under its query or while its connection opens and reads the policies,
+/// loses the connection there, and then waits on another, with nothing left on the first.
 async fn outcome_if_lost(opens: bool, test: &TestApp, lose: impl AsyncFnOnce(&Client)) -> (u16, String) {
     let (locker, admin) = (test.database.client().await.unwrap(), test.database.client().await.unwrap());
     // What is left behind on the server is the function's to end.
     set_for_the_role(&admin, "lock_timeout = 0").await;
     set_for_the_role(&admin, "statement_timeout = 0").await;
+    admin.batch_execute("ALTER TABLE chat_sessions ENABLE ROW LEVEL SECURITY").await.unwrap();
     end_connections(&admin).await;
     if !opens {
         assert_eq!(outcome(test).await, ok());
     }
-    locker.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let table = if opens { "pg_policy" } else { "chat_sessions" };
+    locker.batch_execute(&format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")).await.unwrap();
     let fault = async {
         let first = until_one_waits(&admin, 0).await;
         lose(&admin).await;

@@ -30,6 +30,7 @@ mod pooler;
 mod request_body;
 mod role;
 mod rotation;
+mod row_level_security;
 mod secrecy;
 mod secret_faults;
 mod tenants;

@@ -66,6 +66,24 @@ async fn a_slow_query_is_504_is_cancelled_on_the_server_and_holds_nobody_up() {
     assert_outcome!(test, OK);
 }
 
+/// The role has no `lock_timeout`, so nothing but the function ends what waits for the lock.
+#[tokio::test]
+async fn a_table_that_stays_locked_is_504_every_time_and_leaves_no_query_running() {
+    let test = TestApp::start_with(Server::shared(), |config| config.query_limit = Duration::from_millis(300)).await;
+    let [admin, locker] = [test.database.client().await.unwrap(), test.database.client().await.unwrap()];
+    for setting in ["lock_timeout = 0", "statement_timeout = 0"] {
+        set_for_the_role(&admin, setting).await;
+    }
+    end_connections(&admin).await;
+    locker.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    for _ in 0..3 {
+        assert_outcome!(test, TIMEOUT);
+        assert_nothing_runs(&admin).await;
+    }
+    locker.batch_execute("COMMIT").await.unwrap();
+    assert_outcome!(test, OK);
+}
+
 #[tokio::test]
 async fn the_answer_comes_before_the_invocation_ends() {
     let test = TestApp::start().await;

@@ -1,13 +1,14 @@
 //! One try to run a statement, and what becomes of its connection.
 
-use std::{pin::pin, time::Duration};
+use std::time::Duration;
 
 use deadpool::managed::Object;
 use tokio::time::{error::Elapsed, timeout};
-use tokio_postgres::{Error as PgError, Row};
+use tokio_postgres::Row;
 
 use super::{
-    ALIVE_LIMIT, CANCEL_LIMIT, HEARD_OF,
+    ALIVE_LIMIT, CANCEL_LIMIT, CHECK_INTERVAL,
+    check::CheckError,
     connector::Connector,
     failure::{describe, is_lost, may_run_on, refusal},
 };
@@ -20,7 +21,7 @@ use crate::{
 /// What came of it.
 pub enum Attempt {
     Rows(Vec<Row>),
-    /// The connection had died before the statement was sent.
+    /// The connection was dead, or out of date, before the statement was sent.
     Dead,
     /// The connection was lost on the way, and why.
     Lost(String),
@@ -31,28 +32,46 @@ impl Attempt {
     ///
     /// # Errors
     ///
-    /// [`Error::Timeout`], or what PostgreSQL's refusal means.
+    /// [`Error::Timeout`], what PostgreSQL's refusal means, or [`Error::Misconfigured`] if row level security may hide rows.
     pub async fn make(
         mut connection: Object<Connector>,
         statement: &Statement<'_>,
         limit: Duration,
         by: Deadline,
     ) -> Result<Self, Error> {
-        let Some(outcome) = run(&connection, statement, limit, by).await else {
+        let started = Moment::now();
+        let is_due = connection.checked_at.age() >= CHECK_INTERVAL;
+        let Some(outcome) = run(&connection, statement, is_due, limit, by).await else {
             // The server may have got the statement all the same.
             abandon(connection, true).await;
             return Ok(Self::Dead);
         };
         match outcome {
             Ok(Ok(rows)) => {
-                connection.heard_of = Moment::now();
+                if is_due {
+                    connection.checked_at = started;
+                }
                 Ok(Self::Rows(rows))
             }
-            Ok(Err(error)) if is_lost(&error) || connection.is_closed() => {
+            Ok(Err(CheckError::Postgres(error))) if is_lost(&error) || connection.is_closed() => {
                 abandon(connection, may_run_on(&error)).await;
                 Ok(Self::Lost(describe(&error)))
             }
-            Ok(Err(error)) => Err(refusal(&error)),
+            Ok(Err(CheckError::Postgres(error))) => {
+                // If it was the check that was rejected, the statement behind it may be running.
+                if is_due {
+                    abandon(connection, true).await;
+                }
+                Err(refusal(&error))
+            }
+            Ok(Err(CheckError::RowSecurityEnabled)) => {
+                abandon(connection, true).await;
+                Ok(Self::Dead)
+            }
+            Ok(Err(error @ CheckError::RowsHidden(_))) => {
+                abandon(connection, true).await;
+                Err(error.into_error())
+            }
             Err(_) => {
                 abandon(connection, true).await;
                 Err(Error::Timeout(format!("cancelled after {limit:?} at most")))
@@ -61,28 +80,33 @@ impl Attempt {
     }
 }
 
-/// Runs the statement; gives nothing if the connection turns out to be dead.
+/// Runs the statement, with a check if that is due; gives nothing if the connection turns out to be dead.
 async fn run(
     connection: &Object<Connector>,
     statement: &Statement<'_>,
+    is_due: bool,
     limit: Duration,
     by: Deadline,
-) -> Option<Result<Result<Vec<Row>, PgError>, Elapsed>> {
-    let mut query = pin!(connection.rows(statement));
+) -> Option<Result<Result<Vec<Row>, CheckError>, Elapsed>> {
+    let rows = async { connection.rows(statement).await.map_err(CheckError::Postgres) };
+    if !is_due {
+        return Some(timeout(by.left(limit), rows).await);
+    }
+    // Everything goes out in one packet and costs one round trip: the question whether the connection is alive, the check,
+    // the statement. No row is used before the check has passed.
+    let mut checked = Box::pin(async { tokio::try_join!(biased; connection.check(), rows).map(|((), rows)| rows) });
     tokio::select! {
-        // The question whether the connection is alive goes first and in the same packet: it costs no round trip.
         biased;
         alive = is_alive(connection, by) => if !alive { return None },
-        outcome = &mut query => return Some(Ok(outcome)),
+        outcome = &mut checked => return Some(Ok(outcome)),
     }
-    Some(timeout(by.left(limit), query).await)
+    Some(timeout(by.left(limit), checked).await)
 }
 
 /// Whether a connection that was idle is still alive. That it is not closed says little: after a freeze the end of the
 /// connection is in the socket, and nobody has read it yet.
-pub async fn is_alive(connection: &Object<Connector>, by: Deadline) -> bool {
-    connection.heard_of.age() < HEARD_OF
-        || matches!(timeout(by.left(ALIVE_LIMIT), connection.check_connection()).await, Ok(Ok(())))
+async fn is_alive(connection: &Object<Connector>, by: Deadline) -> bool {
+    matches!(timeout(by.left(ALIVE_LIMIT), connection.check_connection()).await, Ok(Ok(())))
 }
 
 /// Takes the connection out of the pool, and ends what it may be running. Neither is enough alone: without the cancel the

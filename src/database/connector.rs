@@ -1,4 +1,4 @@
-//! Opens connections, and tells whether one is still alive.
+//! Opens connections.
 
 use std::{borrow::Cow, ops::Deref, sync::Arc};
 
@@ -7,7 +7,12 @@ use deadpool_postgres::ClientWrapper;
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_postgres::{Client, Error as PgError, NoTls, error::SqlState};
 
-use super::{CONNECT_LIMIT, Login, Logins, Signer, cancel::cancel, failure::describe, form::Known};
+use super::{
+    CONNECT_LIMIT, Login, Logins, Signer,
+    cancel::cancel,
+    check::{CheckError, SchemaFeatures},
+    failure::{describe, is_lost},
+};
 use crate::{clock::Moment, error::Error};
 
 /// The pool's manager.
@@ -23,9 +28,9 @@ pub struct Connector {
 pub struct Connection {
     client: ClientWrapper,
     login: Arc<Login>,
-    /// When the server last answered.
-    pub(super) heard_of: Moment,
-    pub(super) form: Known,
+    /// When the last check was sent.
+    pub(super) checked_at: Moment,
+    pub(super) features: SchemaFeatures,
 }
 
 impl Connector {
@@ -35,7 +40,7 @@ impl Connector {
 
     async fn connect(&self, login: Arc<Login>) -> Result<Connection, ConnectError> {
         let config = match &self.signer {
-            Some(signer) => Cow::Owned(signer.sign(&login).await.map_err(ConnectError::Token)?),
+            Some(signer) => Cow::Owned(signer.sign(&login).await.map_err(ConnectError::Other)?),
             None => Cow::Borrowed(&login.config),
         };
         let (client, task) = if let Some(tls) = &login.tls {
@@ -46,9 +51,14 @@ impl Connector {
             (client, run(connection))
         };
         let client = ClientWrapper::new(client, task);
-        let connection = Connection { client, login, heard_of: Moment::now(), form: Known::default() };
-        connection.warm_up().await.map_err(ConnectError::Lost)?;
-        Ok(connection)
+        let connection = Connection { client, login, checked_at: Moment::now(), features: SchemaFeatures::default() };
+        match connection.first_check().await {
+            Ok(()) => Ok(connection),
+            Err(CheckError::Postgres(error)) if is_lost(&error) || connection.is_closed() => {
+                Err(ConnectError::Lost(error))
+            }
+            Err(error) => Err(ConnectError::Other(error.into_error())),
+        }
     }
 }
 
@@ -75,8 +85,8 @@ impl Manager for Connector {
         outcome.map_err(ConnectError::into_error)
     }
 
-    /// Whether the connection is alive is asked together with the next statement, see `attempt::is_alive`; this is for one
-    /// that is known to be over.
+    /// The check goes out with the next statement, see `attempt::run`; this is for a connection that is known to be
+    /// closed.
     async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<Error> {
         if connection.is_closed() { Err(RecycleError::message("closed")) } else { Ok(()) }
     }
@@ -103,9 +113,10 @@ impl Deref for Connection {
 }
 
 enum ConnectError {
-    Token(Error),
+    /// There was no token, or the check failed.
+    Other(Error),
     Refused(PgError),
-    /// There was a connection, and it was lost while it warmed up.
+    /// There was a connection, and it was lost during its first check.
     Lost(PgError),
 }
 
@@ -121,14 +132,14 @@ impl ConnectError {
 
     fn code(&self) -> Option<&SqlState> {
         match self {
-            Self::Token(_) => None,
+            Self::Other(_) => None,
             Self::Refused(error) | Self::Lost(error) => error.code(),
         }
     }
 
     fn into_error(self) -> Error {
         match self {
-            Self::Token(error) => error,
+            Self::Other(error) => error,
             Self::Refused(error) | Self::Lost(error) => {
                 Error::Unavailable(format!("no connection: {}", describe(&error)))
             }

@@ -19,9 +19,18 @@ impl Database {
     /// Copies the migrated database under a new name; any number of tests may do so at once.
     pub async fn create(server: &Server) -> Result<Self> {
         server.template.get_or_try_init(|| make_template(server)).await?;
+        Self::create_from(server, TEMPLATE).await
+    }
+
+    /// Makes one without tables, on a server that may not have the role yet.
+    pub async fn create_empty(server: &Server) -> Result<Self> {
+        Self::create_from(server, "template0").await
+    }
+
+    async fn create_from(server: &Server, template: &str) -> Result<Self> {
         let name = format!("test_{:016x}", fastrand::u64(..));
-        let copy = format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}");
-        connect(&server.url("postgres")).await?.batch_execute(&copy).await?;
+        let create = format!("CREATE DATABASE {name} TEMPLATE {template}");
+        connect(&server.url("postgres")).await?.batch_execute(&create).await?;
         Ok(Self { url: role::url(server.port(), &name), admin_url: server.url(&name) })
     }
 

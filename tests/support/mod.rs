@@ -17,6 +17,7 @@ pub mod migrations;
 pub mod openapi;
 pub mod pooler;
 pub mod postgres;
+pub mod product_database;
 pub mod rds;
 pub mod request;
 pub mod role;

@@ -1,7 +1,9 @@
 //! The role that the function connects as: docs/role.sql, for whom there is no psql.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tokio_postgres::Client;
+
+use super::{database::explain, migrations::statements};
 
 const SCRIPT: &str = include_str!("../../docs/role.sql");
 
@@ -18,8 +20,28 @@ pub async fn create(admin: &Client, password: &str) -> Result<()> {
     super::secrecy::keep(password);
     let literal = format!("'{}'", password.replace('\'', "''"));
     let lines = SCRIPT.lines().filter(|line| !line.starts_with('\\')).collect::<Vec<_>>().join("\n");
-    let sql = lines.replace(":'password'", &literal).replace(":connection_limit", CONNECTION_LIMIT);
-    Ok(admin.batch_execute(&sql).await?)
+    let sql = lines
+        .replace(":'password'", &literal)
+        .replace(":connection_limit", CONNECTION_LIMIT)
+        .replace(":\"role\"", NAME)
+        .replace(":'role'", &format!("'{NAME}'"))
+        .replace(":\"schema\"", "public");
+    for statement in statements(&sql) {
+        // As in psql, `\gexec` ends a query and executes each value that it returns.
+        let mut parts = statement.split("\\gexec").collect::<Vec<_>>();
+        let last = parts.pop().unwrap_or_default();
+        for query in parts {
+            for row in admin.query_typed(query, &[]).await.map_err(|error| explain(&error, query))? {
+                run(admin, row.get(0)).await?;
+            }
+        }
+        run(admin, last).await?;
+    }
+    Ok(())
+}
+
+async fn run(admin: &Client, sql: &str) -> Result<()> {
+    admin.batch_execute(sql).await.map_err(|error| explain(&error, sql)).context("docs/role.sql")
 }
 
 /// The URL of a database on a server of this machine, for the role with its usual password.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use futures_util::future::try_join_all;
-use list_chat_sessions::database::HEARD_OF;
+use list_chat_sessions::database::CHECK_INTERVAL;
 use tokio::time::sleep;
 use tokio_postgres::Client;
 
@@ -162,7 +162,7 @@ impl Lane {
             return Ok(Some(format!("before the fault {wrong}")));
         }
         if case.idle {
-            sleep(HEARD_OF + Duration::from_millis(20)).await;
+            sleep(CHECK_INTERVAL + Duration::from_millis(20)).await;
         }
         let lock = if case.locked { Some(self.subject.database.client().await?) } else { None };
         if let Some(lock) = &lock {

@@ -1,0 +1,39 @@
+//! A database like the product's, with row level security, migrated, and with what docs/role.sql makes.
+
+use anyhow::Result;
+use tokio_postgres::Client;
+
+use super::{
+    database::{self, Database},
+    migrations::{self, KEPT, run_kept},
+    postgres::Server,
+    role,
+};
+
+const SCHEMA: &str = include_str!("product_database.sql");
+
+/// Makes one. Other roles and policies come and go with a test, so the server should be the test's own.
+///
+/// # Errors
+///
+/// PostgreSQL's.
+pub async fn create(server: &Server) -> Result<Database> {
+    let database = Database::create_empty(server).await?;
+    let mut admin = database.client().await?;
+    database::load(&mut admin, SCHEMA).await?;
+    migrations::apply(&mut admin).await?;
+    role::create(&admin, role::PASSWORD).await?;
+    Ok(database)
+}
+
+/// Installs the counts as docs/kept.md says, docs/role.sql at the end.
+///
+/// # Errors
+///
+/// PostgreSQL's.
+pub async fn install_counts(admin: &Client) -> Result<()> {
+    for file in KEPT {
+        run_kept(admin, file).await?;
+    }
+    role::create(admin, role::PASSWORD).await
+}
