@@ -46,6 +46,10 @@ pub const POOL_SIZE: usize = 1;
 /// How long opening a connection may take, from name resolution to the end of its first check.
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
+/// How long one address of the host may take to accept a connection, so that there is time for a second address if the first
+/// does not respond. A lost packet is sent again after a second, which has to fit in.
+pub const ADDRESS_TIMEOUT: Duration = Duration::from_millis(1_400);
+
 /// How long a connection that was idle has to show that it is alive before it is replaced.
 pub const ALIVE_LIMIT: Duration = Duration::from_millis(500);
 

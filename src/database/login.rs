@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use tokio_postgres::config::{ChannelBinding, Config, SslMode};
 
-use super::{CONNECT_LIMIT, Policy, Tls, policy::Auth};
+use super::{ADDRESS_TIMEOUT, Policy, Tls, policy::Auth};
 use crate::error::chain;
 
 /// How PostgreSQL and what lies between see this function in their lists.
@@ -105,7 +105,7 @@ impl Login {
         config
             .ssl_mode(if tls.is_some() { SslMode::Require } else { SslMode::Disable })
             .application_name(APPLICATION_NAME)
-            .connect_timeout(CONNECT_LIMIT)
+            .connect_timeout(ADDRESS_TIMEOUT)
             .tcp_user_timeout(UNACKNOWLEDGED_LIMIT);
         Ok(Self { config, tls })
     }

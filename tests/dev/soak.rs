@@ -11,7 +11,10 @@ use crate::{
     commit::commit,
     steps::Steps,
     support::{
-        faults::{Lab, Tally, endurance, events, freezing, kept, network, slow, states, tenants, vault},
+        faults::{
+            Lab, Tally, certificates, endurance, events, freezing, grants, kept, memory, names, network, slow, states,
+            tenants, vault, wire,
+        },
         terminal::{out, wrapped},
     },
 };
@@ -59,6 +62,16 @@ enum Part {
     Slow,
     /// Secrets Manager: failing, bad secrets, rotations
     Secrets,
+    /// Secrets Manager's responses: slow, cut, endless
+    Wire,
+    /// Name resolution: failing, slow, dead addresses (needs root)
+    Names,
+    /// PostgreSQL's certificate: expiring, replaced, renewed
+    Certificates,
+    /// Grants and row level security, changed under load
+    Grants,
+    /// Huge texts under a limit of memory
+    Memory,
     /// Malformed events
     Events,
     /// A thousand accounts, interleaved
@@ -79,6 +92,11 @@ impl Part {
             Self::States => (100, states::KINDS),
             Self::Slow => (500, 2),
             Self::Secrets => (50, vault::KINDS),
+            Self::Wire => (50, wire::KINDS),
+            Self::Names => (20, names::KINDS),
+            Self::Certificates => (50, certificates::KINDS),
+            Self::Grants => (20, grants::round()),
+            Self::Memory => (20, memory::KINDS),
             Self::Tenants | Self::Endurance => (1_000_000, 1),
             Self::Events | Self::Kept => (100_000, 1),
         }
@@ -92,6 +110,11 @@ impl Part {
             Self::States => states::run(lab, count).await?,
             Self::Slow => slow::run(lab, count).await?,
             Self::Secrets => vault::run(lab, count).await?,
+            Self::Wire => wire::run(lab, count).await?,
+            Self::Names => names::run(lab, count).await?,
+            Self::Certificates => certificates::run(lab, count).await?,
+            Self::Grants => grants::run(lab, count).await?,
+            Self::Memory => memory::run(lab, count).await?,
             Self::Tenants => vec![tenants::run(lab, count, seed).await?],
             Self::Events => vec![events::run(lab, count, seed).await?],
             Self::Kept => vec![kept::run(&lab.bar, count, seed).await?],

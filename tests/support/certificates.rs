@@ -1,5 +1,7 @@
 //! Certificates of our own for servers on this machine.
 
+use std::time::SystemTime;
+
 use anyhow::Result;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
@@ -35,11 +37,26 @@ impl Authority {
 
     /// A server's certificate for these names and addresses.
     pub fn certify(&self, names: &[&str], [from, to]: [i32; 2]) -> Result<Certificate> {
-        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
-        let mut params = CertificateParams::new(names)?;
+        let mut params = params(names)?;
         params.not_before = date_time_ymd(from, 1, 1);
         params.not_after = date_time_ymd(to, 1, 1);
+        self.sign(&params)
+    }
+
+    /// A server's certificate for these names and addresses that expires at the end of this second.
+    pub fn certify_until(&self, names: &[&str], end: SystemTime) -> Result<Certificate> {
+        let mut params = params(names)?;
+        params.not_before = date_time_ymd(NOW[0], 1, 1);
+        params.not_after = date_time_ymd(1970, 1, 1) + end.duration_since(SystemTime::UNIX_EPOCH)?;
+        self.sign(&params)
+    }
+
+    fn sign(&self, params: &CertificateParams) -> Result<Certificate> {
         let key = KeyPair::generate()?;
         Ok(Certificate { chain: params.signed_by(&key, &self.0)?.pem(), key: key.serialize_pem() })
     }
+}
+
+fn params(names: &[&str]) -> Result<CertificateParams> {
+    Ok(CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>())?)
 }

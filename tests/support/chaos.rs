@@ -1,6 +1,7 @@
 //! A network that fails on command: a proxy before PostgreSQL that knows which phase of the protocol a connection is in,
 //! and does to it there what networks do.
 
+mod dead_address;
 mod link;
 mod phase;
 
@@ -15,6 +16,7 @@ use std::{
 use anyhow::Result;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
+pub use dead_address::{DeadAddress, near_address};
 pub use phase::Phase;
 
 /// What happens to a connection that reaches a phase.

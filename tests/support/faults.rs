@@ -2,16 +2,21 @@
 //! The tests try them a few times, and `cargo dev soak` as often as it takes to trust the figures.
 
 pub mod accounts;
+pub mod certificates;
 pub mod endurance;
 pub mod events;
 pub mod freezing;
+pub mod grants;
 pub mod kept;
+pub mod memory;
+pub mod names;
 pub mod network;
 pub mod slow;
 pub mod states;
 mod subject;
 pub mod tenants;
 pub mod vault;
+pub mod wire;
 
 use std::{fmt, path::PathBuf, time::Instant};
 

@@ -76,16 +76,11 @@ impl Server {
         };
         // A copy, because the user that PostgreSQL runs as may not reach the source.
         fs::write(folder.path.join("watchdog.sh"), include_str!("postgres/watchdog.sh"))?;
-        for (name, text) in &options.files {
-            let path = folder.path.join("data").join(name);
-            let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-            file.write_all(text.as_bytes())?;
-            if geteuid().is_root() {
-                chown(&path, Some(folder.owner()?), None)?;
-            }
-        }
         let mut server =
             Self { folder, port: 0, settings: options.settings, watchdog: None, template: OnceCell::new() };
+        for (name, text) in &options.files {
+            server.write(name, text)?;
+        }
         // Another process can take a free port before PostgreSQL does: then try another.
         for attempt in 1.. {
             server.port = free_port()?;
@@ -121,6 +116,17 @@ impl Server {
     /// The URL of a database on this server, for its superuser.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Writes a file of the data folder, readable by PostgreSQL alone.
+    pub fn write(&self, name: &str, text: &str) -> Result<()> {
+        let path = self.folder.path.join("data").join(name);
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        file.write_all(text.as_bytes())?;
+        if geteuid().is_root() {
+            chown(&path, Some(self.folder.owner()?), None)?;
+        }
+        Ok(())
     }
 
     /// Ends PostgreSQL at once, as a crash would; the data and the port stay for [`Server::start_again`].

@@ -3,6 +3,7 @@
 
 mod service;
 mod vault;
+mod wire;
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -16,6 +17,8 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 use service::{Service, answer, lock};
 use vault::CURRENT;
+use wire::Wire;
+pub use wire::WireFault;
 
 /// How the stand-in fails when it is told to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +52,7 @@ impl Fault {
 pub struct Secrets {
     url: String,
     state: Arc<Mutex<Service>>,
+    wire: Wire,
     server: JoinHandle<()>,
 }
 
@@ -69,8 +73,10 @@ impl Secrets {
         let url = format!("http://{}", listener.local_addr()?);
         let state = Arc::new(Mutex::new(Service::default()));
         let router = Router::new().route("/", post(answer)).with_state(Arc::clone(&state));
-        let server = tokio::spawn(async move { drop(axum::serve(listener, router).await) });
-        Ok(Self { url, state, server })
+        let service = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let wire = Wire::start(listener, service.local_addr()?);
+        let server = tokio::spawn(async move { drop(axum::serve(service, router).await) });
+        Ok(Self { url, state, wire, server })
     }
 
     /// For `AWS_ENDPOINT_URL_SECRETS_MANAGER`.
@@ -120,6 +126,16 @@ impl Secrets {
     /// From now on every call waits so long before anything else happens.
     pub fn delay(&self, delay: Duration) {
         lock(&self.state).delay = delay;
+    }
+
+    /// From now on every response meets this on its way; `None` ends it.
+    pub fn disturb(&self, fault: impl Into<Option<WireFault>>) {
+        self.wire.disturb(fault.into());
+    }
+
+    /// Closes every connection, so that the next call needs a new one.
+    pub fn hang_up(&self) {
+        self.wire.hang_up();
     }
 }
 

@@ -1,6 +1,9 @@
 //! The function that the faults are tried on: its real binary, a database with rows, and a Secrets Manager.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -29,13 +32,27 @@ pub struct Setup {
     pub url: Option<String>,
     /// The function's variables beside the usual ones.
     pub variables: Vec<(&'static str, String)>,
+    /// A Secrets Manager that is prepared already; an undisturbed one, if nothing is said.
+    pub secrets: Option<Secrets>,
+    /// By which name the function knows the host of Secrets Manager; its address, if nothing is said.
+    pub secrets_host: Option<String>,
+    /// A program and its arguments that start the binary, whose path follows them.
+    pub launcher: Vec<String>,
     /// The longest that one event may take.
     pub timeout: Duration,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { ring: None, url: None, variables: Vec::new(), timeout: Duration::from_secs(10) }
+        Self {
+            ring: None,
+            url: None,
+            variables: Vec::new(),
+            secrets: None,
+            secrets_host: None,
+            launcher: Vec::new(),
+            timeout: Duration::from_secs(10),
+        }
     }
 }
 
@@ -67,15 +84,23 @@ impl Reply {
 
 impl Subject {
     pub async fn start(lab: &Lab, database: Database, setup: Setup) -> Result<Self> {
-        let secrets = Secrets::start().await?;
+        let secrets = match setup.secrets {
+            Some(secrets) => secrets,
+            None => Secrets::start().await?,
+        };
         secrets.put(KEYS, setup.ring.map_or_else(|| accounts::ring(1..=1), Ok)?)?;
         let url = setup.url.unwrap_or_else(|| database.url().to_owned());
+        let endpoint = setup.secrets_host.map_or_else(|| secrets.url().to_owned(), |host| secrets.url_at(&host));
         let env = [
             ("API_KEYS_SECRET_ID", KEYS),
-            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.url()),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", endpoint.as_str()),
             ("DATABASE_URL", url.as_str()),
         ];
         let mut options = FunctionOptions::new(&lab.binary, &env);
+        if let [program, arguments @ ..] = setup.launcher.as_slice() {
+            options.arguments = arguments.iter().map(PathBuf::from).chain([lab.binary.clone()]).collect();
+            options.binary = program.into();
+        }
         options.env.extend(setup.variables.into_iter().map(|(name, value)| (name.to_owned(), value)));
         (options.timeout, options.log_max) = (setup.timeout, 1_000);
         let function = Function::start(options).await?;
