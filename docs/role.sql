@@ -28,6 +28,9 @@ BEGIN
   IF to_regclass('chat_session_counts') IS NOT NULL AND to_regclass('chat_session_counted') IS NOT NULL THEN
     GRANT SELECT ON chat_session_counts, chat_session_counted TO list_chat_sessions;
   END IF;
+  IF to_regclass('chat_session_totals') IS NOT NULL THEN
+    GRANT SELECT ON chat_session_totals TO list_chat_sessions;
+  END IF;
 END
 $$;
 
