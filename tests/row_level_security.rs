@@ -263,7 +263,7 @@ async fn counts_that_row_level_security_hides_are_computed() {
     let function = product.start().await;
     let (_, all) = product.ask(&function).await;
     install_counts(&product.admin).await.unwrap();
-    for table in ["chat_session_counts", "chat_session_counted"] {
+    for table in ["chat_session_counts", "chat_session_counted", "chat_session_totals"] {
         // A live connection that uses the counts, and one that finds them hidden.
         end_connections(&product.admin).await;
         assert_eq!(status(&function, &request::post(TOKEN, "{}")).await, 200);

@@ -18,13 +18,15 @@ use crate::{error::Error, sessions::Form};
 const FEATURES: &str = "-- list-chat-sessions: what the schema has
 SELECT coalesce(has_table_privilege(to_regclass('chat_session_counts'), 'SELECT')
             AND has_table_privilege(to_regclass('chat_session_counted'), 'SELECT')
+            AND has_table_privilege(to_regclass('chat_session_totals'), 'SELECT')
             AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('chat_sessions')
                          AND attname = 'message_count' AND NOT attisdropped), false),
        coalesce(row_security_active(to_regclass('chat_widgets')), false)
        OR coalesce(row_security_active(to_regclass('chat_sessions')), false)
        OR coalesce(row_security_active(to_regclass('chat_messages')), false)
        OR coalesce(row_security_active(to_regclass('chat_session_counts')), false)
-       OR coalesce(row_security_active(to_regclass('chat_session_counted')), false)";
+       OR coalesce(row_security_active(to_regclass('chat_session_counted')), false)
+       OR coalesce(row_security_active(to_regclass('chat_session_totals')), false)";
 
 /// The same where row level security applies: whether the kept form fits, and the tables that may hide rows, if any.
 ///
@@ -32,14 +34,15 @@ SELECT coalesce(has_table_privilege(to_regclass('chat_session_counts'), 'SELECT'
 /// says is the operator's decision. Policies for PUBLIC are not meant for this role: a permissive one does not count, and
 /// a restrictive one hides rows. The kept form is for a role that sees everything, because its totals are not filtered.
 const POLICIES: &str = "-- list-chat-sessions: what row level security leaves
-SELECT count(*) FILTER (WHERE is_count AND sees_all AND has_table_privilege(read, 'SELECT')) = 2
+SELECT count(*) FILTER (WHERE is_count AND sees_all AND has_table_privilege(read, 'SELECT')) = 3
        AND coalesce(bool_and(sees_all) FILTER (WHERE NOT is_count), false)
        AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('chat_sessions')
                     AND attname = 'message_count' AND NOT attisdropped),
        string_agg(name || coalesce(' (restrictive policy ' || culprit || ' is for PUBLIC)', ''), ', ' ORDER BY name)
          FILTER (WHERE NOT is_count AND is_active AND (culprit IS NOT NULL OR NOT is_permitted))
 FROM (VALUES ('chat_widgets', false), ('chat_sessions', false), ('chat_messages', false),
-             ('chat_session_counts', true), ('chat_session_counted', true)) tables (name, is_count),
+             ('chat_session_counts', true), ('chat_session_counted', true), ('chat_session_totals', true))
+       tables (name, is_count),
      to_regclass(name) read, row_security_active(read) is_active,
      LATERAL (SELECT coalesce(bool_or(polpermissive AND is_named), false) AS is_permitted,
                      min(quote_ident(polname)) FILTER (WHERE NOT polpermissive AND 0 = ANY (polroles)) AS culprit,
