@@ -110,10 +110,10 @@ async fn each_way_to_have_it_half_set_up_is_503_or_right() {
     let each =
         |sql: &str| ["chat_widgets", "chat_sessions", "chat_messages"].map(|table| sql.replace('?', table)).join(";");
     let (policy, own) = ("CREATE POLICY case_1 ON", "TO list_chat_sessions USING (true)");
-    let three = "chat_messages, chat_sessions, chat_widgets";
+    let three = "chat_widgets, chat_sessions, chat_messages";
     for (case, sql, hidden) in [
         ("no policy", String::new(), Some(three)),
-        ("on sessions only", format!("{policy} chat_sessions FOR SELECT {own}"), Some("chat_messages, chat_widgets")),
+        ("on sessions only", format!("{policy} chat_sessions FOR SELECT {own}"), Some("chat_widgets, chat_messages")),
         (
             "on two of three",
             format!("{policy} chat_sessions FOR SELECT {own}; {policy} chat_widgets FOR SELECT {own}"),
