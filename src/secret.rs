@@ -48,8 +48,8 @@ const RETRY_BACKOFF: Duration = Duration::from_millis(100);
 /// as long as the whole fetch may take; retries have what is left of that.
 #[must_use]
 pub fn client(aws: &SdkConfig) -> Client {
-    let timeouts =
-        TimeoutConfig::builder().connect_timeout(SECRETS_CONNECT_TIMEOUT).operation_timeout(FIRST_FETCH_LIMIT);
+    // The time of the whole fetch is kept in `Secret::fetch`.
+    let timeouts = TimeoutConfig::builder().connect_timeout(SECRETS_CONNECT_TIMEOUT);
     let retries = RetryConfig::standard().with_initial_backoff(RETRY_BACKOFF);
     Client::from_conf(Builder::from(aws).timeout_config(timeouts.build()).retry_config(retries).build())
 }
