@@ -40,12 +40,16 @@ FROM unnest('{chat_session_counts,chat_session_counted,chat_session_totals}'::te
 WHERE counts IS NOT NULL \gexec
 
 -- Where row level security is on, a role that no policy names sees no rows and gets no error; the function answers 503
--- then. A policy means nothing where it is off, so each table has one, and switching it on later costs no request. The
--- query itself compares the account.
-SELECT format('CREATE POLICY %I ON %s FOR SELECT TO %1$I USING (true)', :'role', read)
-FROM unnest('{chat_widgets,chat_sessions,chat_messages,chat_session_counts,chat_session_counted,chat_session_totals}'::text[]) name,
-     to_regclass(name) read
-WHERE read IS NOT NULL AND NOT EXISTS (SELECT FROM pg_policy WHERE polrelid = read AND polname = :'role') \gexec
+-- then. The policy shows every row, because the query itself compares the account. A policy that already names the role is
+-- your decision, and nothing is added to it. Run this file again after row level security is switched on.
+SELECT format('CREATE POLICY %I ON %s FOR SELECT TO %1$I USING (true)', :'role', oid::regclass)
+FROM pg_class
+WHERE relrowsecurity
+  AND oid = ANY ('{chat_widgets,chat_sessions,chat_messages}'::regclass[] || ARRAY[to_regclass('chat_session_counts'),
+                 to_regclass('chat_session_counted'), to_regclass('chat_session_totals')])
+  AND NOT EXISTS (SELECT FROM pg_policy, unnest(polroles) named
+                   WHERE polrelid = pg_class.oid AND polpermissive AND polcmd IN ('r', '*')
+                     AND named <> 0 AND pg_has_role(:'role', named, 'USAGE')) \gexec
 
 -- What this file does not decide: such a policy hides rows from every role.
 SELECT format('DO $body$ BEGIN RAISE WARNING USING MESSAGE = %L; END $body$', format(

@@ -166,6 +166,26 @@ async fn psql_makes_the_role_from_the_same_file() {
 }
 
 #[tokio::test]
+async fn policies_are_made_only_where_row_level_security_is_on_and_no_policy_names_the_role() {
+    let database = Database::create(Server::shared()).await.unwrap();
+    let admin = database.client().await.unwrap();
+    let policies = "SELECT polname || ' on ' || polrelid::regclass FROM pg_policy ORDER BY 1";
+    assert_eq!(texts(&admin, policies).await, [""; 0]);
+    admin
+        .batch_execute(
+            "ALTER TABLE chat_sessions ENABLE ROW LEVEL SECURITY;
+             ALTER TABLE chat_messages ENABLE ROW LEVEL SECURITY;
+             CREATE POLICY mine ON chat_messages TO list_chat_sessions USING (role <> 'system')",
+        )
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        role::create(&admin, role::PASSWORD).await.unwrap();
+        assert_eq!(texts(&admin, policies).await, ["list_chat_sessions on chat_sessions", "mine on chat_messages"]);
+    }
+}
+
+#[tokio::test]
 #[ignore = "needs psql, PostgreSQL's own client: cargo test --test main -- --ignored psql"]
 async fn psql_makes_a_role_of_any_name_for_any_schema_as_often_as_it_is_run() {
     let server = Server::start().unwrap();
