@@ -145,6 +145,7 @@ class Stack:
 
     def __init__(self, template, parameters):
         self.template = template
+        self.given = parameters
         self.parameters = {
             name: parameters.get(name, declared.get("Default")) for name, declared in template["Parameters"].items()
         }
@@ -269,7 +270,7 @@ def translate(template, parameters):
 
 def check(name, stack):
     """What CloudFormation would refuse of one translated stack."""
-    label = f"{name} with {stack.parameters}"
+    label = f"{name} with {stack.given}"
     for path in nulls(stack.template):
         fault(f"{name}: null at {path}, which CloudFormation refuses")
     resources = stack.resources()

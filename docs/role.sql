@@ -36,14 +36,14 @@ GRANT SELECT ON chat_widgets, chat_sessions, chat_messages TO :"role";
 
 -- And the kept counts, where migrations/kept is installed: run this file again after it. Without them the function counts.
 SELECT format('GRANT SELECT ON %s TO %I', counts, :'role')
-FROM (VALUES (to_regclass('chat_session_counts')), (to_regclass('chat_session_counted'))) tables (counts)
+FROM unnest('{chat_session_counts,chat_session_counted,chat_session_totals}'::text[]) name, to_regclass(name) counts
 WHERE counts IS NOT NULL \gexec
 
 -- Where row level security is on, a role that no policy names sees no rows and gets no error; the function answers 503
 -- then. A policy means nothing where it is off, so each table has one, and switching it on later costs no request. The
 -- query itself compares the account.
 SELECT format('CREATE POLICY %I ON %s FOR SELECT TO %1$I USING (true)', :'role', read)
-FROM unnest('{chat_widgets,chat_sessions,chat_messages,chat_session_counts,chat_session_counted}'::text[]) name,
+FROM unnest('{chat_widgets,chat_sessions,chat_messages,chat_session_counts,chat_session_counted,chat_session_totals}'::text[]) name,
      to_regclass(name) read
 WHERE read IS NOT NULL AND NOT EXISTS (SELECT FROM pg_policy WHERE polrelid = read AND polname = :'role') \gexec
 

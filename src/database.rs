@@ -65,9 +65,9 @@ pub const CANCEL_LIMIT: Duration = Duration::from_millis(200);
 
 /// The least time between two fetches of the secret because PostgreSQL has refused its login.
 ///
-/// While a password is rotated there is a moment at which PostgreSQL has the new one and Secrets Manager still calls the
-/// old one current; who is refused then must not have to wait for long. Only the operator can cause these fetches, not a
-/// caller, and there is no more than one for each attempt to connect.
+/// While a password is rotated, PostgreSQL has the new one before Secrets Manager calls it current; a request that is refused
+/// then must not have to wait for long. Only the operator can cause these fetches, not a caller, and there are no more than
+/// two for each attempt to connect: of the current version, and of the one that a rotation has made.
 pub const REFUSED_LOGIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The database that the sessions are in.

@@ -18,9 +18,9 @@ use crate::{
     response, sessions,
 };
 
-/// The least time between two fetches of the key ring because of tokens that it does not know, and between two lines of the
-/// log about them. Random tokens cannot drive calls faster, and a new key works at most this and one fetch after it is in
-/// the secret.
+/// The least time between two fetches of the key ring because of tokens that it does not know, and between two lines of
+/// the log about them. Random tokens cannot drive calls faster, and a new key works at most this and one fetch after it
+/// is in the secret.
 pub const UNKNOWN_TOKEN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Answers one request and writes its line to the log. Whatever goes wrong is a response as well.

@@ -72,8 +72,9 @@ async fn next(client: &PooledClient, config: &Arc<Config>) -> Result<Option<Invo
     Ok(Some(Invocation { event: body.collect().await?.to_bytes(), context, id }))
 }
 
-/// What is read of an event's context. `Context::new` would read the client context and the Cognito identity as well, which
-/// an invoker writes freely: it fails over those that are not of its own types, and panics over a missing deadline.
+/// What is read of an event's context. `Context::new` would read the client context and the Cognito identity as well,
+/// which an invoker writes freely: it fails over those that are not of its own types, and panics over a missing
+/// deadline.
 fn context(request_id: &str, config: &Arc<Config>, headers: &HeaderMap) -> Context {
     let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
     let mut context = Context::default();

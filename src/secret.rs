@@ -33,22 +33,23 @@ pub const FIRST_FETCH_LIMIT: Duration = Duration::from_secs(3);
 /// How long a refresh may hold up the request that makes it, which has a good value already.
 pub const REFRESH_LIMIT: Duration = Duration::from_secs(1);
 
-/// How long a refresh that failed is not tried again, so that an outage does not slow every request. The log says at most
-/// once in this time that a fetch failed.
+/// How long a refresh that failed is not tried again, so that an outage does not slow every request. The log says at
+/// most once in this time that a fetch failed.
 pub const REFRESH_RETRY_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How long connecting to Secrets Manager may take, TLS included. The rest of [`FIRST_FETCH_LIMIT`] is for another address.
-pub const SECRETS_CONNECT_LIMIT: Duration = Duration::from_secs(2);
+/// How long connecting to Secrets Manager may take, TLS included. The rest of [`FIRST_FETCH_LIMIT`] is for a retry.
+pub const SECRETS_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The longest pause before the first retry of a call. With the SDK's own second, a refresh would end in its pause, as
 /// "no answer", and not with what Secrets Manager said.
 const RETRY_BACKOFF: Duration = Duration::from_millis(100);
 
-/// The client for Secrets Manager. An attempt has no limit of its own but for connecting, so a slow answer is heard for as
-/// long as the whole fetch may take; retries have what is left of that.
+/// The client for Secrets Manager. An attempt has no limit of its own but for connecting, so a slow answer is heard for
+/// as long as the whole fetch may take; retries have what is left of that.
 #[must_use]
 pub fn client(aws: &SdkConfig) -> Client {
-    let timeouts = TimeoutConfig::builder().connect_timeout(SECRETS_CONNECT_LIMIT).operation_timeout(FIRST_FETCH_LIMIT);
+    // The time of the whole fetch is kept in `Secret::fetch`.
+    let timeouts = TimeoutConfig::builder().connect_timeout(SECRETS_CONNECT_TIMEOUT);
     let retries = RetryConfig::standard().with_initial_backoff(RETRY_BACKOFF);
     Client::from_conf(Builder::from(aws).timeout_config(timeouts.build()).retry_config(retries).build())
 }
@@ -132,12 +133,12 @@ impl<T> Secret<T> {
         self.cache().value()
     }
 
-    /// The value as Secrets Manager has it now, or had it less than `interval` ago: for a caller that the cached value does
-    /// not serve.
+    /// The value as Secrets Manager has it now, or had it less than `interval` ago: for a caller that the cached value
+    /// does not serve.
     ///
-    /// Calls of this function fetch at most once in `interval`, counted from the start of a fetch that succeeds and from the
-    /// end of one that fails. During an outage they therefore take at most [`REFRESH_LIMIT`] out of `REFRESH_LIMIT +
-    /// interval` of the environment's time, and after it the first call that is `interval` later than a failure fetches.
+    /// Calls of this function fetch at most once in `interval`, counted from the start of a fetch that succeeds and from
+    /// the end of one that fails. During an outage, fetches therefore take at most half of the environment's time if
+    /// `interval` is [`REFRESH_LIMIT`]; after it, a new value is found within the sum of the two.
     ///
     /// # Errors
     ///

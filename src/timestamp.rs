@@ -28,12 +28,12 @@ const LONG_CLOCK_BYTES: usize = "T00:00:00".len();
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The first instant that PostgreSQL can have at or after an ISO 8601 calendar date or date-time of the years 0000 to
-    /// 9999.
+    /// The first instant that PostgreSQL can have at or after an ISO 8601 calendar date or date-time of the years 0000
+    /// to 9999.
     ///
-    /// A date means its midnight, a time without an offset is in UTC, second 60 is the next second, and what is finer than a
-    /// microsecond is rounded up, so that "at or after" stays exact. None for other forms: a time zone's name, white space
-    /// around it, a week or the day of a year, 24:00, an offset with seconds.
+    /// A date means its midnight, a time without an offset is in UTC, second 60 is the next second, and what is finer
+    /// than a microsecond is rounded up, so that "at or after" stays exact. None for other forms: a time zone's name,
+    /// white space around it, a week or the day of a year, 24:00, an offset with seconds.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (date, time) = text.split_at(text.find(['T', 't', ' ']).unwrap_or(text.len()));
@@ -193,6 +193,7 @@ mod tests {
             "2024",
             "1705314600",
             "today",
+            "infinity",
             "-infinity",
             "Jan 15 2024",
             "15/01/2024",

@@ -45,6 +45,8 @@ async fn every_way_to_be_nobody_gets_the_same_answer() {
         "Bearer mgp_unknown",
         "Bearer mgp_revoked",
         "Bearer mgp_expired",
+        // A session token of the product's sign-in.
+        "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMTExMTExMS0xMTExLTQxMTEtODExMS0xMTExMTExMTExMTEifQ.c2lnbmF0dXJl",
         &long,
     ] {
         let event = request::request("POST", &[("authorization", value)], b"{broken");

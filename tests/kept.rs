@@ -1,15 +1,23 @@
 //! The optional set of migrations: with it, without it and with any half of it the answers are the same.
 
+#[path = "kept/deletion.rs"]
+mod deletion;
 #[path = "kept/folding.rs"]
 mod folding;
 #[path = "kept/installation.rs"]
 mod installation;
 #[path = "kept/interleavings.rs"]
 mod interleavings;
+#[path = "kept/loads.rs"]
+mod loads;
 #[path = "kept/plan.rs"]
 mod plan;
+#[path = "kept/settings.rs"]
+mod settings;
 #[path = "kept/states.rs"]
 mod states;
+#[path = "kept/upgrade.rs"]
+mod upgrade;
 
 use indicatif::ProgressBar;
 

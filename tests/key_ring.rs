@@ -2,12 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use list_chat_sessions::{auth::KeyRing, secret::Lifetime};
+use list_chat_sessions::{app::App, auth::KeyRing, secret::Lifetime};
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 
 use crate::{
     app::{API_KEYS, TOKEN, TestApp, ring},
     support::{
+        database::Database,
         keys,
         postgres::Server,
         secrets::{Fault, Secrets},
@@ -109,6 +114,48 @@ async fn a_valid_token_does_not_wait_for_the_fetch_of_an_unknown_one() {
         answer = test.list(json!({})) => assert_eq!(answer.status, 200),
     }
     assert_eq!(test.secrets.calls(API_KEYS), 2, "the unknown token's fetch had begun");
+}
+
+#[tokio::test]
+async fn a_new_key_works_on_its_first_request_over_a_connection_that_is_lost() {
+    let secrets = crate::app::secrets().await;
+    let network = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}", network.local_addr().unwrap());
+    let upstream = secrets.url().trim_start_matches("http://").to_owned();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = network.accept().await {
+            tokio::spawn(reset_at_the_second_request(client, TcpStream::connect(upstream.clone()).await.unwrap()));
+        }
+    });
+    let database = Database::create(Server::shared()).await.unwrap();
+    let aws = crate::app::aws(&secrets).into_builder().endpoint_url(url).build();
+    let app = App::start(crate::app::config(&database), &aws).await;
+    let test = TestApp { app, database, secrets };
+    test.secrets.put(API_KEYS, ring(&[TOKEN, NEW_TOKEN])).unwrap();
+    assert_eq!(test.list_as(NEW_TOKEN, json!({})).await.status, 200);
+    assert_eq!(test.secrets.calls(API_KEYS), 2, "the request that was lost did not arrive");
+}
+
+/// Passes one exchange on, as to a service that forgets idle connections.
+async fn reset_at_the_second_request(mut client: TcpStream, mut upstream: TcpStream) {
+    let (mut request, mut answer) = ([0; 16_384], [0; 16_384]);
+    let mut is_answered = false;
+    loop {
+        tokio::select! {
+            Ok(bytes @ 1..) = client.read(&mut request) => {
+                if is_answered {
+                    client.set_zero_linger().unwrap();
+                    return;
+                }
+                upstream.write_all(&request[..bytes]).await.unwrap();
+            }
+            Ok(bytes @ 1..) = upstream.read(&mut answer) => {
+                is_answered = true;
+                client.write_all(&answer[..bytes]).await.unwrap();
+            }
+            else => return,
+        }
+    }
 }
 
 #[tokio::test]

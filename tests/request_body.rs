@@ -72,6 +72,43 @@ fn what_is_no_json_object_is_told_so() {
     }
 }
 
+/// The rows of the contract's last table that are a 400 here, in its order.
+#[test]
+fn what_the_edge_function_accepts_against_its_documentation_is_rejected() {
+    for body in [
+        r#"{"widget_id": "aaaaaaaa-aaaa4aaa-8aaa-aaaaaaaaaaaa"}"#,
+        r#"{"from_date": "now"}"#,
+        r#"{"from_date": "today"}"#,
+        r#"{"from_date": "epoch"}"#,
+        r#"{"from_date": "infinity"}"#,
+        r#"{"from_date": "Jan 15 2024"}"#,
+        r#"{"from_date": "01/15/2024"}"#,
+        r#"{"from_date": "2024-015"}"#,
+        r#"{"from_date": "2024-01-15 10:30:00 Europe/Berlin"}"#,
+        r#"{"from_date": "2024-01-15T24:00:00"}"#,
+        r#"{"from_date": " 2024-01-15"}"#,
+        r#"{"from_date": "12024-01-15"}"#,
+        "limit=20",
+        "[]",
+        "\u{feff}{}",
+        r#"{"limit": 1, "limit": 2}"#,
+        r#"{"limit": "20"}"#,
+        r#"{"limit": [2]}"#,
+        r#"{"limit": true}"#,
+        r#"{"limit": 1.5}"#,
+        r#"{"offset": "10"}"#,
+        r#"{"offset": 0.5}"#,
+        r#"{"widget_id": 0}"#,
+        r#"{"status": false}"#,
+        r#"{"from_date": 0}"#,
+        r#"{"offset": -1}"#,
+        r#"{"limit": 101}"#,
+        r#"{"status": "open"}"#,
+    ] {
+        message(body);
+    }
+}
+
 #[test]
 fn a_raw_control_character_is_no_json_in_any_key_or_text() {
     for character in (0..b' ').map(char::from) {
@@ -232,15 +269,17 @@ proptest! {
         (hour, minute, second) in (0..24_i128, 0..60_i128, 0..=60_i128),
         fraction in "[0-9]{1,30}|0{1,30}|9{1,30}",
         (sign, offset_hour, offset_minute) in (select(&["+", "-"][..]), 0..16_i128, 0..60_i128),
-        (t, z, point, compact) in (select(&["T", "t", " "][..]), select(&["", "Z", "z", "±"][..]), select(&[".", ",", ""][..]), any::<bool>()),
+        (t, point) in (select(&["T", "t", " "][..]), select(&[".", ",", ""][..])),
+        (zone, compact) in (select(&["", "Z", "z", "numeric"][..]), any::<bool>()),
     ) {
-        let (date, clock) = if compact { ("", "") } else { ("-", ":") };
+        let (hyphen, colon) = if compact { ("", "") } else { ("-", ":") };
         let fraction = if point.is_empty() { "" } else { &fraction };
-        let offset = if z == "±" { format!("{sign}{offset_hour:02}{clock}{offset_minute:02}") } else { z.to_owned() };
-        let text = format!(
-            "{year:04}{date}{month:02}{date}{day:02}{t}{hour:02}{clock}{minute:02}{clock}{second:02}{point}{fraction}{offset}"
-        );
-        let east = if z == "±" { (offset_hour * 60 + offset_minute) * if sign == "+" { 1 } else { -1 } } else { 0 };
+        let is_numeric = zone == "numeric";
+        let offset = if is_numeric { format!("{sign}{offset_hour:02}{colon}{offset_minute:02}") } else { zone.into() };
+        let date = format!("{year:04}{hyphen}{month:02}{hyphen}{day:02}");
+        let clock = format!("{hour:02}{colon}{minute:02}{colon}{second:02}");
+        let text = format!("{date}{t}{clock}{point}{fraction}{offset}");
+        let east = if is_numeric { (offset_hour * 60 + offset_minute) * if sign == "+" { 1 } else { -1 } } else { 0 };
         let seconds = ((days(year, month, day) * 24 + hour) * 60 + minute - east) * 60 + second;
         // Units of the last digit; 128 bits hold them all.
         let unit = 10_i128.pow(u32::try_from(fraction.len()).unwrap().saturating_sub(6));

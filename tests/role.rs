@@ -1,6 +1,6 @@
 //! What the role of docs/role.sql may do, and that it may do nothing else. Every other test connects the function as it.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::json;
 use tokio_postgres::{Client, error::SqlState};
@@ -132,17 +132,19 @@ async fn its_sessions_have_their_limits() {
     assert_eq!(limit, ["150"]);
 }
 
-/// Runs docs/role.sql through psql.
-fn psql(url: &str, password: &str, variables: &[&str]) {
+/// Runs docs/role.sql through psql; gives what it warns of.
+fn psql(url: &str, password: &str, variables: &[&str]) -> String {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/role.sql");
-    let status = Command::new("psql")
-        .args(["--no-psqlrc", "-v", "ON_ERROR_STOP=1", "-v", "connection_limit=7", "-f", file])
+    let output = Command::new("psql")
+        .args(["--no-psqlrc", "-q", "-v", "ON_ERROR_STOP=1", "-v", "connection_limit=7", "-f", file])
         .args(variables.iter().flat_map(|variable| ["-v", variable]))
         .arg(url)
         .env("PASSWORD", password)
-        .stdout(Stdio::null())
-        .status();
-    assert!(status.expect("psql must be on the path").success());
+        .output()
+        .expect("psql must be on the path");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    said
 }
 
 #[tokio::test]
@@ -153,7 +155,7 @@ async fn psql_makes_the_role_from_the_same_file() {
     let admin = test.database.client().await.unwrap();
     // As an earlier version of the file has left it.
     admin.batch_execute("ALTER ROLE list_chat_sessions SET default_transaction_read_only = on").await.unwrap();
-    psql(test.database.admin_url(), "another 'password'", &[]);
+    assert_eq!(psql(test.database.admin_url(), "another 'password'", &[]), "");
     let count = "SELECT rolconnlimit::text FROM pg_roles WHERE rolname = 'list_chat_sessions'";
     assert_eq!(texts(&admin, count).await, ["7"]);
     assert!(database::connect(test.database.url()).await.is_err(), "the password is another now");
@@ -207,12 +209,6 @@ async fn psql_warns_of_a_policy_that_hides_rows_from_every_role() {
     let database = product_database::create(&server).await.unwrap();
     let admin = database.client().await.unwrap();
     admin.batch_execute("CREATE POLICY adults ON chat_sessions AS RESTRICTIVE USING (false)").await.unwrap();
-    let output = Command::new("psql")
-        .args(["--no-psqlrc", "-q", "-v", "ON_ERROR_STOP=1", "-v", "connection_limit=7", "-f"])
-        .args([concat!(env!("CARGO_MANIFEST_DIR"), "/docs/role.sql"), database.admin_url()])
-        .env("PASSWORD", role::PASSWORD)
-        .output()
-        .expect("psql must be on the path");
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success() && said.contains("ALTER POLICY adults ON chat_sessions TO the roles"), "{said}");
+    let said = psql(database.admin_url(), role::PASSWORD, &[]);
+    assert!(said.contains("ALTER POLICY adults ON chat_sessions TO the roles"), "{said}");
 }

@@ -182,7 +182,7 @@ async fn users_that_alternate_cost_no_request() {
     let policies = ["chat_widgets", "chat_sessions", "chat_messages"].map(|table| {
         format!(
             "ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
-             CREATE POLICY list_chat_sessions ON {table} FOR SELECT TO list_chat_sessions USING (true);"
+             CREATE POLICY for_the_first_role ON {table} FOR SELECT TO list_chat_sessions USING (true);"
         )
     });
     rotation.admin.batch_execute(&policies.concat()).await.unwrap();

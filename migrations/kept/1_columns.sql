@@ -25,6 +25,11 @@ BEGIN
   THEN
     RAISE EXCEPTION 'chat_messages must have a valid reference to chat_sessions, not deferrable, without ON UPDATE CASCADE';
   END IF;
+  -- The functions would not see what row level security hides from their owner, and keep something else without an error.
+  IF row_security_active('chat_sessions') OR row_security_active('chat_messages') THEN
+    RAISE EXCEPTION 'row level security on chat_sessions or chat_messages hides rows from %, as whom the set would run', current_user
+      USING HINT = 'Install the set as the tables'' owner without FORCE ROW LEVEL SECURITY, or as an owner with BYPASSRLS.';
+  END IF;
   -- What was written without the triggers is not kept, and nobody can tell it apart.
   IF EXISTS (SELECT FROM pg_attribute
              WHERE attrelid = 'chat_sessions'::regclass AND attname = 'message_count' AND atthasdef)
@@ -58,6 +63,16 @@ BEGIN
 END
 $$;
 
+-- Where FORCE ROW LEVEL SECURITY comes later, the message is refused and nothing wrong is kept.
+CREATE OR REPLACE FUNCTION kept_check_row_security() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF row_security_active('chat_sessions') OR row_security_active('chat_messages') THEN
+    RAISE EXCEPTION 'row level security hides chat sessions or messages from %, who keeps their counts', current_user
+      USING HINT = 'Give that role BYPASSRLS, or ALTER TABLE … NO FORCE ROW LEVEL SECURITY, or run migrations/kept/drop.sql.';
+  END IF;
+END
+$$;
+
 -- Every change of a message writes its session's row, also where that changes nothing, and also where message_count is
 -- NULL and stays so: then two who change messages of one session wait for each other, the backfill waits for both, and a
 -- REPEATABLE READ transaction, whose snapshot may be too old to see the newest message, gets 40001 instead of a wrong one.
@@ -75,6 +90,7 @@ BEGIN
     last_message_id = NEW.id
   WHERE s.id = NEW.session_id AND (s.message_count = 0 OR s.last_message_created_at < NEW.created_at);
   IF NOT FOUND THEN
+    PERFORM kept_check_row_security();
     PERFORM FROM chat_sessions WHERE id = NEW.session_id FOR NO KEY UPDATE;
     UPDATE chat_sessions s SET
       message_count = s.message_count + 1,
@@ -91,6 +107,7 @@ $$;
 CREATE OR REPLACE FUNCTION kept_message_updated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
+  PERFORM kept_check_row_security();
   PERFORM FROM chat_sessions WHERE id IN (OLD.session_id, NEW.session_id) ORDER BY id FOR NO KEY UPDATE;
   UPDATE chat_sessions s SET
     message_count = s.message_count + (s.id = NEW.session_id)::integer - (s.id = OLD.session_id)::integer,
@@ -105,6 +122,7 @@ $$;
 CREATE OR REPLACE FUNCTION kept_messages_deleted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
+  PERFORM kept_check_row_security();
   PERFORM FROM chat_sessions WHERE id IN (SELECT session_id FROM gone) ORDER BY id FOR NO KEY UPDATE;
   -- None is left where the messages went with their session.
   IF FOUND THEN
@@ -125,6 +143,7 @@ $$;
 CREATE OR REPLACE FUNCTION kept_messages_truncated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
+  PERFORM kept_check_row_security();
   IF current_setting('transaction_isolation') <> 'read committed' AND pg_relation_size('chat_sessions') > 0 THEN
     RAISE EXCEPTION 'TRUNCATE chat_messages at READ COMMITTED, not at %', upper(current_setting('transaction_isolation'))
       USING ERRCODE = 'feature_not_supported';
@@ -156,5 +175,20 @@ CREATE OR REPLACE TRIGGER kept_messages_truncated AFTER TRUNCATE ON chat_message
 
 -- From here on, and not before: only a session that the triggers have seen from its beginning begins as kept.
 ALTER TABLE chat_sessions ALTER COLUMN message_count SET DEFAULT 0;
+
+-- As in 2_counts.sql: to fire a trigger needs no right to its function, and these run as their owner.
+DO $$
+DECLARE
+  r record;
+BEGIN
+  FOR r IN
+    SELECT DISTINCT p.oid::regprocedure AS routine, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(a.grantee::regrole::text) END AS grantee
+    FROM pg_proc p, aclexplode(coalesce(proacl, acldefault('f', proowner))) a
+    WHERE pronamespace = current_schema()::regnamespace AND proname ~ '^(kept|keep_chat|fold_chat)_' AND a.grantee <> proowner
+  LOOP
+    EXECUTE format('REVOKE ALL ON ROUTINE %s FROM %s', r.routine, r.grantee);
+  END LOOP;
+END
+$$;
 
 COMMIT;

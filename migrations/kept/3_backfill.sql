@@ -19,6 +19,7 @@ BEGIN
   IF batch NOT BETWEEN 1 AND batch_max THEN
     RAISE EXCEPTION 'a batch is of 1 to % sessions', batch_max;
   END IF;
+  PERFORM kept_check_row_security();
   SELECT count(*) INTO todo FROM chat_sessions WHERE again OR message_count IS NULL;
   RAISE NOTICE 'messages: % sessions to do', todo;
   COMMIT;
@@ -49,19 +50,26 @@ END
 $$;
 
 -- A session and its count commit together, so in any one snapshot an account's sessions are what its counts say and what
--- they lack from before. One statement reads both in one snapshot and adds the difference, and no writer has to wait.
--- Without an account it is for all that chat_session_counted does not name, and for whoever comes.
-CREATE OR REPLACE PROCEDURE keep_chat_sessions_of(account uuid) LANGUAGE plpgsql AS $$
+-- they lack from before. One statement reads both in one snapshot and adds the difference, and no writer has to wait; so
+-- the totals, which must be what slot -1 says. Without an account it is for all that chat_session_counted does not name,
+-- and for whoever comes.
+CREATE OR REPLACE FUNCTION kept_task() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
   everybody CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
+  fold_max CONSTANT integer := 1000;
+  accounts CONSTANT text := CASE WHEN NEW.account IS NULL
+    THEN 'user_id NOT IN (SELECT user_id FROM chat_session_counted WHERE has_totals)'
+    ELSE format('user_id = %L', NEW.account) END;
+  rows tid[];
 BEGIN
-  -- Two at a time would both add what is missing. What follows takes its snapshot when it has the lock.
-  PERFORM pg_advisory_xact_lock(hashtextextended('keep_chat_sessions', 0));
-  IF current_setting('transaction_isolation') <> 'read committed' THEN
-    RAISE EXCEPTION 'run this at READ COMMITTED, not at %', upper(current_setting('transaction_isolation'));
+  IF NEW.task = 'fold' THEN
+    rows := ARRAY(SELECT ctid FROM chat_session_counts WHERE user_id = NEW.account AND slot >= 0
+                  LIMIT fold_max FOR UPDATE SKIP LOCKED);
+    PERFORM kept_fold_rows(rows);
+    RETURN CASE WHEN cardinality(rows) > 0 THEN NEW END;
   END IF;
   EXECUTE replace($sql$
-    INSERT INTO chat_session_counts AS c
+    INSERT INTO chat_session_counts AS c (user_id, month, widget_id, status, slot, n, days)
     SELECT user_id, month, widget_id, status, -1, coalesce(sum(k) FILTER (WHERE d = 0), 0), kept_days(array_agg(d), array_agg(k::integer))
     FROM (
       SELECT user_id, month, widget_id, status, d, sum(k) AS k
@@ -74,14 +82,71 @@ BEGIN
       ) actual_less_kept (user_id, month, widget_id, status, d, k)
       GROUP BY 1, 2, 3, 4, 5 HAVING sum(k) <> 0) lacking
     GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
-    ON CONFLICT (user_id, month, widget_id, status, slot)
+    ON CONFLICT (user_id, widget_id, month, status, slot)
     DO UPDATE SET n = c.n + excluded.n, days = kept_sum(c.days, excluded.days)
-    $sql$, '/* accounts */', CASE WHEN account IS NULL THEN 'user_id NOT IN (SELECT user_id FROM chat_session_counted)'
-                                        ELSE format('user_id = %L', account) END);
-  INSERT INTO chat_session_counted VALUES (coalesce(account, everybody)) ON CONFLICT DO NOTHING;
-  IF account IS NULL THEN
+    $sql$, '/* accounts */', accounts);
+  EXECUTE replace($sql$
+    INSERT INTO chat_session_totals AS t (user_id, month, status, n, days)
+    SELECT user_id, month, status, coalesce(sum(k) FILTER (WHERE d = 0), 0), kept_days(array_agg(d), array_agg(k::integer))
+    FROM (
+      SELECT user_id, month, status, d, sum(k) AS k
+      FROM (
+        SELECT user_id, month, status, (place - 1)::integer, kept
+        FROM chat_session_counts, unnest(n || days::bigint[]) WITH ORDINALITY u (kept, place) WHERE slot = -1 AND /* accounts */
+        UNION ALL
+        SELECT user_id, month, status, (place - 1)::integer, -kept
+        FROM chat_session_totals, unnest(n || days::bigint[]) WITH ORDINALITY u (kept, place) WHERE /* accounts */
+      ) folded_less_totals (user_id, month, status, d, k)
+      GROUP BY 1, 2, 3, 4 HAVING sum(k) <> 0) lacking
+    GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+    ON CONFLICT (user_id, month, status) DO UPDATE SET n = t.n + excluded.n, days = kept_sum(t.days, excluded.days)
+    $sql$, '/* accounts */', accounts);
+  INSERT INTO chat_session_counted VALUES (coalesce(NEW.account, everybody), true)
+  ON CONFLICT (user_id) DO UPDATE SET has_totals = true;
+  IF NEW.account IS NULL THEN
     DELETE FROM chat_session_counted WHERE user_id <> everybody;
   END IF;
+  RETURN NEW;
+END
+$$;
+CREATE OR REPLACE TRIGGER kept_task INSTEAD OF INSERT ON chat_session_tasks FOR EACH ROW EXECUTE FUNCTION kept_task();
+
+CREATE OR REPLACE PROCEDURE keep_chat_sessions_of(account uuid) LANGUAGE plpgsql AS $$
+BEGIN
+  -- Two at a time would both add what is missing. What follows takes its snapshot when it has the lock.
+  PERFORM pg_advisory_xact_lock(kept_lock());
+  IF current_setting('transaction_isolation') <> 'read committed' THEN
+    RAISE EXCEPTION 'run this at READ COMMITTED, not at %', upper(current_setting('transaction_isolation'));
+  END IF;
+  IF row_security_active('chat_sessions') THEN
+    RAISE EXCEPTION 'row level security on chat_sessions hides rows from %', current_user
+      USING HINT = 'Run this as the tables'' owner without FORCE ROW LEVEL SECURITY, or as a role with BYPASSRLS.';
+  END IF;
+  INSERT INTO chat_session_tasks VALUES ('count', account);
+END
+$$;
+
+-- Folds all there is, month by month or not, a thousand rows in a transaction. Writers do it by themselves, a few rows at a
+-- time; this is for whoever does not want to wait for that.
+CREATE OR REPLACE PROCEDURE fold_chat_session_counts() LANGUAGE plpgsql AS $$
+DECLARE
+  account uuid := '00000000-0000-0000-0000-000000000000';
+BEGIN
+  LOOP
+    account := (SELECT user_id FROM chat_session_counts WHERE user_id > account AND slot >= 0 ORDER BY user_id LIMIT 1);
+    EXIT WHEN account IS NULL;
+    LOOP
+      PERFORM pg_advisory_xact_lock_shared(kept_lock());
+      PERFORM pg_advisory_xact_lock(kept_fold_class(), kept_fold_key(account));
+      IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'run this at READ COMMITTED, not at %', upper(current_setting('transaction_isolation'));
+      END IF;
+      INSERT INTO chat_session_tasks VALUES ('fold', account);
+      EXIT WHEN NOT FOUND;
+      COMMIT;
+    END LOOP;
+    COMMIT;
+  END LOOP;
 END
 $$;
 
@@ -97,7 +162,7 @@ BEGIN
   LOOP
     account := (SELECT user_id FROM chat_sessions WHERE user_id > account ORDER BY user_id LIMIT 1);
     EXIT WHEN account IS NULL;
-    CONTINUE WHEN EXISTS (SELECT FROM chat_session_counted WHERE user_id = account);
+    CONTINUE WHEN EXISTS (SELECT FROM chat_session_counted WHERE user_id = account AND has_totals);
     CALL keep_chat_sessions_of(account);
     COMMIT;
     accounts := accounts + 1;
@@ -109,14 +174,36 @@ BEGIN
   END LOOP;
   CALL keep_chat_sessions_of(NULL);
   DELETE FROM chat_session_counts WHERE slot = -1 AND n = 0 AND 0 = ALL (days);
+  DELETE FROM chat_session_totals WHERE n = 0 AND 0 = ALL (days);
+  -- As kept_forget.
+  IF NOT row_security_active('users') THEN
+    DELETE FROM chat_session_counts c WHERE NOT EXISTS (SELECT FROM users u WHERE u.id = c.user_id);
+    DELETE FROM chat_session_totals t WHERE NOT EXISTS (SELECT FROM users u WHERE u.id = t.user_id);
+  END IF;
   COMMIT;
   RAISE NOTICE 'counts: % accounts with % sessions done', accounts, done;
 END
 $$;
 
+-- As in 2_counts.sql.
+DO $$
+DECLARE
+  r record;
+BEGIN
+  FOR r IN
+    SELECT DISTINCT p.oid::regprocedure AS routine, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(a.grantee::regrole::text) END AS grantee
+    FROM pg_proc p, aclexplode(coalesce(proacl, acldefault('f', proowner))) a
+    WHERE pronamespace = current_schema()::regnamespace AND proname ~ '^(kept|keep_chat|fold_chat)_' AND a.grantee <> proowner
+  LOOP
+    EXECUTE format('REVOKE ALL ON ROUTINE %s FROM %s', r.routine, r.grantee);
+  END LOOP;
+END
+$$;
+
 CALL keep_chat_messages();
 CALL keep_chat_sessions();
+CALL fold_chat_session_counts();
 
 -- Every session has been written: what was there before goes, and the counts that are still computed read indexes alone.
 VACUUM (ANALYZE) chat_sessions;
-ANALYZE chat_session_counts;
+ANALYZE chat_session_counts, chat_session_totals;

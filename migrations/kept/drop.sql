@@ -1,21 +1,43 @@
--- no-transaction
--- The way back: everything of the set goes, and the tables are as they were. The function notices it by itself and counts
--- again. May run again at any time, also on half of the set.
-
-DROP INDEX CONCURRENTLY IF EXISTS chat_sessions_user_widget_active;
-DROP INDEX CONCURRENTLY IF EXISTS chat_sessions_user_widget_closed;
+-- The way back: everything of the set goes, and the tables are as they were, or nothing changes. The function notices it by
+-- itself and counts again. May run again at any time, also on half of the set.
 
 BEGIN;
 
 -- As in 1_columns.sql: it gives up rather than make writers wait.
 SET LOCAL lock_timeout = '500ms';
-LOCK TABLE chat_messages IN SHARE ROW EXCLUSIVE MODE;
+SET LOCAL client_min_messages = warning;
+LOCK TABLE users, chat_messages IN SHARE ROW EXCLUSIVE MODE;
 LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE;
+
+-- What others have built on the set is theirs to drop.
+DO $$
+DECLARE
+  others text;
+BEGIN
+  SELECT string_agg(DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid), ', ') INTO others
+  FROM pg_depend d
+  LEFT JOIN pg_attribute a ON d.refobjsubid > 0 AND a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+  LEFT JOIN pg_trigger t ON d.classid = 'pg_trigger'::regclass AND t.oid = d.objid
+  WHERE d.refclassid = 'pg_class'::regclass AND d.deptype = 'n'
+    AND (d.refobjid = to_regclass('chat_sessions')
+         AND a.attname IN ('message_count', 'last_message', 'last_message_created_at', 'last_message_id')
+      OR d.refobjid IN (to_regclass('chat_session_counts'), to_regclass('chat_session_totals'),
+                        to_regclass('chat_session_counted'), to_regclass('chat_session_changes')))
+    AND coalesce(t.tgname !~ '^kept_', true);
+  IF others IS NOT NULL THEN
+    RAISE EXCEPTION 'nothing was changed: these depend on the set: %', others
+      USING HINT = 'Drop them, or take the set''s columns out of them, and run this file again.';
+  END IF;
+END
+$$;
+
+DROP INDEX IF EXISTS chat_sessions_user_widget_active, chat_sessions_user_widget_closed;
 
 DROP TRIGGER IF EXISTS kept_sessions_inserted ON chat_sessions;
 DROP TRIGGER IF EXISTS kept_sessions_deleted ON chat_sessions;
 DROP TRIGGER IF EXISTS kept_session_updated ON chat_sessions;
 DROP TRIGGER IF EXISTS kept_sessions_truncated ON chat_sessions;
+DROP TRIGGER IF EXISTS kept_users_deleted ON users;
 DROP TRIGGER IF EXISTS kept_new_session ON chat_sessions;
 DROP TRIGGER IF EXISTS kept_message_inserted ON chat_messages;
 DROP TRIGGER IF EXISTS kept_message_updated ON chat_messages;
@@ -25,26 +47,22 @@ DROP TRIGGER IF EXISTS kept_messages_truncated ON chat_messages;
 DROP PROCEDURE IF EXISTS keep_chat_messages(integer, boolean);
 DROP PROCEDURE IF EXISTS keep_chat_sessions();
 DROP PROCEDURE IF EXISTS keep_chat_sessions_of(uuid);
+DROP PROCEDURE IF EXISTS fold_chat_session_counts();
 
-DROP FUNCTION IF EXISTS kept_sessions_counted();
-DROP FUNCTION IF EXISTS kept_session_updated();
-DROP FUNCTION IF EXISTS kept_sessions_truncated();
-DROP FUNCTION IF EXISTS kept_count(uuid, date, uuid, text, integer, integer);
--- kept_fold has a variable of the table's row type.
-DROP FUNCTION IF EXISTS kept_fold(uuid, date);
-DROP TABLE IF EXISTS chat_session_counts, chat_session_counted, chat_session_changes;
-DROP FUNCTION IF EXISTS kept_changes_counted();
-DROP FUNCTION IF EXISTS kept_sum(integer[], integer[]);
-DROP FUNCTION IF EXISTS kept_days(integer[], integer[]);
-DROP FUNCTION IF EXISTS kept_slot();
-DROP FUNCTION IF EXISTS kept_day(timestamptz);
-DROP FUNCTION IF EXISTS kept_month(timestamptz);
+DROP VIEW IF EXISTS chat_session_tasks;
+DROP TABLE IF EXISTS chat_session_counts, chat_session_totals, chat_session_counted, chat_session_changes;
+DROP FUNCTION IF EXISTS kept_sessions_counted(), kept_session_updated(), kept_changes_counted(), kept_sessions_truncated(),
+  kept_sessions_deleted(), kept_users_deleted(), kept_forget(uuid[]), kept_not_loaded(), kept_task();
+DROP FUNCTION IF EXISTS kept_count(uuid, date, uuid, text, integer, integer), kept_count_each(refcursor),
+  kept_count_changes(bigint);
+-- The one with a date alone is of the set before it had totals.
+DROP FUNCTION IF EXISTS kept_fold(uuid, date), kept_fold(uuid, date, integer), kept_fold_rows(tid[]), kept_try_fold(uuid),
+  kept_fold_key(uuid), kept_fold_class(), kept_lock();
+DROP FUNCTION IF EXISTS kept_sum(integer[], integer[]), kept_days(integer[], integer[]), kept_slot(),
+  kept_day(timestamptz), kept_month(timestamptz);
 
-DROP FUNCTION IF EXISTS kept_new_session();
-DROP FUNCTION IF EXISTS kept_message_inserted();
-DROP FUNCTION IF EXISTS kept_message_updated();
-DROP FUNCTION IF EXISTS kept_messages_deleted();
-DROP FUNCTION IF EXISTS kept_messages_truncated();
+DROP FUNCTION IF EXISTS kept_new_session(), kept_message_inserted(), kept_message_updated(), kept_messages_deleted(),
+  kept_messages_truncated(), kept_check_row_security();
 ALTER TABLE chat_sessions RESET (fillfactor);
 ALTER TABLE chat_sessions
   DROP COLUMN IF EXISTS message_count,

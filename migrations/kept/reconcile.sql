@@ -10,9 +10,12 @@ WITH sessions AS (
              FROM chat_messages ORDER BY session_id, created_at DESC, id DESC) m ON m.session_id = s.id
   WHERE s.message_count IS NOT NULL
 ), accounts AS (
-  SELECT EXISTS (SELECT FROM chat_session_counted WHERE user_id = '00000000-0000-0000-0000-000000000000') AS are_all
+  SELECT EXISTS (SELECT FROM chat_session_counted
+                 WHERE user_id = '00000000-0000-0000-0000-000000000000' AND has_totals) AS are_all
 ), actual AS (
-  SELECT user_id, coalesce(date_trunc('month', created_at AT TIME ZONE 'UTC')::date, '-infinity') AS month, widget_id,
+  SELECT user_id, widget_id,
+         CASE WHEN created_at >= '4713-01-01 00:00:00+00 BC'
+              THEN date_trunc('month', created_at AT TIME ZONE 'UTC')::date ELSE '-infinity' END AS month,
          coalesce(status, '') AS status, d, count(*) AS n
   FROM chat_sessions, LATERAL (
     VALUES (0), (coalesce(date_part('day', created_at AT TIME ZONE 'UTC')::integer, 1))) v (d)
@@ -21,6 +24,13 @@ WITH sessions AS (
   SELECT user_id, month, widget_id, status, place - 1 AS d, sum(k) AS n
   FROM chat_session_counts, unnest(n || days::bigint[]) WITH ORDINALITY u (k, place)
   GROUP BY 1, 2, 3, 4, 5
+), folded AS (
+  SELECT user_id, month, status, place - 1 AS d, sum(k) AS n
+  FROM chat_session_counts, unnest(n || days::bigint[]) WITH ORDINALITY u (k, place) WHERE slot = -1
+  GROUP BY 1, 2, 3, 4
+), totals AS (
+  SELECT user_id, month, status, place - 1 AS d, k AS n
+  FROM chat_session_totals, unnest(n || days::bigint[]) WITH ORDINALITY u (k, place)
 )
 SELECT 'message_count' AS value, id::text AS "of", message_count::text AS kept, n::text AS actual
 FROM sessions WHERE message_count <> n
@@ -36,5 +46,13 @@ SELECT CASE d WHEN 0 THEN 'n' ELSE 'day ' || d END,
        coalesce(kept.n, 0)::text, coalesce(actual.n, 0)::text
 FROM actual FULL JOIN kept USING (user_id, month, widget_id, status, d)
 WHERE coalesce(actual.n, 0) <> coalesce(kept.n, 0)
-  AND ((SELECT are_all FROM accounts) OR user_id IN (SELECT user_id FROM chat_session_counted))
+  AND ((SELECT are_all FROM accounts) OR user_id IN (SELECT user_id FROM chat_session_counted WHERE has_totals))
+UNION ALL
+-- An account's totals are of what is folded of its widgets.
+SELECT CASE d WHEN 0 THEN 'total' ELSE 'total of day ' || d END,
+       concat_ws(' ', 'account', user_id, 'status', quote_literal(status), 'month', month),
+       coalesce(totals.n, 0)::text, coalesce(folded.n, 0)::text
+FROM folded FULL JOIN totals USING (user_id, month, status, d)
+WHERE coalesce(folded.n, 0) <> coalesce(totals.n, 0)
+  AND ((SELECT are_all FROM accounts) OR user_id IN (SELECT user_id FROM chat_session_counted WHERE has_totals))
 ORDER BY 1, 2;

@@ -67,8 +67,8 @@ impl KeyRing {
 }
 
 impl ApiKey {
-    /// The field in which two entries for the same hash differ. Which of them the operator means is not known: the one that
-    /// is revoked or expires sooner would have no effect.
+    /// The field in which two entries for the same hash differ. Which of them the operator means is not known: the one
+    /// that is revoked or expires sooner would have no effect.
     fn contradicts(&self, other: &Self) -> Option<&'static str> {
         match self {
             _ if self.user_id != other.user_id => Some("user_id"),

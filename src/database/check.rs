@@ -6,50 +6,51 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio_postgres::Error as PgError;
+use tokio_postgres::{Error as PgError, Row};
 
-use super::{connector::Connection, failure::refusal};
+use super::{
+    connector::Connection,
+    failure::{may_run_on, refusal},
+};
 use crate::{error::Error, sessions::Form};
 
-/// Whether the kept form would find what it reads, and whether row level security applies to this role on any table.
-///
-/// Trying the kept form would tell as well, but would log an error on the server for every connection where the set is not
-/// installed. Policies are left to [`POLICIES`], because reading them costs a new connection 0.6 ms.
+/// The tables that a statement reads. The first three are the product's, the others belong to the counts.
+const TABLES: [&str; 6] = [
+    "chat_widgets",
+    "chat_sessions",
+    "chat_messages",
+    "chat_session_counts",
+    "chat_session_counted",
+    "chat_session_totals",
+];
+const PRODUCT_TABLES: usize = 3;
+
+/// Whether the kept form would find what it reads, and for each of [`TABLES`] whether row level security applies to this
+/// role. Trying the kept form would tell as well, but would log an error on the server for every connection where the set
+/// is not installed.
 const FEATURES: &str = "-- list-chat-sessions: what the schema has
 SELECT coalesce(has_table_privilege(to_regclass('chat_session_counts'), 'SELECT')
             AND has_table_privilege(to_regclass('chat_session_counted'), 'SELECT')
+            AND has_table_privilege(to_regclass('chat_session_totals'), 'SELECT')
             AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('chat_sessions')
                          AND attname = 'message_count' AND NOT attisdropped), false),
-       coalesce(row_security_active(to_regclass('chat_widgets')), false)
-       OR coalesce(row_security_active(to_regclass('chat_sessions')), false)
-       OR coalesce(row_security_active(to_regclass('chat_messages')), false)
-       OR coalesce(row_security_active(to_regclass('chat_session_counts')), false)
-       OR coalesce(row_security_active(to_regclass('chat_session_counted')), false)";
+       coalesce(row_security_active(to_regclass('chat_widgets')), false),
+       coalesce(row_security_active(to_regclass('chat_sessions')), false),
+       coalesce(row_security_active(to_regclass('chat_messages')), false),
+       coalesce(row_security_active(to_regclass('chat_session_counts')), false),
+       coalesce(row_security_active(to_regclass('chat_session_counted')), false),
+       coalesce(row_security_active(to_regclass('chat_session_totals')), false)";
 
-/// The same where row level security applies: whether the kept form fits, and the tables that may hide rows, if any.
-///
-/// A table hides none if a permissive policy for SELECT names this role, or a role whose rights it has; what such a policy
-/// says is the operator's decision. Policies for PUBLIC are not meant for this role: a permissive one does not count, and
-/// a restrictive one hides rows. The kept form is for a role that sees everything, because its totals are not filtered.
-const POLICIES: &str = "-- list-chat-sessions: what row level security leaves
-SELECT count(*) FILTER (WHERE is_count AND sees_all AND has_table_privilege(read, 'SELECT')) = 2
-       AND coalesce(bool_and(sees_all) FILTER (WHERE NOT is_count), false)
-       AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('chat_sessions')
-                    AND attname = 'message_count' AND NOT attisdropped),
-       string_agg(name || coalesce(' (restrictive policy ' || culprit || ' is for PUBLIC)', ''), ', ' ORDER BY name)
-         FILTER (WHERE NOT is_count AND is_active AND (culprit IS NOT NULL OR NOT is_permitted))
-FROM (VALUES ('chat_widgets', false), ('chat_sessions', false), ('chat_messages', false),
-             ('chat_session_counts', true), ('chat_session_counted', true)) tables (name, is_count),
-     to_regclass(name) read, row_security_active(read) is_active,
-     LATERAL (SELECT coalesce(bool_or(polpermissive AND is_named), false) AS is_permitted,
-                     min(quote_ident(polname)) FILTER (WHERE NOT polpermissive AND 0 = ANY (polroles)) AS culprit,
-                     NOT is_active
-                     OR coalesce(bool_or(polpermissive AND is_named AND pg_get_expr(polqual, polrelid) = 'true'), false)
-                        AND NOT coalesce(bool_or(NOT polpermissive AND (is_named OR 0 = ANY (polroles))), false)
-                       AS sees_all
-              FROM pg_policy, LATERAL (SELECT EXISTS (SELECT FROM unnest(polroles) named
-                                                       WHERE named <> 0 AND pg_has_role(named, 'USAGE'))) n (is_named)
-              WHERE polrelid = read AND polcmd IN ('r', '*')) policies";
+/// The policies for SELECT: table, name, is it permissive, is it for PUBLIC, does it name this role or one whose rights it
+/// has, does it show every row. Asked for only where row level security applies: it costs a new connection 1 ms.
+const POLICIES: &str = "-- list-chat-sessions: which policies there are
+SELECT name, polname::text, polpermissive, 0 = ANY (polroles),
+       EXISTS (SELECT FROM unnest(polroles) named WHERE named <> 0 AND pg_has_role(named, 'USAGE')),
+       coalesce(pg_get_expr(polqual, polrelid) = 'true', false)
+FROM pg_policy
+JOIN (VALUES ('chat_widgets'), ('chat_sessions'), ('chat_messages'), ('chat_session_counts'), ('chat_session_counted'),
+             ('chat_session_totals')) tables (name) ON polrelid = to_regclass(name)
+WHERE polcmd IN ('r', '*')";
 
 /// What the last check found.
 #[derive(Default)]
@@ -88,35 +89,114 @@ impl Connection {
     /// As [`Connection::check`], but for [`CheckError::RowSecurityEnabled`].
     pub(super) async fn first_check(&self) -> Result<(), CheckError> {
         let mut cancel = CancelOnDrop(Some(self));
-        let mut checked = self.check().await;
-        if let Err(CheckError::RowSecurityEnabled) = checked {
-            self.features.row_security.store(true, Ordering::Relaxed);
-            checked = self.check().await;
+        let checked = async {
+            let features = self.query_typed_one(FEATURES, &[]).await?;
+            let filtered = has_row_security(&features)?;
+            self.features.row_security.store(filtered, Ordering::Relaxed);
+            let policies = if filtered { self.query_typed(POLICIES, &[]).await? } else { Vec::new() };
+            self.judge(&features, &policies)
         }
-        if !matches!(&checked, Err(CheckError::Postgres(error)) if super::failure::may_run_on(error)) {
+        .await;
+        if !matches!(&checked, Err(CheckError::Postgres(error)) if may_run_on(error)) {
             cancel.0 = None;
         }
         checked
     }
 
-    /// Checks the connection in one round trip.
+    /// Checks the connection again, in one round trip.
     ///
     /// # Errors
     ///
     /// Why it cannot be used.
     pub(super) async fn check(&self) -> Result<(), CheckError> {
-        let filtered = self.features.row_security.load(Ordering::Relaxed);
-        let row = self.query_typed_one(if filtered { POLICIES } else { FEATURES }, &[]).await?;
-        let hidden: Option<String> = if filtered {
-            row.try_get(1)?
-        } else if row.try_get(1)? {
-            return Err(CheckError::RowSecurityEnabled);
-        } else {
-            None
-        };
-        self.features.materialized_counts.store(row.try_get(0)?, Ordering::Relaxed);
-        hidden.map_or(Ok(()), |tables| Err(CheckError::RowsHidden(tables)))
+        let features = self.query_typed_one(FEATURES, &[]);
+        if self.features.row_security.load(Ordering::Relaxed) {
+            let (features, policies) = tokio::try_join!(biased; features, self.query_typed(POLICIES, &[]))?;
+            return self.judge(&features, &policies);
+        }
+        let features = features.await?;
+        if has_row_security(&features)? { Err(CheckError::RowSecurityEnabled) } else { self.judge(&features, &[]) }
     }
+
+    fn judge(&self, features: &Row, policies: &[Row]) -> Result<(), CheckError> {
+        let policies = policies.iter().map(Policy::try_from).collect::<Result<Vec<_>, _>>()?;
+        let mut has_counts: bool = features.try_get(0)?;
+        let mut hidden = Vec::new();
+        for (index, table) in TABLES.into_iter().enumerate() {
+            if !features.try_get::<_, bool>(index + 1)? {
+                continue;
+            }
+            let visibility = visibility(table, &policies);
+            // Totals are not filtered, so they are for a role that sees every row.
+            has_counts &= visibility == Visibility::All;
+            if let (Visibility::Unknown(remark), true) = (visibility, index < PRODUCT_TABLES) {
+                hidden.push(format!("{table}{remark}"));
+            }
+        }
+        self.features.materialized_counts.store(has_counts, Ordering::Relaxed);
+        if hidden.is_empty() { Ok(()) } else { Err(CheckError::RowsHidden(hidden.join(", "))) }
+    }
+}
+
+/// Whether row level security applies to any of [`TABLES`].
+fn has_row_security(features: &Row) -> Result<bool, PgError> {
+    for column in 1..=TABLES.len() {
+        if features.try_get(column)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// A policy for SELECT on one of [`TABLES`].
+#[expect(clippy::struct_excessive_bools, reason = "they are the columns of a row")]
+struct Policy<'a> {
+    table: &'a str,
+    name: &'a str,
+    is_permissive: bool,
+    is_for_public: bool,
+    names_role: bool,
+    shows_all: bool,
+}
+
+impl<'a> TryFrom<&'a Row> for Policy<'a> {
+    type Error = PgError;
+
+    fn try_from(row: &'a Row) -> Result<Self, PgError> {
+        Ok(Self {
+            table: row.try_get(0)?,
+            name: row.try_get(1)?,
+            is_permissive: row.try_get(2)?,
+            is_for_public: row.try_get(3)?,
+            names_role: row.try_get(4)?,
+            shows_all: row.try_get(5)?,
+        })
+    }
+}
+
+/// What the role sees of a table that row level security applies to.
+#[derive(PartialEq, Eq)]
+enum Visibility {
+    All,
+    /// What a policy for the role says, which is the operator's decision.
+    Filtered,
+    /// Rows may be hidden that nobody meant to hide from this role, and a remark for the log.
+    Unknown(String),
+}
+
+/// Policies for PUBLIC are not written for this role: a permissive one does not count, and a restrictive one hides rows.
+fn visibility(table: &str, policies: &[Policy<'_>]) -> Visibility {
+    let (permissive, restrictive): (Vec<_>, Vec<_>) =
+        policies.iter().filter(|policy| policy.table == table).partition(|policy| policy.is_permissive);
+    if let Some(policy) = restrictive.iter().find(|policy| policy.is_for_public) {
+        return Visibility::Unknown(format!(" (restrictive policy {} is for PUBLIC)", policy.name));
+    }
+    if !permissive.iter().any(|policy| policy.names_role) {
+        return Visibility::Unknown(String::new());
+    }
+    let is_restricted = restrictive.iter().any(|policy| policy.names_role);
+    let shows_all = permissive.iter().any(|policy| policy.names_role && policy.shows_all);
+    if shows_all && !is_restricted { Visibility::All } else { Visibility::Filtered }
 }
 
 impl CheckError {

@@ -40,8 +40,8 @@ impl UnknownTokens {
         counted.get_or_insert_with(new).count += 1;
     }
 
-    /// Writes the line if there were any, the first of them at least `interval` ago. Every request calls this: nothing runs
-    /// in an environment without requests, so the last count is written by the next request, whatever it is.
+    /// Writes the line if there were any, the first of them at least `interval` ago. Every request calls this: nothing
+    /// runs in an environment without requests, so the last count is written by the next request, whatever it is.
     pub fn report(&self, interval: Duration) {
         let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if counted.as_ref().is_some_and(|counted| counted.began.age() >= interval)

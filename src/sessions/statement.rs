@@ -20,6 +20,10 @@ const COMPUTED_TOTAL: &str = include_str!("sql/total/computed.sql");
 const KEPT_TOTAL: &str = include_str!("sql/total/kept.sql");
 const KEPT_TOTAL_FROM: &str = include_str!("sql/total/kept_from.sql");
 
+/// Where the last two say `/* kept rows */`. An account has its sums over all widgets, and what is not folded into them yet.
+const ACCOUNT_ROWS: &str = include_str!("sql/total/account_rows.sql");
+const WIDGET_ROWS: &str = include_str!("sql/total/widget_rows.sql");
+
 /// From this offset on the page's ids are found first and its rows after that: slower by half at the first page, five
 /// times faster at offset 100,000.
 pub const DEEP_OFFSET: i64 = 1_000;
@@ -46,6 +50,8 @@ pub struct Statement<'a> {
     filters: String,
     /// For the kept counts: those of them that are a part of their key.
     key_filters: String,
+    /// The kept counts that these are for.
+    kept_rows: &'static str,
     /// `from_date` and the first day that begins at or after it, in SQL.
     dates: Option<(String, String)>,
     /// The same for both forms.
@@ -71,7 +77,7 @@ pub(crate) fn probe() -> Statement<'static> {
     static NOBODY: Uuid = Uuid::nil();
     let (filters, key_filters) = (String::new(), String::new());
     let parameters: Parameters = vec![(&NOBODY, Type::UUID), (&1_i64, Type::INT8), (&0_i64, Type::INT8)];
-    Statement { frame: PAGE, filters, key_filters, dates: None, parameters }
+    Statement { frame: PAGE, filters, key_filters, kept_rows: ACCOUNT_ROWS, dates: None, parameters }
 }
 
 impl<'a> Statement<'a> {
@@ -83,7 +89,9 @@ impl<'a> Statement<'a> {
             filters.clone()
         };
         let mut key_filters = String::new();
+        let mut kept_rows = ACCOUNT_ROWS;
         if let Some(widget_id) = &request.widget_id {
+            kept_rows = WIDGET_ROWS;
             key_filters = filter("widget_id =", widget_id, Type::UUID);
         }
         if let Some(status) = &request.status {
@@ -97,7 +105,7 @@ impl<'a> Statement<'a> {
             let day = format!("date_trunc('day', {from} AT TIME ZONE 'UTC' + interval '86399.999999 s')");
             dates = Some((from, day));
         }
-        Self { frame, filters, key_filters, dates, parameters }
+        Self { frame, filters, key_filters, kept_rows, dates, parameters }
     }
 
     /// The text in one of the forms. What is between `/* kept:` and `:kept */` belongs to the kept form.
@@ -113,7 +121,10 @@ impl<'a> Statement<'a> {
         };
         let text = match form {
             Form::Computed => text,
-            Form::Kept => text.replace("/* kept: ", "").replace(" :kept */", ""),
+            Form::Kept => {
+                let text = text.replace("/* kept: ", "").replace(" :kept */", "");
+                text.replace("/* kept rows */", self.kept_rows.trim_end())
+            }
         };
         text.replace("/* filters */", &self.filters).replace("/* key filters */", &self.key_filters)
     }

@@ -1,4 +1,4 @@
-//! Past months are added together as new ones begin, and nobody waits for that.
+//! Rows of the slots are added together a few at a time, by whoever makes new ones, and nobody waits for that.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +9,20 @@ use crate::support::{
     migrations::{apply_kept, reconcile},
     postgres::Server,
 };
+
+/// The most rows that a writer folds who makes one, and those that it leaves in its slot.
+const FOLDED_MAX: i64 = 16;
+const SLOT_MAX: i64 = 64;
+
+/// A database with the set, one account and 200 widgets.
+async fn database() -> Database {
+    let database = Database::create(Server::shared()).await.unwrap();
+    let sql = "INSERT INTO users VALUES ('USER');
+               INSERT INTO chat_widgets SELECT md5(w::text)::uuid, 'USER' FROM generate_series(1, 200) w";
+    database.load(&sql.replace("USER", crate::app::ACCOUNT)).await.unwrap();
+    apply_kept(&database.client().await.unwrap()).await.unwrap();
+    database
+}
 
 /// As many connections, each of which counts in a slot of its own.
 async fn writers<const N: usize>(database: &Database) -> [Client; N] {
@@ -22,41 +36,104 @@ async fn writers<const N: usize>(database: &Database) -> [Client; N] {
     writers.into_values().collect::<Vec<_>>().try_into().unwrap()
 }
 
-fn session(month: &str) -> String {
+fn session(month: &str, widget: i64) -> String {
     format!(
         "INSERT INTO chat_sessions (user_id, widget_id, visitor_id, created_at)
-         SELECT user_id, id, 'v', '2026-{month}-15Z' FROM chat_widgets;"
+         SELECT user_id, id, 'v', '2026-{month}-15Z' FROM chat_widgets WHERE id = md5('{widget}')::uuid;"
     )
 }
 
-/// The slots of each month: whether there is the one of what was added together, how many others, and the sum of all.
-async fn months(client: &Client) -> Vec<(bool, i64, i64)> {
-    let sql = "SELECT bool_or(slot = -1), count(*) FILTER (WHERE slot >= 0), sum(n)::bigint
-               FROM chat_session_counts GROUP BY month ORDER BY month";
-    client.query_typed(sql, &[]).await.unwrap().iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
+/// The rows of a month that are not folded, and the sum of all its rows.
+async fn month(client: &Client, month: &str) -> (i64, i64) {
+    let sql = format!(
+        "SELECT count(*) FILTER (WHERE slot >= 0), coalesce(sum(n), 0)::bigint
+         FROM chat_session_counts WHERE month = '2026-{month}-01'"
+    );
+    let row = client.query_typed_one(&sql, &[]).await.unwrap();
+    (row.get(0), row.get(1))
 }
 
 #[tokio::test]
-async fn past_months_are_added_together_without_waiting_for_who_writes_them() {
-    let database = Database::create(Server::shared()).await.unwrap();
-    let sql = "INSERT INTO users VALUES ('USER'); INSERT INTO chat_widgets VALUES (gen_random_uuid(), 'USER')";
-    database.load(&sql.replace("USER", crate::app::ACCOUNT)).await.unwrap();
-    apply_kept(&database.client().await.unwrap()).await.unwrap();
-    let [busy, exact, other] = writers(&database).await;
-    for writer in [&busy, &exact, &other, &busy] {
-        writer.batch_execute(&session("01")).await.unwrap();
+async fn a_writer_folds_a_few_rows_of_the_past_however_many_there_are() {
+    let database = database().await;
+    let [writer] = writers(&database).await;
+    for widget in 1..=SLOT_MAX {
+        writer.batch_execute(&session("01", widget)).await.unwrap();
     }
-    assert_eq!(months(&other).await, [(false, 3, 4)]);
+    let (mut unfolded, total) = month(&writer, "01").await;
+    assert_eq!((unfolded, total), (SLOT_MAX, SLOT_MAX), "its own month is left");
+    for widget in 1..=SLOT_MAX / FOLDED_MAX {
+        writer.batch_execute(&session("02", widget)).await.unwrap();
+        let (left, total) = month(&writer, "01").await;
+        assert!((1..=FOLDED_MAX).contains(&(unfolded - left)), "{unfolded} rows, and then {left}");
+        assert_eq!(total, SLOT_MAX);
+        unfolded = left;
+    }
+    assert!(unfolded < FOLDED_MAX, "each made progress, and {unfolded} rows are left");
+    assert!(reconcile(&writer).await.unwrap().is_empty());
+}
 
-    busy.batch_execute(&format!("BEGIN; {}", session("01"))).await.unwrap();
-    other.batch_execute(&session("02")).await.unwrap();
-    assert_eq!(months(&other).await, [(true, 1, 4), (false, 1, 1)], "whose row is being written is left");
+#[tokio::test]
+async fn no_slot_grows_with_the_number_of_widgets() {
+    let database = database().await;
+    let [writer] = writers(&database).await;
+    for widget in 1..=200 {
+        writer.batch_execute(&session("01", widget)).await.unwrap();
+        assert!(month(&writer, "01").await.0 <= SLOT_MAX + 1, "after {widget} widgets");
+    }
+    // As many at once: what a statement folds goes with what it makes.
+    writer.batch_execute(&session("02", 1).replace("WHERE id = md5('1')::uuid", "")).await.unwrap();
+    assert_eq!(month(&writer, "02").await.1, 200);
+    assert!(month(&writer, "02").await.0 <= SLOT_MAX + 1);
+    assert!(reconcile(&writer).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn nobody_waits_for_who_folds_and_who_folds_waits_for_nobody() {
+    let database = database().await;
+    let [busy, exact, other] = writers(&database).await;
+    for widget in 1..=10 {
+        for writer in [&busy, &exact, &other] {
+            writer.batch_execute(&session("01", widget)).await.unwrap();
+        }
+    }
+    assert_eq!(month(&other, "01").await, (30, 30));
+
+    exact.batch_execute(&format!("BEGIN ISOLATION LEVEL REPEATABLE READ; {} COMMIT", session("02", 1))).await.unwrap();
+    assert_eq!(month(&other, "01").await, (30, 30), "it could fail for others' sake");
+
+    // It has folded, and its rows are locked.
+    busy.batch_execute(&format!("BEGIN; {}", session("02", 1))).await.unwrap();
+    other.batch_execute(&session("02", 2)).await.unwrap();
+    assert_eq!(month(&other, "01").await, (30, 30), "one at a time");
     busy.batch_execute("COMMIT").await.unwrap();
+    let (unfolded, total) = month(&other, "01").await;
+    assert!(unfolded <= 20 && total == 30, "{unfolded} rows of {total} sessions");
 
-    exact.batch_execute(&format!("BEGIN ISOLATION LEVEL REPEATABLE READ; {} COMMIT", session("03"))).await.unwrap();
-    assert_eq!(months(&other).await, [(true, 1, 5), (false, 1, 1), (false, 1, 1)], "it could fail for others' sake");
-
-    other.batch_execute(&session("04")).await.unwrap();
-    assert_eq!(months(&other).await, [(true, 0, 5), (true, 0, 1), (true, 0, 1), (false, 1, 1)]);
+    // What is being written stays where it is, and goes the next time.
+    busy.batch_execute(&format!("BEGIN; {}", session("02", 1))).await.unwrap();
+    other.batch_execute("CALL fold_chat_session_counts()").await.unwrap();
+    assert_eq!((month(&other, "01").await, month(&other, "02").await), ((0, 30), (1, 3)));
+    busy.batch_execute("COMMIT").await.unwrap();
+    other.batch_execute("CALL fold_chat_session_counts()").await.unwrap();
+    assert_eq!(month(&other, "02").await, (0, 4));
     assert!(reconcile(&other).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_deleted_widgets_rows_go_as_they_are_folded() {
+    let database = database().await;
+    let [one, two] = writers(&database).await;
+    for month in ["01", "02", "03"] {
+        one.batch_execute(&session(month, 1)).await.unwrap();
+        one.batch_execute(&session(month, 2)).await.unwrap();
+    }
+    one.batch_execute("CALL fold_chat_session_counts()").await.unwrap();
+    two.batch_execute("DELETE FROM chat_widgets WHERE id = md5('1')::uuid").await.unwrap();
+    assert!(reconcile(&one).await.unwrap().is_empty());
+    one.batch_execute("CALL fold_chat_session_counts()").await.unwrap();
+    let rows = "SELECT count(*), count(*) FILTER (WHERE widget_id = md5('1')::uuid) FROM chat_session_counts";
+    let row = one.query_typed_one(rows, &[]).await.unwrap();
+    assert_eq!((row.get(0), row.get(1)), (3_i64, 0_i64));
+    assert!(reconcile(&one).await.unwrap().is_empty());
 }

@@ -3,7 +3,7 @@
 use crate::{
     support::{
         database::Database,
-        migrations::{KEPT, apply_kept, run_kept},
+        migrations::{KEPT, apply_kept, reconcile, run_kept},
         postgres::Server,
     },
     tooling::migrations::schema,
@@ -26,17 +26,176 @@ async fn the_way_back_leaves_the_schema_of_before() {
 }
 
 #[tokio::test]
+async fn the_way_back_works_from_any_half_of_the_set() {
+    for files in [&KEPT[..1], &KEPT[..2], &KEPT[1..2], &KEPT[..3]] {
+        let database = Database::create(Server::shared()).await.unwrap();
+        let client = database.client().await.unwrap();
+        let before = schema(&client).await.unwrap();
+        for file in files {
+            run_kept(&client, file).await.unwrap();
+        }
+        run_kept(&client, "drop.sql").await.unwrap();
+        assert_eq!(schema(&client).await.unwrap(), before, "{files:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_way_back_changes_nothing_where_something_depends_on_the_set() {
+    for (create, name, drop) in [
+        ("CREATE VIEW odd AS SELECT * FROM chat_sessions", "view odd", "DROP VIEW odd"),
+        (
+            "CREATE MATERIALIZED VIEW odd AS SELECT id, message_count FROM chat_sessions",
+            "materialized view odd",
+            "DROP MATERIALIZED VIEW odd",
+        ),
+        ("CREATE VIEW odd AS SELECT sum(n) FROM chat_session_totals", "view odd", "DROP VIEW odd"),
+        (
+            "CREATE RULE odd AS ON UPDATE TO chat_sessions WHERE NEW.message_count < 0 DO INSTEAD NOTHING",
+            "rule odd",
+            "DROP RULE odd ON chat_sessions",
+        ),
+        (
+            "CREATE PUBLICATION odd FOR TABLE chat_sessions (id, last_message)",
+            "publication odd",
+            "DROP PUBLICATION odd",
+        ),
+        (
+            "ALTER TABLE chat_sessions ADD COLUMN odd boolean GENERATED ALWAYS AS (message_count > 0) STORED",
+            "column odd",
+            "ALTER TABLE chat_sessions DROP COLUMN odd",
+        ),
+        (
+            "CREATE POLICY odd ON chat_sessions USING (message_count > 0)",
+            "policy odd",
+            "DROP POLICY odd ON chat_sessions",
+        ),
+        (
+            "CREATE FUNCTION odd() RETURNS integer BEGIN ATOMIC SELECT max(message_count) FROM chat_sessions; END",
+            "function odd()",
+            "DROP FUNCTION odd()",
+        ),
+    ] {
+        let database = Database::create(Server::shared()).await.unwrap();
+        let client = database.client().await.unwrap();
+        let before = schema(&client).await.unwrap();
+        apply_kept(&client).await.unwrap();
+        let with = schema(&client).await.unwrap();
+        client.batch_execute(create).await.unwrap();
+        let error = format!("{:#}", run_kept(&client, "drop.sql").await.unwrap_err());
+        assert!(error.contains("nothing was changed") && error.contains(name), "{create}: {error}");
+        client.batch_execute(drop).await.unwrap();
+        assert_eq!(schema(&client).await.unwrap(), with, "{create}");
+        run_kept(&client, "drop.sql").await.unwrap();
+        assert_eq!(schema(&client).await.unwrap(), before, "{create}");
+    }
+}
+
+/// As a hosted PostgreSQL does for the roles of its API.
+const DEFAULT_PRIVILEGES: &str = "
+    DO $$ BEGIN CREATE ROLE kept_api; EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$;
+    ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO kept_api, list_chat_sessions;
+    ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON SEQUENCES TO kept_api;
+    ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON ROUTINES TO kept_api;
+    ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC;";
+
+const GRANTED: &str = "
+    SELECT oid::regclass::text FROM pg_class, aclexplode(relacl) a
+    WHERE relname LIKE 'chat_session\\_%' AND relkind IN ('r', 'v', 'S') AND a.grantee <> relowner";
+
+const EXECUTABLE: &str = "
+    SELECT p.oid::regprocedure::text FROM pg_proc p, (VALUES ('kept_api'), ('list_chat_sessions')) r (role)
+    WHERE proname ~ '^(kept|keep|fold)_' AND has_function_privilege(role, p.oid, 'EXECUTE')";
+
+#[tokio::test]
 async fn it_is_nobodys_but_its_owners_and_the_functions() {
     let database = Database::create(Server::shared()).await.unwrap();
     let client = database.client().await.unwrap();
-    client.batch_execute("ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC, list_chat_sessions").await.unwrap();
-    let granted = "SELECT relname::text FROM pg_class, aclexplode(relacl) a
-                   WHERE relname LIKE 'chat_session_count%' AND a.grantee <> relowner";
+    let found = async |sql: &str| {
+        let rows = client.query_typed(sql, &[]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect::<Vec<String>>()
+    };
+    client.batch_execute(DEFAULT_PRIVILEGES).await.unwrap();
     run_kept(&client, KEPT[1]).await.unwrap();
-    assert!(client.query_typed(granted, &[]).await.unwrap().is_empty());
+    assert!(found(GRANTED).await.is_empty(), "{:?}", found(GRANTED).await);
     apply_kept(&client).await.unwrap();
-    run_kept(&client, KEPT[1]).await.unwrap();
-    assert_eq!(client.query_typed(granted, &[]).await.unwrap().len(), 2, "what was granted since stays");
+    for file in KEPT {
+        run_kept(&client, file).await.unwrap();
+    }
+    let mut granted = found(GRANTED).await;
+    granted.sort();
+    assert_eq!(
+        granted,
+        ["chat_session_counted", "chat_session_counts", "chat_session_totals"],
+        "what was granted since stays"
+    );
+    assert!(found(EXECUTABLE).await.is_empty(), "{:?}", found(EXECUTABLE).await);
+    let all = "SELECT proname::text FROM pg_proc WHERE proname ~ '^(kept|keep|fold)_'";
+    assert!(found(all).await.len() > 20);
+}
+
+/// Whose tables they are, and who is not above row level security.
+const OWNER: &str = "
+    DO $$ BEGIN CREATE ROLE kept_owner; EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$;
+    GRANT ALL ON SCHEMA public TO kept_owner;
+    ALTER TABLE users OWNER TO kept_owner;
+    ALTER TABLE chat_widgets OWNER TO kept_owner;
+    ALTER TABLE chat_sessions OWNER TO kept_owner;
+    ALTER TABLE chat_messages OWNER TO kept_owner;";
+
+const ROWS: &str = "
+    INSERT INTO users VALUES (md5('a')::uuid);
+    INSERT INTO chat_widgets VALUES (md5('w')::uuid, md5('a')::uuid);
+    INSERT INTO chat_sessions (id, user_id, widget_id, visitor_id) VALUES (md5('s')::uuid, md5('a')::uuid, md5('w')::uuid, 'v');";
+
+fn force(table: &str) -> String {
+    format!("ALTER TABLE {table} ENABLE ROW LEVEL SECURITY; ALTER TABLE {table} FORCE ROW LEVEL SECURITY;")
+}
+
+#[tokio::test]
+async fn it_is_not_installed_where_row_level_security_hides_rows_from_it() {
+    for table in ["chat_sessions", "chat_messages"] {
+        let database = Database::create(Server::shared()).await.unwrap();
+        let client = database.client().await.unwrap();
+        client.batch_execute(&format!("{OWNER} {}", force(table))).await.unwrap();
+        client.batch_execute("SET ROLE kept_owner").await.unwrap();
+        let error = format!("{:#}", apply_kept(&client).await.unwrap_err());
+        assert!(error.contains("row level security on chat_sessions or chat_messages"), "{table}: {error}");
+        // Its superuser, above whom nothing is, may.
+        client.batch_execute("RESET ROLE").await.unwrap();
+        apply_kept(&client).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn row_level_security_that_comes_later_refuses_what_it_would_make_wrong() {
+    let say =
+        "INSERT INTO chat_messages (session_id, role, content, created_at) VALUES (md5('s')::uuid, 'visitor', 'text', ";
+    for table in ["chat_sessions", "chat_messages"] {
+        let database = Database::create(Server::shared()).await.unwrap();
+        let client = database.client().await.unwrap();
+        client.batch_execute(&format!("{OWNER} SET ROLE kept_owner")).await.unwrap();
+        for file in KEPT {
+            run_kept(&client, file).await.unwrap();
+        }
+        client.batch_execute("RESET ROLE").await.unwrap();
+        client.batch_execute(&format!("{ROWS} {say} '2026-02-01Z')")).await.unwrap();
+        client.batch_execute(&force(table)).await.unwrap();
+        for write in [
+            format!("{say} '2026-01-01Z')"),
+            "UPDATE chat_messages SET content = 'edited'".to_owned(),
+            "DELETE FROM chat_messages".to_owned(),
+            "SET ROLE kept_owner; CALL keep_chat_messages(again => true)".to_owned(),
+        ] {
+            let error = client.batch_execute(&write).await.expect_err(&write);
+            client.batch_execute("RESET ROLE").await.unwrap();
+            let text = error.as_db_error().unwrap().message();
+            assert!(text.contains("row level security hides"), "{table}: {write}: {text}");
+        }
+        assert!(reconcile(&client).await.unwrap().is_empty());
+        // What needs no rows of others is counted as ever.
+        client.batch_execute("UPDATE chat_sessions SET status = 'closed'").await.unwrap();
+        assert!(reconcile(&client).await.unwrap().is_empty());
+    }
 }
 
 #[tokio::test]
@@ -50,6 +209,10 @@ async fn it_is_refused_where_it_could_not_keep_its_word() {
         (
             "INSTALLED ALTER TABLE chat_messages DISABLE TRIGGER kept_messages_deleted",
             "a trigger of the set is missing",
+        ),
+        (
+            "ALTER TABLE chat_sessions DROP CONSTRAINT chat_sessions_user_id_fkey",
+            "must have a valid reference to users",
         ),
         ("INSTALLED DROP TRIGGER kept_sessions_deleted ON chat_sessions", "a trigger of the set is missing"),
     ] {

@@ -105,3 +105,12 @@ async fn who_cannot_see_it_is_refused() {
         assert_eq!(meet(first, &second).await, (Err(Some(code)), vec![]), "{first}, and beside it: {second}");
     }
 }
+
+#[tokio::test]
+async fn two_who_add_what_the_counts_lack_add_it_once() {
+    let call = format!("CALL keep_chat_sessions_of('{}')", crate::app::ACCOUNT);
+    for lacking in ["chat_session_counts", "chat_session_totals", "chat_session_counts, chat_session_totals"] {
+        let first = format!("TRUNCATE {lacking}; COMMIT; BEGIN; {call}");
+        assert_eq!(meet(&first, &call).await, (Ok(()), vec![]), "without {lacking}");
+    }
+}

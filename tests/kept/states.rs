@@ -101,9 +101,15 @@ async fn what_reconcile_finds_the_backfill_repairs() {
         ("UPDATE chat_sessions SET message_count = 7", vec!["message_count", "message_count"]),
         ("UPDATE chat_sessions SET last_message = 'other' WHERE last_message = 'one'", vec!["last_message"]),
         ("UPDATE chat_sessions SET last_message_id = gen_random_uuid() WHERE last_message = 'two'", vec!["last_message"]),
-        ("UPDATE chat_session_counts SET n = n + 1", vec!["n"]),
-        ("UPDATE chat_session_counts SET days[31] = days[31] - 1, days[30] = days[30] + 1", vec!["day 30", "day 31"]),
-        ("DELETE FROM chat_session_counts", vec!["day", "n"]),
+        ("UPDATE chat_session_counts SET n = n + 1", vec!["n", "total"]),
+        (
+            "UPDATE chat_session_counts SET days[31] = days[31] - 1, days[30] = days[30] + 1",
+            vec!["day 30", "day 31", "total of day 30", "total of day 31"],
+        ),
+        ("DELETE FROM chat_session_counts", vec!["day", "n", "total", "total of day"]),
+        ("UPDATE chat_session_totals SET n = n - 1", vec!["total"]),
+        ("UPDATE chat_session_totals SET days[31] = days[31] - 1", vec!["total of day 31"]),
+        ("DELETE FROM chat_session_totals", vec!["total", "total of day"]),
         (
             "SET session_replication_role = replica; INSERT INTO chat_sessions (user_id, widget_id, visitor_id, created_at)
              SELECT user_id, widget_id, 'unseen', '2026-03-04Z' FROM chat_sessions LIMIT 1; RESET session_replication_role",

@@ -101,7 +101,8 @@ pub async fn apply_kept(client: &Client) -> Result<()> {
 }
 
 /// What docs/role.sql does about the set.
-pub const GRANT_KEPT: &str = "GRANT SELECT ON chat_session_counts, chat_session_counted TO list_chat_sessions";
+pub const GRANT_KEPT: &str =
+    "GRANT SELECT ON chat_session_counts, chat_session_counted, chat_session_totals TO list_chat_sessions";
 
 /// What reconcile.sql finds: a row for each kept value that is not what the tables say.
 ///

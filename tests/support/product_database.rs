@@ -11,6 +11,8 @@ use super::{
 };
 
 const SCHEMA: &str = include_str!("product_database.sql");
+/// It stands where the text above names it, so that default privileges come before the tables, and policies after them.
+const TABLES: &str = include_str!("../../migrations/0001_tables.sql");
 
 /// Makes one. Other roles and policies come and go with a test, so the server should be the test's own.
 ///
@@ -20,7 +22,7 @@ const SCHEMA: &str = include_str!("product_database.sql");
 pub async fn create(server: &Server) -> Result<Database> {
     let database = Database::create_empty(server).await?;
     let mut admin = database.client().await?;
-    database::load(&mut admin, SCHEMA).await?;
+    database::load(&mut admin, &SCHEMA.replace("-- migrations/0001_tables.sql", TABLES)).await?;
     migrations::apply(&mut admin).await?;
     role::create(&admin, role::PASSWORD).await?;
     Ok(database)

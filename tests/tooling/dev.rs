@@ -24,7 +24,7 @@ fn program() -> &'static PathBuf {
         let target = target_folder().unwrap();
         let executable = std::env::current_exe().unwrap();
         let folder = executable.strip_prefix(&target).unwrap().iter().next().unwrap().to_str().unwrap().to_owned();
-        let mut cargo = Command::new(env!("CARGO"));
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo
             .args(["build", "--quiet", "--example", "dev", "--bin", "list-chat-sessions", "--target-dir"])
             .arg(&target);

@@ -57,7 +57,7 @@ fn grants(with_counts: bool) -> Vec<Change> {
         changes.push(change(&format!("GRANT SELECT ON {table} TO list_chat_sessions"), 200, 200));
     }
     if with_counts {
-        for table in ["chat_session_counts", "chat_session_counted"] {
+        for table in ["chat_session_counts", "chat_session_counted", "chat_session_totals"] {
             changes.push(change(&format!("REVOKE SELECT ON {table} FROM list_chat_sessions"), 200, 200));
             changes.push(change(&format!("GRANT SELECT ON {table} TO list_chat_sessions"), 200, 200));
         }

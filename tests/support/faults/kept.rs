@@ -32,7 +32,7 @@ const WRITERS: u64 = 6;
 
 /// The accounts that they write to, and the widgets of each.
 const ACCOUNTS: u64 = 3;
-const WIDGETS: u64 = 2;
+const WIDGETS: u64 = 30;
 
 /// Lets so many random transactions run; a kept value that is not true is what can be lost.
 ///
@@ -75,6 +75,10 @@ pub async fn run(bar: &ProgressBar, transactions: u64, seed: u64) -> Result<Tall
     let rest = "SELECT count(*) FROM chat_sessions WHERE message_count IS NULL";
     let rest: i64 = checker.query_typed_one(rest, &[]).await?.get(0);
     ensure!(rest == 0, "{rest} sessions are not kept");
+    let left = "SELECT count(*) FROM (SELECT user_id FROM chat_session_counts UNION ALL SELECT user_id FROM chat_session_totals) kept
+                WHERE NOT EXISTS (SELECT FROM users WHERE id = user_id)";
+    let left: i64 = checker.query_typed_one(left, &[]).await?.get(0);
+    ensure!(left == 0, "{left} rows of accounts that are gone");
     let sessions = "SELECT count(*) FROM chat_sessions";
     let sessions: i64 = checker.query_typed_one(sessions, &[]).await?.get(0);
     tally.remark(&format!(

@@ -36,7 +36,8 @@ const LOCK: Duration = Duration::from_millis(100);
 /// Between two locks, and between two kills.
 const PAUSE: Duration = Duration::from_millis(400);
 
-/// Sends so many requests, to the same accounts in the same order for the same seed; a row of another account is what can be lost, or an answer that does not belong here.
+/// Sends so many requests, for the same seed to the same accounts in the same order; a row of another account is what can
+/// be lost, or an answer that does not belong here.
 ///
 /// # Errors
 ///

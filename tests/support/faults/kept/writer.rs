@@ -26,6 +26,10 @@ pub const ROWS: &str = "
     INSERT INTO chat_sessions (user_id, widget_id, visitor_id, status, created_at)
       SELECT user_id, id, 'v', (ARRAY['active', 'closed', NULL])[n % 3 + 1], timestamptz '2026-01-01Z' + n * interval '31 h'
       FROM chat_widgets, generate_series(1, 40) n;
+    INSERT INTO chat_widgets (id, user_id)
+      SELECT ('aaaaaaaa-0000-4000-800' || a || '-' || lpad(w::text, 12, '0'))::uuid,
+             ('00000000-0000-4000-8000-' || lpad(a::text, 12, '0'))::uuid
+      FROM generate_series(0, 2) a, generate_series(2, 29) w;
     INSERT INTO chat_messages (session_id, role, content, created_at)
       SELECT id, 'agent', 'message ' || n, created_at + n * interval '1 min' FROM chat_sessions, generate_series(1, 3) n;";
 
@@ -41,6 +45,26 @@ const TIMES: [&str; 10] = [
     "'12000-01-01Z'",
     "'0044-03-15Z BC'",
 ];
+/// What a session may set, or ask for, and what is kept must not depend on.
+const SETTINGS: [&str; 7] = [
+    "SET LOCAL kept.counted = '1'",
+    "SET LOCAL kept.changed = 'x'",
+    "SET LOCAL kept.changed = '16'",
+    "RESET ALL",
+    "SET CONSTRAINTS ALL IMMEDIATE",
+    "SET LOCAL row_security = off",
+    "SET LOCAL standard_conforming_strings = off",
+];
+/// What a load would bring of another database's set.
+const LOADED: &str = "
+    DO $$
+    BEGIN
+      IF to_regclass('chat_session_totals') IS NOT NULL THEN
+        INSERT INTO chat_session_counts SELECT user_id, month, widget_id, status, 20, 7, days FROM chat_session_counts LIMIT 3;
+        INSERT INTO chat_session_totals SELECT user_id, '1999-01-01', status, 7, days FROM chat_session_totals LIMIT 3;
+        INSERT INTO chat_session_counted VALUES ('00000000-0000-0000-0000-000000000000', true);
+      END IF;
+    END $$";
 const STATUSES: [&str; 5] = ["'active'", "'closed'", "'active'", "NULL", "'odd'"];
 
 /// What the set says of `TRUNCATE chat_messages` at REPEATABLE READ.
@@ -58,11 +82,18 @@ pub struct Writer {
     database: Database,
     client: Client,
     rng: Rng,
+    /// Whether its transaction sees what others commit while it runs.
+    is_read_committed: bool,
 }
 
 impl Writer {
     pub async fn connect(database: &Database, seed: u64) -> Result<Self> {
-        Ok(Self { database: database.clone(), client: database.client().await?, rng: Rng::with_seed(seed) })
+        Ok(Self {
+            database: database.clone(),
+            client: database.client().await?,
+            rng: Rng::with_seed(seed),
+            is_read_committed: true,
+        })
     }
 
     /// Runs so many transactions; gives how many of them PostgreSQL has aborted for the sake of others.
@@ -91,7 +122,8 @@ impl Writer {
     }
 
     async fn transaction(&mut self) -> Result<(), Error> {
-        let level = if self.rng.u8(..6) == 0 { "REPEATABLE READ" } else { "READ COMMITTED" };
+        self.is_read_committed = self.rng.u8(..6) != 0;
+        let level = if self.is_read_committed { "READ COMMITTED" } else { "REPEATABLE READ" };
         self.client.batch_execute(&format!("BEGIN ISOLATION LEVEL {level}")).await?;
         for _ in 0..self.rng.u8(1..=3) {
             let is_undone = self.rng.u8(..10) == 0;
@@ -139,7 +171,10 @@ impl Writer {
             750..=849 => format!("UPDATE chat_sessions SET status = {status} WHERE id IN ({some})"),
             850..=899 => format!("UPDATE chat_sessions SET created_at = {time} WHERE id IN ({some})"),
             900..=959 => format!("UPDATE chat_sessions SET user_id = '{account}', widget_id = '{widget}' WHERE id IN ({some})"),
-            960..=974 => format!("UPDATE chat_sessions SET page_url = '{words}' WHERE id IN ({some})"),
+            960..=964 => SETTINGS[self.rng.usize(..SETTINGS.len())].to_owned(),
+            965..=966 => LOADED.to_owned(),
+            967..=970 => return self.passing_account().await,
+            971..=974 => format!("UPDATE chat_sessions SET page_url = '{words}' WHERE id IN ({some})"),
             // So many that they wait for the end of the transaction.
             975..=989 => format!("UPDATE chat_sessions SET status = {status} WHERE user_id = '{account}'"),
             990..=993 => format!("DELETE FROM chat_widgets WHERE id = '{widget}'; INSERT INTO chat_widgets VALUES ('{widget}', '{account}')"),
@@ -149,6 +184,24 @@ impl Writer {
             ),
             997..=998 => "TRUNCATE chat_messages".to_owned(),
             _ => "TRUNCATE chat_sessions CASCADE".to_owned(),
+        };
+        self.client.batch_execute(&sql).await
+    }
+
+    /// An account that comes with its first sessions, is written to, and goes again. At READ COMMITTED it must leave nothing.
+    async fn passing_account(&mut self) -> Result<(), Error> {
+        let number = ACCOUNTS + self.rng.u64(..3);
+        let (account, widget, status, time) = (account(number), widget(number, 0), self.status(), self.time());
+        let sql = match self.rng.u8(..6) {
+            0 if self.is_read_committed => format!("DELETE FROM users WHERE id = '{account}'"),
+            1 => format!("DELETE FROM chat_sessions WHERE user_id = '{account}'"),
+            2 => format!("UPDATE chat_sessions SET status = {status} WHERE user_id = '{account}'"),
+            _ => format!(
+                "INSERT INTO users VALUES ('{account}') ON CONFLICT DO NOTHING;
+                 INSERT INTO chat_widgets VALUES ('{widget}', '{account}') ON CONFLICT DO NOTHING;
+                 INSERT INTO chat_sessions (user_id, widget_id, visitor_id, status, created_at)
+                 SELECT '{account}', '{widget}', 'v', {status}, {time}::timestamptz FROM generate_series(1, 20)"
+            ),
         };
         self.client.batch_execute(&sql).await
     }
@@ -188,7 +241,9 @@ impl Writer {
 
     fn place(&mut self) -> (String, String) {
         let number = self.rng.u64(..ACCOUNTS);
-        (account(number), widget(number, self.rng.u64(..WIDGETS)))
+        // Two of them are busy, and what the others make fills the slots.
+        let widgets = if self.rng.bool() { 2 } else { WIDGETS };
+        (account(number), widget(number, self.rng.u64(..widgets)))
     }
 
     /// A query for the ids of some rows.

@@ -1,0 +1,107 @@
+//! A database that has the set as it was before it had totals is brought over by running its files again.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use list_chat_sessions::{
+    request::ListRequest,
+    sessions::{Form, page_query},
+};
+use serde_json::json;
+use tokio_postgres::Client;
+
+use crate::{
+    plan,
+    support::{
+        database::Database,
+        migrations::{KEPT, reconcile, run_kept, statements},
+        postgres::Server,
+    },
+    tooling::migrations::schema,
+};
+
+const BEFORE: &str = include_str!("before_totals.sql");
+
+const ROWS: &str = "
+    INSERT INTO users VALUES ('ACCOUNT');
+    INSERT INTO chat_widgets SELECT md5(w::text)::uuid, 'ACCOUNT' FROM generate_series(1, 5) w;
+    INSERT INTO chat_sessions (user_id, widget_id, visitor_id, created_at)
+      SELECT user_id, id, 'v', timestamptz '2026-01-01Z' + n * interval '5 days' FROM chat_widgets, generate_series(1, 40) n;";
+
+/// The total with and without what is kept, in one snapshot.
+async fn totals(client: &Client) -> Vec<(i64, i64)> {
+    let mut totals = Vec::new();
+    client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ").await.unwrap();
+    for request in [json!({}), json!({ "status": "active" }), json!({ "from_date": "2026-02-10T12:00:00Z" })] {
+        let list = ListRequest::parse(request.to_string().as_bytes(), 100).unwrap();
+        let caller = plan::caller();
+        let statement = page_query(&caller, &list);
+        let mut both = [0, 0];
+        for (total, form) in both.iter_mut().zip([Form::Kept, Form::Computed]) {
+            *total = client.query_typed(&statement.text(form), &statement.parameters).await.unwrap()[0].get("total");
+        }
+        totals.push((both[0], both[1]));
+    }
+    client.batch_execute("COMMIT").await.unwrap();
+    totals
+}
+
+#[tokio::test]
+async fn the_set_of_before_is_brought_over_under_its_writers() {
+    let database = Database::create(Server::shared()).await.unwrap();
+    let client = database.client().await.unwrap();
+    database.load(&ROWS.replace("ACCOUNT", crate::app::ACCOUNT)).await.unwrap();
+    let of_a_new_database = {
+        let other = Database::create(Server::shared()).await.unwrap().client().await.unwrap();
+        for file in KEPT {
+            run_kept(&other, file).await.unwrap();
+        }
+        schema(&other).await.unwrap()
+    };
+    for statement in statements(BEFORE) {
+        client.batch_execute(statement).await.unwrap();
+    }
+    run_kept(&client, KEPT[3]).await.unwrap();
+    client.batch_execute("GRANT SELECT ON chat_session_counts TO list_chat_sessions").await.unwrap();
+
+    let is_done = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = (0..3)
+        .map(|number| {
+            let (database, is_done) = (database.clone(), Arc::clone(&is_done));
+            tokio::spawn(async move {
+                let writer = database.client().await.unwrap();
+                while !is_done.load(Ordering::Relaxed) {
+                    let sql = format!(
+                        "INSERT INTO chat_sessions (user_id, widget_id, visitor_id, created_at)
+                           SELECT user_id, id, 'v', timestamptz '2026-02-01Z' + random() * interval '300 days'
+                           FROM chat_widgets WHERE id = md5('{number}')::uuid;
+                         UPDATE chat_sessions SET status = 'closed' WHERE id = (
+                           SELECT id FROM chat_sessions WHERE status = 'active' ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)"
+                    );
+                    writer.batch_execute(&sql).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for file in KEPT {
+        run_kept(&client, file).await.unwrap();
+        if file != KEPT[0] {
+            for (kept, computed) in totals(&client).await {
+                assert_eq!(kept, computed, "after {file}");
+            }
+            assert!(reconcile(&client).await.unwrap().is_empty(), "after {file}");
+        }
+    }
+    is_done.store(true, Ordering::Relaxed);
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    assert!(reconcile(&client).await.unwrap().is_empty());
+    let counted = "SELECT has_totals FROM chat_session_counted";
+    assert!(client.query_typed_one(counted, &[]).await.unwrap().get::<_, bool>(0));
+    let readable = "SELECT has_table_privilege('list_chat_sessions', 'chat_session_totals', 'SELECT')";
+    assert!(client.query_typed_one(readable, &[]).await.unwrap().get::<_, bool>(0), "as the counts were");
+    assert_eq!(schema(&client).await.unwrap(), of_a_new_database);
+}
