@@ -128,6 +128,12 @@ impl Subject {
         })
     }
 
+    /// The cause that the log gave last.
+    pub fn cause(&self) -> String {
+        let cause = |line: &String| serde_json::from_str::<Value>(line).ok()?["cause"].as_str().map(ToOwned::to_owned);
+        self.function.log().iter().rev().find_map(cause).unwrap_or_default()
+    }
+
     /// Ends the function's connections to the database; gives how many there were.
     pub async fn end_connections(&self, admin: &Client) -> Result<u64> {
         let sql = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
