@@ -59,9 +59,9 @@ impl Watch {
         Some(phase)
     }
 
-    /// Whether the function has sent a query and nothing has come back.
+    /// Whether the function has sent a query, and may wait for its answer: what came back may be that of the check alone.
     pub fn waits_for_answer(&self) -> bool {
-        matches!(self.at, Some(Phase::Check | Phase::Query))
+        matches!(self.at, Some(Phase::Check | Phase::Query | Phase::Rows))
     }
 
     /// How much of the server's bytes to read at once: the answer to a Sync alone, though more may follow at its heels.
