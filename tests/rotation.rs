@@ -90,7 +90,9 @@ impl Rotation {
         let done = Cell::new(false);
         let load = async {
             while !done.get() {
-                assert_eq!(self.outcome().await, expected(OK), "after {} requests", self.served.get());
+                let outcome = self.outcome().await;
+                let log = self.function.log();
+                assert_eq!(outcome, expected(OK), "after {} requests: {:?}", self.served.get(), log.last());
                 self.served.update(|served| served + 1);
                 yield_now().await;
             }
@@ -291,14 +293,17 @@ async fn a_secret_of_two_fields_rotates_with_the_address_in_variables() {
     rotation.admin.batch_execute(&format!("ALTER ROLE {USER} PASSWORD 'managed-6be3'")).await.unwrap();
     assert_eq!(rotation.outcome().await, expected(OK), "a connection that is open needs no password");
     end_connections(&rotation.admin).await;
+    let refused = Instant::now();
     for _ in 0..5 {
         assert_eq!(rotation.outcome().await, expected(UNAVAILABLE));
     }
-    assert!(rotation.fetches() <= 5, "refused logins do not drive calls: {}", rotation.fetches());
+    // One at init, and then one of each version in an interval.
+    let intervals = 1 + refused.elapsed().as_millis() / REFUSED_LOGIN_INTERVAL.as_millis();
+    assert!(rotation.fetches() as u128 <= 1 + 2 * intervals, "refused logins do not drive calls");
     rotation.secrets.put(SECRET, secret("managed-6be3")).unwrap();
     let moved = Instant::now();
     while rotation.outcome().await != expected(OK) {
-        assert!(moved.elapsed() < Duration::from_secs(2), "the new password is not used");
+        assert!(moved.elapsed() < Duration::from_secs(10), "the new password is not used");
     }
     assert_eq!(rotation.user().await, USER);
 }
