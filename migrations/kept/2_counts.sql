@@ -249,20 +249,19 @@ $$;
 CREATE OR REPLACE FUNCTION kept_sessions_counted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
-  one record;
+  is_made boolean;
   many refcursor;
 BEGIN
-  SELECT user_id, kept_month(created_at) AS month,
-         kept_count(user_id, kept_month(created_at), widget_id, coalesce(status, ''), kept_day(created_at), 1) AS is_made
-  INTO one FROM changed WHERE NOT EXISTS (SELECT FROM changed OFFSET 1);
+  SELECT kept_count(user_id, kept_month(created_at), widget_id, coalesce(status, ''), kept_day(created_at), 1)
+  INTO is_made FROM changed WHERE NOT EXISTS (SELECT FROM changed OFFSET 1);
   IF NOT FOUND THEN
     OPEN many FOR
       SELECT user_id, kept_month(created_at) AS month, widget_id, coalesce(status, '') AS status,
              kept_day(created_at) AS day, count(*)::integer AS n
       FROM changed GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5;
     PERFORM kept_count_each(many);
-  ELSIF one.is_made THEN
-    PERFORM kept_fold(one.user_id, one.month, 1);
+  ELSIF is_made THEN
+    PERFORM kept_fold(user_id, kept_month(created_at), 1) FROM changed;
   END IF;
   RETURN NULL;
 END

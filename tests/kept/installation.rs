@@ -117,6 +117,7 @@ async fn it_is_nobodys_but_its_owners_and_the_functions() {
     client.batch_execute(DEFAULT_PRIVILEGES).await.unwrap();
     run_kept(&client, KEPT[1]).await.unwrap();
     assert!(found(GRANTED).await.is_empty(), "{:?}", found(GRANTED).await);
+    assert!(found(EXECUTABLE).await.is_empty(), "{:?}", found(EXECUTABLE).await);
     apply_kept(&client).await.unwrap();
     for file in KEPT {
         run_kept(&client, file).await.unwrap();
