@@ -22,7 +22,6 @@ use deadpool::{
     managed::{Object, Pool, PoolError, Timeouts},
 };
 use tokio::time::timeout;
-use tokio_postgres::Row;
 
 use self::{
     attempt::{Attempt, is_alive},
@@ -36,7 +35,11 @@ pub use self::{
     policy::{Auth, Policy},
     tls::Tls,
 };
-use crate::{clock::Deadline, error::Error, sessions::Statement};
+use crate::{
+    clock::Deadline,
+    error::Error,
+    sessions::{Row, Statement},
+};
 
 /// Connections of one environment. Lambda gives it one event at a time, so a second one would only idle.
 pub const POOL_SIZE: usize = 1;

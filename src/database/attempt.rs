@@ -4,7 +4,7 @@ use std::{pin::pin, time::Duration};
 
 use deadpool::managed::Object;
 use tokio::time::{error::Elapsed, timeout};
-use tokio_postgres::{Error as PgError, Row};
+use tokio_postgres::Error as PgError;
 
 use super::{
     ALIVE_LIMIT, CANCEL_LIMIT, HEARD_OF,
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     clock::{Deadline, Moment},
     error::Error,
-    sessions::Statement,
+    sessions::{Row, Statement},
 };
 
 /// What came of it.
