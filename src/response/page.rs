@@ -68,11 +68,11 @@ fn written<'a>(
     json.raw(r#"],"total":"#);
     json.value(&total);
     json.raw("}");
-    String::from_utf8(json.json).map_err(|error| Error::Internal(error.to_string()))
+    String::from_utf8(json.bytes).map_err(|error| Error::Internal(error.to_string()))
 }
 
 struct Json {
-    json: Vec<u8>,
+    bytes: Vec<u8>,
     limits: TextLimits,
     /// To which texts are cut.
     length: Length,
@@ -80,7 +80,7 @@ struct Json {
 
 impl Json {
     fn new(capacity: usize, limits: TextLimits, length: Length) -> Self {
-        Self { json: Vec::with_capacity(capacity), limits, length }
+        Self { bytes: Vec::with_capacity(capacity), limits, length }
     }
 
     fn session(&mut self, session: &ChatSession) {
@@ -114,7 +114,7 @@ impl Json {
     }
 
     fn raw(&mut self, json: &str) {
-        self.json.extend_from_slice(json.as_bytes());
+        self.bytes.extend_from_slice(json.as_bytes());
     }
 
     /// A text that needs no escapes is copied whole, which nearly all are.
@@ -125,7 +125,7 @@ impl Json {
             text => self.value(&text),
         }
         if text.is_cut() {
-            self.json.pop();
+            self.bytes.pop();
             self.raw(ELLIPSIS.encode_utf8(&mut [0; 4]));
             self.raw("\"");
         }
@@ -143,13 +143,13 @@ impl Json {
     }
 
     fn quoted(&mut self, text: &str) {
-        self.json.push(b'"');
+        self.bytes.push(b'"');
         self.raw(text);
-        self.json.push(b'"');
+        self.bytes.push(b'"');
     }
 
     fn value(&mut self, value: &impl Serialize) {
-        serde_json::to_writer(&mut self.json, value).expect("memory takes it, and texts and numbers are JSON");
+        serde_json::to_writer(&mut self.bytes, value).expect("memory takes it, and texts and numbers are JSON");
     }
 }
 
@@ -205,7 +205,7 @@ mod tests {
         for session in [plain(), nothing].iter().chain(&escaped) {
             let mut json = Json::new(0, limits(0, 0), Length::MAX);
             json.session(session);
-            assert_eq!(String::from_utf8(json.json).unwrap(), serde_json::to_string(session).unwrap());
+            assert_eq!(String::from_utf8(json.bytes).unwrap(), serde_json::to_string(session).unwrap());
         }
     }
 
