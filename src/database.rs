@@ -23,7 +23,6 @@ use deadpool::{
     managed::{Object, Pool, PoolError, Timeouts},
 };
 use tokio::time::timeout;
-use tokio_postgres::Row;
 
 use self::{attempt::Attempt, connector::Connector};
 pub use self::{
@@ -37,7 +36,7 @@ pub use self::{
 use crate::{
     clock::Deadline,
     error::Error,
-    sessions::{Statement, probe},
+    sessions::{Row, Statement, probe},
 };
 
 /// Connections of one environment. Lambda gives it one event at a time, so a second one would only idle.

@@ -1,5 +1,6 @@
 //! What callers see: the JSON of a page or an error, and the headers of every answer.
 
+mod fit;
 mod page;
 
 use lambda_http::{
@@ -42,20 +43,16 @@ struct ErrorDescription<'a> {
     message: &'a str,
 }
 
-/// `200` with a page.
+/// `200` with a page, whose longest texts are cut if the answer would be larger than [`MAX_ANSWER_BYTES`].
 ///
 /// # Errors
 ///
-/// [`Error::Internal`] if a column is not of the contract's type, or the page has more text than [`MAX_ANSWER_BYTES`].
+/// [`Error::Internal`] if a column is not of the contract's type.
 pub fn page(page: &Page) -> Result<Response<Body>, Error> {
-    let json = page::json(page)?;
-    let bytes = json.len() + ANSWER_FRAME_BYTES;
-    // Within the answer the body is a string in JSON, where each of its quotes and backslashes takes two bytes.
-    let escapes = || json.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
-    if bytes > MAX_ANSWER_BYTES / 2 && bytes + escapes() > MAX_ANSWER_BYTES {
-        return Err(Error::Internal(format!(
-            "the page has {bytes} bytes, too many for Lambda: a smaller limit is needed"
-        )));
+    const MAX: usize = MAX_ANSWER_BYTES - ANSWER_FRAME_BYTES;
+    let json = page::json(page, MAX)?;
+    if json.len() > MAX / 2 && page::size_in_answer(&json) > MAX {
+        return Err(Error::Internal("the page is too large for Lambda although its texts are cut".into()));
     }
     Ok(response(StatusCode::OK, json))
 }

@@ -1,24 +1,34 @@
 //! The one query: a page of an account's sessions and the total of all that match.
 
+mod row;
 mod statement;
+mod text;
 
-use std::fmt;
-
-use tokio_postgres::{Row, row::RowIndex, types::FromSql};
+use tokio_postgres::types::FromSql;
 use uuid::Uuid;
 
 pub(crate) use self::statement::probe;
 use self::statement::total_query;
-pub use self::statement::{DEEP_OFFSET, Form, Parameters, Statement, page_query};
+use self::text::RawText;
+pub use self::{
+    row::Row,
+    statement::{DEEP_OFFSET, Form, Parameters, Statement, page_query},
+    text::{Text, TextLimit, TextLimits},
+};
 
 use crate::{
     auth::Authenticated, clock::Deadline, database::Database, error::Error, request::ListRequest, timestamp::Timestamp,
 };
 
+/// Where a page's statement has the total, behind the columns of [`ChatSession`].
+const TOTAL_COLUMN: usize = 12;
+
 /// A page of sessions, as it came from PostgreSQL.
 #[derive(Debug)]
 pub struct Page {
     rows: Vec<Row>,
+    /// How much its texts may have.
+    pub texts: TextLimits,
     /// The number of all sessions that match the filters.
     pub total: i64,
 }
@@ -30,15 +40,15 @@ pub struct Page {
 pub struct ChatSession<'a> {
     pub id: Uuid,
     pub widget_id: Uuid,
-    pub widget_name: Option<&'a str>,
-    pub visitor_id: &'a str,
-    pub visitor_name: Option<&'a str>,
-    pub visitor_email: Option<&'a str>,
-    pub status: Option<&'a str>,
-    pub last_message: Option<&'a str>,
+    pub widget_name: Option<Text<'a>>,
+    pub visitor_id: Text<'a>,
+    pub visitor_name: Option<Text<'a>>,
+    pub visitor_email: Option<Text<'a>>,
+    pub status: Option<Text<'a>>,
+    pub last_message: Option<Text<'a>>,
     pub last_message_at: Option<Timestamp>,
     pub message_count: i64,
-    pub page_url: Option<&'a str>,
+    pub page_url: Option<Text<'a>>,
     pub created_at: Option<Timestamp>,
 }
 
@@ -55,17 +65,18 @@ pub async fn list(
     request: &ListRequest,
     deadline: Deadline,
 ) -> Result<Page, Error> {
+    let texts = TextLimits::of(request.limit);
     if request.limit > 0 {
         let rows = database.query(&page_query(caller, request), deadline).await?;
         match rows.first() {
-            Some(row) => return Ok(Page { total: column(row, "total")?, rows }),
-            None if request.offset == 0 => return Ok(Page { rows, total: 0 }),
+            Some(row) => return Ok(Page { total: column(row, TOTAL_COLUMN)?, texts, rows }),
+            None if request.offset == 0 => return Ok(Page { rows, texts, total: 0 }),
             None => {}
         }
     }
     let rows = database.query(&total_query(caller, request), deadline).await?;
     let row = rows.first().ok_or_else(|| Error::Internal("count(*) returned no row".into()))?;
-    Ok(Page { total: column(row, "total")?, rows: Vec::new() })
+    Ok(Page { total: column(row, 0)?, texts, rows: Vec::new() })
 }
 
 impl Page {
@@ -83,38 +94,55 @@ impl Page {
 
     /// The sessions, newest first; instead of one an error if a column is not of the contract's type.
     pub fn sessions(&self) -> impl Iterator<Item = Result<ChatSession<'_>, Error>> {
-        self.rows.iter().map(ChatSession::try_from)
+        self.rows.iter().map(|row| ChatSession::read(row, self.texts))
     }
 
     /// How much PostgreSQL has sent, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.rows.iter().map(Row::raw_size_bytes).sum()
+        self.rows.iter().map(Row::size).sum()
     }
 }
 
-impl<'a> TryFrom<&'a Row> for ChatSession<'a> {
-    type Error = Error;
+impl<'a> ChatSession<'a> {
+    /// The session without any text.
+    #[must_use]
+    pub fn without_texts(&self) -> Self {
+        Self {
+            widget_name: None,
+            visitor_id: "".into(),
+            visitor_name: None,
+            visitor_email: None,
+            status: None,
+            last_message: None,
+            page_url: None,
+            ..*self
+        }
+    }
 
     /// By position: to look a column up by its name takes longer than to read it. A test holds the statements to the order.
-    fn try_from(row: &'a Row) -> Result<Self, Error> {
+    fn read(row: &'a Row, limits: TextLimits) -> Result<Self, Error> {
+        let text = |index: usize, limit| {
+            column::<Option<RawText>>(row, index).map(|text| text.map(|text| Text::read(text.0, limit)))
+        };
+        let TextLimits { message, other } = limits;
         Ok(Self {
             id: column(row, 0)?,
             widget_id: column(row, 1)?,
-            widget_name: column(row, 2)?,
-            visitor_id: column(row, 3)?,
-            visitor_name: column(row, 4)?,
-            visitor_email: column(row, 5)?,
-            status: column(row, 6)?,
-            last_message: column(row, 7)?,
+            widget_name: text(2, other)?,
+            visitor_id: Text::read(column::<RawText>(row, 3)?.0, other),
+            visitor_name: text(4, other)?,
+            visitor_email: text(5, other)?,
+            status: text(6, other)?,
+            last_message: text(7, message)?,
             last_message_at: column(row, 8)?,
             message_count: column(row, 9)?,
-            page_url: column(row, 10)?,
+            page_url: text(10, other)?,
             created_at: column(row, 11)?,
         })
     }
 }
 
-fn column<'a, T: FromSql<'a>>(row: &'a Row, index: impl RowIndex + fmt::Display) -> Result<T, Error> {
-    row.try_get(&index).map_err(|error| Error::Internal(format!("column {index}: {error}")))
+fn column<'a, T: FromSql<'a>>(row: &'a Row, index: usize) -> Result<T, Error> {
+    row.try_get(index).map_err(|error| Error::Internal(format!("column {index}: {error}")))
 }

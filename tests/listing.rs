@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::app::{ACCOUNT, NEIGHBOUR, NEIGHBOURS_TOKEN, NEIGHBOURS_WIDGET, TestApp, WIDGET};
+use crate::{
+    app::{ACCOUNT, NEIGHBOUR, NEIGHBOURS_TOKEN, NEIGHBOURS_WIDGET, TestApp, WIDGET},
+    support::{database::Database, postgres::Server},
+};
 
 /// A session of [`ACCOUNT`] with all that can be said about it.
 const FULL: &str = "00000000-0000-4000-8000-000000000001";
@@ -99,22 +102,92 @@ async fn the_newest_message_is_the_last_one_and_all_are_counted() {
 }
 
 #[tokio::test]
-async fn a_page_that_lambda_would_not_take_is_500() {
+async fn a_text_that_lambda_would_not_take_is_cut_at_a_character_and_any_other_is_whole() {
     let test = TestApp::start().await;
     insert(&test, &format!("('{FULL}', NULL, NULL, 'active', now()::text, now()::text)")).await;
     // A quote takes two bytes in the body, and each of those two in the answer around it.
-    for (text, length, status) in
-        [("x", 6_200_000, 200), ("x", 6_300_000, 500), ("\"", 1_500_000, 200), ("\"", 1_600_000, 500)]
-    {
+    for (text, length, is_cut) in [
+        ("x", 6_200_000, false),
+        ("x", 6_300_000, true),
+        ("\"", 1_500_000, false),
+        ("\"", 1_600_000, true),
+        ("😀", 1_600_000, true),
+        ("x", 20_000_000, true),
+    ] {
         let sql = format!(
             "DELETE FROM chat_messages;
              INSERT INTO chat_messages (session_id, role, content) VALUES ('{FULL}', 'agent', repeat('{text}', {length}))"
         );
         test.database.load(&sql).await.unwrap();
-        let answer = test.list(json!({})).await;
-        assert_eq!(answer.status, status, "{length} times {text}");
-        assert!(status == 200 || answer.body.contains("server_error"), "{}", answer.body);
+        let sessions = test.list(json!({ "limit": 1 })).await.sessions();
+        let message = sessions[0]["last_message"].as_str().unwrap();
+        let kept = message.strip_suffix('…').unwrap_or(message);
+        assert_eq!((message.ends_with('…'), kept.replace(text, "")), (is_cut, String::new()), "{length} times {text}");
+        let size = |text: &str| text.len() + 3 * text.matches('"').count();
+        let expected = if is_cut { 6_285_000..6_291_556 } else { size(text) * length..size(text) * length + 1 };
+        assert!(expected.contains(&size(kept)), "{length} times {text}: {}", size(kept));
     }
+}
+
+#[tokio::test]
+async fn the_longest_texts_of_a_page_are_cut_to_a_common_length() {
+    let test = TestApp::start().await;
+    insert(
+        &test,
+        &format!(
+            "('{}', NULL, NULL, 'active', '2024-05-03Z', now()::text), ('{}', NULL, NULL, 'active', '2024-05-02Z', now()::text),
+             ('{}', NULL, NULL, 'active', '2024-05-01Z', now()::text)",
+            id(3),
+            id(2),
+            id(1)
+        ),
+    )
+    .await;
+    let sql = format!(
+        "ALTER TABLE chat_messages DISABLE TRIGGER USER;
+         INSERT INTO chat_messages (session_id, role, content) VALUES
+           ('{}', 'agent', repeat('a', 5000000)), ('{}', 'agent', repeat('b', 3000000)), ('{}', 'agent', repeat('c', 2000000));
+         UPDATE chat_sessions SET page_url = repeat('u', 900000);",
+        id(3),
+        id(2),
+        id(1)
+    );
+    test.database.load(&sql).await.unwrap();
+    let sessions = test.list(json!({ "limit": 3 })).await.sessions();
+    let chars = |session: usize, key: &str| sessions[session][key].as_str().unwrap().chars().count();
+    let cut: Vec<_> = (0..3).map(|session| (chars(session, "last_message"), chars(session, "page_url"))).collect();
+    let length = cut[0].0;
+    assert_eq!(cut, [(length, 900_000), (length, 900_000), (length, 900_000)]);
+    assert!((6_285_000..6_291_556).contains(&(3 * (length + 900_000))), "{length}");
+}
+
+#[tokio::test]
+async fn bytes_that_are_not_utf_8_cost_themselves_and_not_the_list() {
+    let test = TestApp::start_on(sql_ascii_database().await, crate::app::secrets().await, |_| {}).await;
+    insert(&test, &format!("('{FULL}', NULL, NULL, 'active', '2024-05-03Z', '2024-05-03Z')")).await;
+    let sql = format!(
+        "INSERT INTO chat_messages (session_id, role, content) VALUES ('{FULL}', 'agent', E'caf\\xE9 \\xE2\\x82 ok');
+         UPDATE chat_sessions SET visitor_name = E'Zo\\xC3\\xAB';"
+    );
+    test.database.load(&sql).await.unwrap();
+    for body in [json!({}), json!({ "status": "active" })] {
+        let sessions = test.list(body).await.sessions();
+        assert_eq!(sessions[0]["last_message"], "caf\u{FFFD} \u{FFFD} ok");
+        assert_eq!(sessions[0]["visitor_name"], "Zoë");
+    }
+}
+
+/// A database whose texts may be any bytes, with the two accounts and a widget each.
+async fn sql_ascii_database() -> Database {
+    let server = Server::shared();
+    let database = Database::create_sql_ascii(server).await.unwrap();
+    let sql = format!(
+        "INSERT INTO users (id) VALUES ('{ACCOUNT}'), ('{NEIGHBOUR}');
+         INSERT INTO chat_widgets (id, user_id, name)
+         VALUES ('{WIDGET}', '{ACCOUNT}', 'Support Widget'), ('{NEIGHBOURS_WIDGET}', '{NEIGHBOUR}', 'Other');"
+    );
+    database.load(&sql).await.unwrap();
+    database
 }
 
 #[tokio::test]
@@ -191,7 +264,7 @@ async fn each_filter_and_all_together_select_what_they_say() {
 
 #[tokio::test]
 async fn the_maximum_is_the_operators_to_raise() {
-    let test = TestApp::start_with(crate::support::postgres::Server::shared(), |config| config.limit_max = 1_000).await;
+    let test = TestApp::start_with(Server::shared(), |config| config.limit_max = 1_000).await;
     assert_eq!(test.list(json!({ "limit": 1_000 })).await.status, 200);
     assert_eq!(test.list(json!({ "limit": 1_001 })).await.message(), "limit must be an integer from 0 to 1000");
 }

@@ -17,6 +17,7 @@ mod kept;
 mod key_ring;
 mod listing;
 mod login;
+mod long_texts;
 mod lost_connections;
 mod memory;
 mod metrics;

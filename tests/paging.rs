@@ -55,6 +55,36 @@ async fn a_deep_page_is_the_same_as_a_near_one() {
     assert_eq!(test.list(json!({ "limit": 100, "offset": 1_090 })).await.ids().len(), 10);
 }
 
+/// The ids of a deep page are found in order, and the join behind that may give its rows in any: the outer `ORDER BY` puts
+/// sessions of one time in the order of their ids again. Where PostgreSQL sorts or hashes, it has nothing else to go by.
+#[tokio::test]
+async fn a_deep_page_is_in_order_however_postgresql_joins_it() {
+    let test = TestApp::start().await;
+    let sql = format!(
+        "INSERT INTO chat_sessions (id, widget_id, user_id, visitor_id, last_message_at)
+         SELECT md5(n::text)::uuid, '{WIDGET}', '{ACCOUNT}', 'v', '2024-01-01' FROM generate_series(1, 1100) n;
+         ANALYZE chat_sessions;"
+    );
+    test.database.load(&sql).await.unwrap();
+    let client = test.database.client().await.unwrap();
+    let rows =
+        client.query_typed("SELECT id::text FROM chat_sessions ORDER BY id DESC OFFSET 1000", &[]).await.unwrap();
+    let sorted: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    let methods = ["enable_nestloop", "enable_hashjoin", "enable_mergejoin"];
+    for method in methods {
+        let database: String = client.query_one("SELECT current_database()::text", &[]).await.unwrap().get(0);
+        for other in methods {
+            let value = if other == method { "on" } else { "off" };
+            let set = format!("ALTER DATABASE {database} SET {other} = {value}");
+            client.batch_execute(&set).await.unwrap();
+        }
+        // A new connection has the new settings.
+        let secrets = crate::app::secrets().await;
+        let test = TestApp::start_on(test.database.clone(), secrets, |_| {}).await;
+        assert_eq!(test.list(json!({ "limit": 100, "offset": 1_000 })).await.ids(), sorted, "{method}");
+    }
+}
+
 async fn store(client: &tokio_postgres::Client, sessions: &[Key]) {
     client.batch_execute("TRUNCATE chat_sessions CASCADE").await.unwrap();
     let (times, ids): (Vec<_>, Vec<_>) = sessions.iter().copied().unzip();

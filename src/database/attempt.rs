@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use deadpool::managed::Object;
 use tokio::time::{error::Elapsed, timeout};
-use tokio_postgres::Row;
 
 use super::{
     ALIVE_LIMIT, CANCEL_LIMIT, CHECK_INTERVAL,
@@ -15,7 +14,7 @@ use super::{
 use crate::{
     clock::{Deadline, Moment},
     error::Error,
-    sessions::Statement,
+    sessions::{Row, Statement},
 };
 
 /// What came of it.

@@ -3,10 +3,11 @@
 //! The check of a connection tells. If the set is dropped, or hidden, after it, the statement is sent again in the other
 //! form.
 
-use tokio_postgres::{Error as PgError, Row, error::SqlState};
+use futures_util::TryStreamExt;
+use tokio_postgres::{Error as PgError, error::SqlState};
 
 use super::connector::Connection;
-use crate::sessions::{Form, Statement};
+use crate::sessions::{Form, Row, Statement};
 
 impl Connection {
     /// Runs a statement in the form that fits, in one round trip, or in two if the kept form has just ceased to.
@@ -26,8 +27,20 @@ impl Connection {
     }
 
     /// Parse, Bind, Describe, Execute and Sync together; nothing is named, so any pooler may stand between.
+    /// A page that lacks a text is read again, as one that has a part of each.
     async fn run(&self, statement: &Statement<'_>, form: Form) -> Result<Vec<Row>, PgError> {
-        self.query_typed(&statement.text(form), &statement.parameters).await
+        let outcome = self.received(&statement.text(form), statement).await;
+        if !Statement::lacks_texts(&outcome) {
+            return outcome;
+        }
+        drop(outcome);
+        self.received(&statement.bounded_text(form), statement).await
+    }
+
+    /// Each row is taken as it arrives, so that of large ones no more than a few are in the connection's buffers.
+    async fn received(&self, text: &str, statement: &Statement<'_>) -> Result<Vec<Row>, PgError> {
+        let rows = self.query_typed_raw(text, statement.parameters.iter().cloned()).await?;
+        rows.map_ok(Row::from).try_collect().await
     }
 }
 

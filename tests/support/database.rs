@@ -34,6 +34,19 @@ impl Database {
         Ok(Self { url: role::url(server.port(), &name), admin_url: server.url(&name) })
     }
 
+    /// A migrated database of its own that takes any bytes for text.
+    pub async fn create_sql_ascii(server: &Server) -> Result<Self> {
+        let name = format!("test_{:016x}", fastrand::u64(..));
+        let create = format!("CREATE DATABASE {name} ENCODING 'SQL_ASCII' TEMPLATE template0 LOCALE 'C'");
+        // The role belongs to the server, and is made with the template.
+        server.template.get_or_try_init(|| make_template(server)).await?;
+        connect(&server.url("postgres")).await?.batch_execute(&create).await?;
+        let mut client = connect(&server.url(&name)).await?;
+        migrations::apply(&mut client).await?;
+        role::create(&client, role::PASSWORD).await?;
+        Ok(Self { url: role::url(server.port(), &name), admin_url: server.url(&name) })
+    }
+
     /// For the function: as the role that docs/role.sql makes.
     pub fn url(&self) -> &str {
         &self.url

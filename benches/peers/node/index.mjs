@@ -20,7 +20,7 @@ pg.types.setTypeParser(INT8, Number);
 
 const folder = dirname(process.argv[1]);
 const sql = (name) => readFileSync(join(folder, name), "utf8");
-const [PAGE, DEEP_PAGE] = [sql("page.sql"), sql("deep_page.sql")];
+const [FIRST_PAGE, PAGE, DEEP_PAGE] = [sql("first_page.sql"), sql("page.sql"), sql("deep_page.sql")];
 
 async function init() {
   const manager = new SecretsManagerClient({});
@@ -62,7 +62,7 @@ async function handle({ keys, pool }, event) {
   for (const [condition, value] of [["widget_id =", widget_id], ["status =", status], ["created_at >=", from_date]]) {
     if (value) filters += `AND ${condition} $${values.push(value)} `;
   }
-  const statement = offset < DEEP_OFFSET ? PAGE : DEEP_PAGE;
+  const statement = offset === 0 ? FIRST_PAGE : offset < DEEP_OFFSET ? PAGE : DEEP_PAGE;
   const { rows } = await pool.query({ text: statement.replaceAll("/* filters */", filters), values });
   const total = rows[0]?.total ?? 0;
   for (const row of rows) delete row.total;

@@ -31,7 +31,7 @@ def statement(name):
     return text
 
 
-PAGE, DEEP_PAGE = statement("page.sql"), statement("deep_page.sql")
+FIRST_PAGE, PAGE, DEEP_PAGE = (statement(name) for name in ("first_page.sql", "page.sql", "deep_page.sql"))
 
 
 def init():
@@ -85,7 +85,7 @@ def handle(keys, connection, event):
         if request.get(field):
             values[field] = request[field]
             filters += f"AND {condition.replace('%s', f'%({field})s')} "
-    text = PAGE if values["offset"] < DEEP_OFFSET else DEEP_PAGE
+    text = FIRST_PAGE if values["offset"] == 0 else PAGE if values["offset"] < DEEP_OFFSET else DEEP_PAGE
     rows = connection.execute(text.replace("/* filters */", filters), values).fetchall()
     total = rows[0]["total"] if rows else 0
     for row in rows:

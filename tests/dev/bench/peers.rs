@@ -7,8 +7,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use list_chat_sessions::sessions::DEEP_OFFSET;
+use serde_json::json;
 use tokio::process::Command;
 
+use super::question::{Form, Question};
 use crate::{
     build::build_package,
     support::{measure::process::size, target_folder},
@@ -30,8 +33,8 @@ impl Program {
     }
 }
 
-/// What both interpreters read: the SQL of this very checkout.
-const SQL: [&str; 2] = ["page.sql", "deep_page.sql"];
+/// What both interpreters read: the SQL of this very checkout, by the offset from which on it is sent.
+const SQL: [(&str, i64); 3] = [("first_page.sql", 0), ("page.sql", 1), ("deep_page.sql", DEEP_OFFSET)];
 
 fn source(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -44,9 +47,9 @@ fn prepare(name: &str, from: &str, files: &[&str], within: &str) -> Result<PathB
     for file in files {
         fs::copy(source("benches/peers").join(from).join(file), folder.join(file))?;
     }
-    let sql = |file: &str| fs::read_to_string(source("src/sessions/sql").join(file));
-    for file in SQL {
-        let statement = sql(file)?.replace("/* total */", &sql("total/computed.sql")?);
+    for (file, offset) in SQL {
+        let statement = Question::new(1, &json!({ "limit": 100, "offset": offset }))?.statement(Form::Ours);
+        let statement = statement.replace("WHERE user_id = $1 ", "WHERE user_id = $1 /* filters */ ");
         fs::write(folder.join(within).join(file), statement)?;
     }
     Ok(folder)

@@ -1,0 +1,213 @@
+//! The texts of a session: how much of each is read, and how its bytes become characters.
+
+use std::{error::Error, iter};
+
+use tokio_postgres::types::{FromSql, Type};
+
+/// What all last messages of a page may have together, in bytes. A longer one than its share is cut where it is read.
+pub const MESSAGES_BYTES: usize = 16_000_000;
+
+/// The same for each of the other six texts: all that a page can have is 34 MB.
+pub const OTHER_TEXTS_BYTES: usize = 3_000_000;
+
+/// Longer than any text in an answer of Lambda's size: of a small page no text is read any further.
+const LONGEST_TEXT_BYTES: usize = 6_300_000;
+
+/// How many characters of all last messages of a page no answer cuts: 4,000 of each at `limit` 100.
+const UNCUT_MESSAGES_CHARS: usize = 400_000;
+
+/// The same for each of the other six texts: 500 at `limit` 100. All seven together take 4.9 MB of an answer at most.
+const UNCUT_OTHER_TEXTS_CHARS: usize = 50_000;
+
+/// What the usual statement gives instead of a text that is too long to read. Whoever stores just this only has his page
+/// read once more.
+pub(super) const SUBSTITUTE: &str = "\u{1a}";
+
+/// What a text of a page may have, by the page's `limit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextLimits {
+    /// For `last_message`.
+    pub message: TextLimit,
+    /// For each of the other texts.
+    pub other: TextLimit,
+}
+
+/// What a text may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextLimit {
+    /// How much of it is read, in bytes.
+    pub bytes: usize,
+    /// How many characters of it every answer has.
+    pub uncut_chars: usize,
+}
+
+impl TextLimits {
+    /// The limits of a page with so many sessions at most.
+    #[must_use]
+    pub fn of(limit: i64) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX).max(1);
+        let share = |bytes: usize, chars: usize| TextLimit {
+            bytes: (bytes / limit).min(LONGEST_TEXT_BYTES),
+            uncut_chars: chars / limit,
+        };
+        Self {
+            message: share(MESSAGES_BYTES, UNCUT_MESSAGES_CHARS),
+            other: share(OTHER_TEXTS_BYTES, UNCUT_OTHER_TEXTS_CHARS),
+        }
+    }
+}
+
+/// A text as PostgreSQL has sent it, whose bytes need not be UTF-8: those of an `SQL_ASCII` database can be anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Text<'a> {
+    bytes: &'a [u8],
+    is_cut: bool,
+}
+
+impl<'a> Text<'a> {
+    /// As much of a text as may be read. One that is longer is sent with one byte more, to tell, and ends before that at a
+    /// character.
+    #[must_use]
+    pub fn read(bytes: &'a [u8], limit: TextLimit) -> Self {
+        let is_continuation = |at: &usize| bytes[*at] & 0xC0 == 0x80;
+        let end = (limit.bytes.saturating_sub(3)..=limit.bytes).rev().take_while(|_| bytes.len() > limit.bytes);
+        match end.clone().find(|at| !is_continuation(at)).or(end.last()) {
+            Some(end) => Self { bytes: &bytes[..end], is_cut: true },
+            None => Self { bytes, is_cut: false },
+        }
+    }
+
+    /// Its bytes, without what was cut.
+    #[must_use]
+    pub fn bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Whether it goes on, so that an answer must say so.
+    #[must_use]
+    pub fn is_cut(self) -> bool {
+        self.is_cut
+    }
+
+    /// Its characters. Bytes that are none are U+FFFD, as in [`String::from_utf8_lossy`].
+    pub fn chars(self) -> impl Iterator<Item = char> + 'a {
+        self.starts_and_chars().map(|(_, char)| char)
+    }
+
+    /// The first `max` of its characters.
+    #[must_use]
+    pub fn first(self, max: usize) -> Self {
+        // No text has more characters than bytes.
+        if self.bytes.len() <= max {
+            return self;
+        }
+        match self.starts_and_chars().nth(max) {
+            Some((start, _)) => Self { bytes: &self.bytes[..start], is_cut: true },
+            None => self,
+        }
+    }
+
+    /// Each character behind the place of its first byte.
+    fn starts_and_chars(self) -> impl Iterator<Item = (usize, char)> + 'a {
+        let mut start = 0;
+        self.bytes.utf8_chunks().flat_map(move |chunk| {
+            let (valid_at, invalid_at) = (start, start + chunk.valid().len());
+            start = invalid_at + chunk.invalid().len();
+            let invalid = iter::once((invalid_at, char::REPLACEMENT_CHARACTER)).take(chunk.invalid().len().min(1));
+            chunk.valid().char_indices().map(move |(at, char)| (valid_at + at, char)).chain(invalid)
+        })
+    }
+}
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Self {
+        Self { bytes: text.as_bytes(), is_cut: false }
+    }
+}
+
+/// The bytes of a text, or of one that the statement has made bytes of.
+#[derive(Clone, Copy)]
+pub(super) struct RawText<'a>(pub &'a [u8]);
+
+impl<'a> FromSql<'a> for RawText<'a> {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Self(raw))
+    }
+
+    fn accepts(r#type: &Type) -> bool {
+        <&str as FromSql>::accepts(r#type) || *r#type == Type::BYTEA
+    }
+}
+
+#[cfg(test)]
+impl serde::Serialize for Text<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.chars().collect::<String>())
+    }
+}
+
+#[cfg(test)]
+impl schemars::JsonSchema for Text<'_> {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        str::schema_name()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        str::json_schema(generator)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{prelude::*, proptest};
+
+    use super::{Text, TextLimit, TextLimits};
+
+    /// Characters of every length in UTF-8, and bytes that are none.
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        let pieces: [&[u8]; 8] =
+            [b"a", b"\"", b"\x01", "é".as_bytes(), "…".as_bytes(), "😀".as_bytes(), b"\xFF", b"\xE2\x82"];
+        proptest::collection::vec(proptest::sample::select(pieces.to_vec()), 0..20).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn its_characters_are_those_of_a_lossy_reading(bytes in bytes()) {
+            let text = Text { bytes: &bytes, is_cut: false };
+            prop_assert_eq!(text.chars().collect::<String>(), String::from_utf8_lossy(&bytes));
+        }
+
+        #[test]
+        fn its_first_characters_are_the_beginning_of_all(bytes in bytes(), max in 0..40_usize) {
+            let (text, all) = (Text { bytes: &bytes, is_cut: false }, String::from_utf8_lossy(&bytes));
+            let first = text.first(max);
+            prop_assert_eq!(first.chars().collect::<String>(), all.chars().take(max).collect::<String>());
+            prop_assert_eq!(first.is_cut, all.chars().count() > max);
+        }
+
+        #[test]
+        fn a_text_that_is_too_long_to_read_ends_at_a_character(text in "[aé…😀]{0,12}", max in 0..20_usize) {
+            let read = Text::read(text.as_bytes(), TextLimit { bytes: max, uncut_chars: 0 });
+            let end = text.floor_char_boundary(max);
+            prop_assert_eq!((read.bytes, read.is_cut), (&text.as_bytes()[..end], text.len() > max));
+        }
+    }
+
+    #[test]
+    fn what_is_read_of_a_text_is_more_than_no_answer_cuts() {
+        for limit in [1, 2, 20, 50, 99, 100, 1_000] {
+            let limits = TextLimits::of(limit);
+            for limit in [limits.message, limits.other] {
+                // A character has at most four bytes.
+                assert!(limit.bytes >= 4 * limit.uncut_chars, "{limit:?}");
+            }
+        }
+        let TextLimits { message, other } = TextLimits::of(100);
+        assert_eq!((message.bytes, message.uncut_chars), (160_000, 4_000));
+        assert_eq!((other.bytes, other.uncut_chars), (30_000, 500));
+    }
+}
