@@ -86,7 +86,13 @@ async fn outcome_if_lost(opens: bool, test: &TestApp, lose: impl AsyncFnOnce(&Cl
     // What is left behind on the server is the function's to end.
     set_for_the_role(&admin, "lock_timeout = 0").await;
     set_for_the_role(&admin, "statement_timeout = 0").await;
-    admin.batch_execute("ALTER TABLE chat_sessions ENABLE ROW LEVEL SECURITY").await.unwrap();
+    admin
+        .batch_execute(
+            "ALTER TABLE chat_sessions ENABLE ROW LEVEL SECURITY;
+             CREATE POLICY list_chat_sessions ON chat_sessions TO list_chat_sessions USING (true)",
+        )
+        .await
+        .unwrap();
     end_connections(&admin).await;
     if !opens {
         assert_eq!(outcome(test).await, ok());

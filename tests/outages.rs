@@ -150,7 +150,7 @@ async fn a_column_of_another_type_is_500_and_named_nowhere() {
     let sql = format!(
         "INSERT INTO chat_sessions (widget_id, user_id, visitor_id) SELECT id, user_id, 'v' FROM chat_widgets
          WHERE user_id = '{ACCOUNT}';
-         ALTER TABLE chat_sessions ALTER COLUMN page_url TYPE jsonb USING '1';"
+         ALTER TABLE chat_sessions ALTER COLUMN created_at TYPE timestamp;"
     );
     test.database.load(&sql).await.unwrap();
     let answer = test.list(json!({})).await;

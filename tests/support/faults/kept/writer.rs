@@ -31,7 +31,7 @@ pub const ROWS: &str = "
              ('00000000-0000-4000-8000-' || lpad(a::text, 12, '0'))::uuid
       FROM generate_series(0, 2) a, generate_series(2, 29) w;
     INSERT INTO chat_messages (session_id, role, content, created_at)
-      SELECT id, 'agent', 'message ' || n, created_at + n * interval '1 min' FROM chat_sessions, generate_series(1, 3) n;";
+      SELECT id, 'agent', 'Message number ' || n, created_at + n * interval '1 min' FROM chat_sessions, generate_series(1, 3) n;";
 
 const TIMES: [&str; 10] = [
     "now()",
