@@ -67,11 +67,12 @@ async fn a_deep_page_is_in_order_however_postgresql_joins_it() {
     );
     test.database.load(&sql).await.unwrap();
     let client = test.database.client().await.unwrap();
-    let rows = client.query("SELECT id::text FROM chat_sessions ORDER BY id DESC OFFSET 1000", &[]).await.unwrap();
+    let rows =
+        client.query_typed("SELECT id::text FROM chat_sessions ORDER BY id DESC OFFSET 1000", &[]).await.unwrap();
     let sorted: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     let methods = ["enable_nestloop", "enable_hashjoin", "enable_mergejoin"];
     for method in methods {
-        let database: String = client.query_one("SELECT current_database()::text", &[]).await.unwrap().get(0);
+        let database: String = client.query_typed_one("SELECT current_database()::text", &[]).await.unwrap().get(0);
         for other in methods {
             let value = if other == method { "on" } else { "off" };
             let set = format!("ALTER DATABASE {database} SET {other} = {value}");
