@@ -72,7 +72,7 @@ async fn a_deep_page_is_in_order_however_postgresql_joins_it() {
     let sorted: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     let methods = ["enable_nestloop", "enable_hashjoin", "enable_mergejoin"];
     for method in methods {
-        let database: String = client.query_one("SELECT current_database()::text", &[]).await.unwrap().get(0);
+        let database: String = client.query_typed_one("SELECT current_database()::text", &[]).await.unwrap().get(0);
         for other in methods {
             let value = if other == method { "on" } else { "off" };
             let set = format!("ALTER DATABASE {database} SET {other} = {value}");
