@@ -15,24 +15,28 @@ fn metrics(line: &Value) -> Vec<(String, f64)> {
     let at = directive["Timestamp"].as_i64().unwrap();
     let written = line["timestamp"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
     assert_eq!(at, written.as_millisecond(), "{line}");
-    let [directive] = directive["CloudWatchMetrics"].as_array().unwrap().as_slice() else { panic!("{line}") };
+    let directives = directive["CloudWatchMetrics"].as_array().unwrap();
+    directives.iter().flat_map(|directive| announced(line, directive)).collect()
+}
+
+/// The metrics of one directive; those with the dimension `Outcome` are named `Count by Outcome`.
+fn announced(line: &Value, directive: &Value) -> Vec<(String, f64)> {
     assert_eq!(directive["Namespace"], "ListChatSessions");
     let dimension_sets = directive["Dimensions"].as_array().unwrap();
     for name in dimension_sets.iter().flat_map(|set| set.as_array().unwrap()) {
         let value = line[name.as_str().unwrap()].as_str().unwrap_or_default();
         assert!((1..=1024).contains(&value.len()), "dimension {name} of {line}");
     }
+    let by = if dimension_sets == &[json!(["FunctionName"])] { "" } else { " by Outcome" };
     let metrics = directive["Metrics"].as_array().unwrap();
     assert!(metrics.len() <= 100);
-    metrics
-        .iter()
-        .map(|metric| {
-            assert!(["Count", "Milliseconds"].contains(&metric["Unit"].as_str().unwrap()), "{metric}");
-            let name = metric["Name"].as_str().unwrap();
-            let value = line[name].as_f64().unwrap_or_else(|| panic!("{name} has no number in {line}"));
-            (name.to_owned(), value)
-        })
-        .collect()
+    let metrics = metrics.iter().map(|metric| {
+        assert!(["Count", "Milliseconds"].contains(&metric["Unit"].as_str().unwrap()), "{metric}");
+        let name = metric["Name"].as_str().unwrap();
+        let value = line[name].as_f64().unwrap_or_else(|| panic!("{name} has no number in {line}"));
+        (format!("{name}{by}"), value)
+    });
+    metrics.collect()
 }
 
 fn value(line: &Value, name: &str) -> Option<f64> {
@@ -49,8 +53,8 @@ async fn a_line_announces_the_metrics_that_it_has() {
     }
     let lines = lines(&function);
     let names = |line| metrics(line).into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(" ");
-    assert_eq!(names(&lines[0]), "Count Duration Retries ColdStart SecretStale DatabaseDuration");
-    assert_eq!(names(&lines[1]), "Count Duration Retries ColdStart SecretStale");
+    assert_eq!(names(&lines[0]), "Duration Retries ColdStart SecretStale DatabaseDuration Count by Outcome");
+    assert_eq!(names(&lines[1]), "Duration Retries ColdStart SecretStale Count by Outcome");
     assert_eq!(value(&lines[0], "ColdStart"), Some(1.0));
     assert_eq!(value(&lines[1], "ColdStart"), Some(0.0));
     assert_eq!((&lines[0]["Outcome"], &lines[1]["Outcome"]), (&json!("ok"), &json!("method_not_allowed")));

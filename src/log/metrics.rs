@@ -29,14 +29,14 @@ pub struct Directive {
 #[serde(rename_all = "PascalCase")]
 struct Metadata<'a> {
     timestamp: i64,
-    cloud_watch_metrics: [MetricDirective<'a>; 1],
+    cloud_watch_metrics: [MetricDirective<'a>; 2],
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct MetricDirective<'a> {
     namespace: &'a str,
-    dimensions: [&'a [&'a str]; 2],
+    dimensions: [&'a [&'a str]; 1],
     metrics: &'a [Metric],
 }
 
@@ -47,8 +47,8 @@ struct Metric {
     unit: &'static str,
 }
 
-const METRICS: [Metric; 6] = [
-    Metric { name: "Count", unit: "Count" },
+/// Of the function as a whole.
+const METRICS: [Metric; 5] = [
     Metric { name: "Duration", unit: "Milliseconds" },
     Metric { name: "Retries", unit: "Count" },
     Metric { name: "ColdStart", unit: "Count" },
@@ -57,11 +57,20 @@ const METRICS: [Metric; 6] = [
     Metric { name: "DatabaseDuration", unit: "Milliseconds" },
 ];
 
+/// By outcome. CloudWatch charges for each metric and outcome, and alarms and dashboard read only this one by outcome.
+const METRICS_BY_OUTCOME: [Metric; 1] = [Metric { name: "Count", unit: "Count" }];
+
 impl Serialize for Directive {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let announced = if self.has_database { &METRICS[..] } else { &METRICS[..METRICS.len() - 1] };
-        let dimensions: [&[&str]; 2] = [&["FunctionName"], &["FunctionName", "Outcome"]];
-        let directive = MetricDirective { namespace: NAMESPACE, dimensions, metrics: announced };
-        Metadata { timestamp: self.timestamp, cloud_watch_metrics: [directive] }.serialize(serializer)
+        let metrics = if self.has_database { &METRICS[..] } else { &METRICS[..METRICS.len() - 1] };
+        let cloud_watch_metrics = [
+            MetricDirective { namespace: NAMESPACE, dimensions: [&["FunctionName"]], metrics },
+            MetricDirective {
+                namespace: NAMESPACE,
+                dimensions: [&["FunctionName", "Outcome"]],
+                metrics: &METRICS_BY_OUTCOME,
+            },
+        ];
+        Metadata { timestamp: self.timestamp, cloud_watch_metrics }.serialize(serializer)
     }
 }
