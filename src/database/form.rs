@@ -12,7 +12,7 @@ use super::{
     connector::Connection,
     failure::{is_lost, may_run_on},
 };
-use crate::sessions::{Form, Row, Statement, probe};
+use crate::sessions::{Form, Row, Rows, Statement, probe};
 
 /// Whether the kept form would find what it reads. To try it would tell as well, and write an error into the server's log
 /// with every connection where there is no such set.
@@ -87,7 +87,8 @@ impl Connection {
     /// Each row is taken as it arrives, so that of large ones no more than a few are in the connection's buffers.
     async fn received(&self, text: &str, statement: &Statement<'_>) -> Result<Vec<Row>, PgError> {
         let rows = self.query_typed_raw(text, statement.parameters.iter().cloned()).await?;
-        rows.map_ok(Row::from).try_collect().await
+        let taken = rows.map_ok(Row::from).try_fold(Rows::new(statement.texts), async |rows, row| Ok(rows.with(row)));
+        Ok(taken.await?.into_vec())
     }
 }
 

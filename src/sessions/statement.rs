@@ -32,7 +32,7 @@ const KEPT_TOTAL: &str = include_str!("sql/total/kept.sql");
 const KEPT_TOTAL_FROM: &str = include_str!("sql/total/kept_from.sql");
 
 /// Where a page's row has its texts.
-const TEXT_COLUMNS: [usize; 7] = [2, 3, 4, 5, 6, 7, 10];
+pub(super) const TEXT_COLUMNS: [usize; 7] = [2, 3, 4, 5, 6, 7, 10];
 
 /// From this offset on the page's ids are found first and its rows after that: slower by half at the first page, five
 /// times faster at offset 100,000.
@@ -62,7 +62,8 @@ pub struct Statement<'a> {
     key_filters: String,
     /// `from_date` and the first day that begins at or after it, in SQL.
     dates: Option<(String, String)>,
-    texts: TextLimits,
+    /// What may be read of each text.
+    pub texts: TextLimits,
     /// The same for both forms.
     pub parameters: Parameters<'a>,
 }
