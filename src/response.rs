@@ -1,6 +1,5 @@
 //! What callers see: the JSON of a page or an error, and the headers of every answer.
 
-mod fit;
 mod page;
 
 use lambda_http::{
@@ -16,11 +15,8 @@ use lambda_http::{
 };
 use serde::Serialize;
 
+pub use crate::sessions::MAX_ANSWER_BYTES;
 use crate::{error::Error, sessions::Page};
-
-/// The largest answer that Lambda takes from a function, in bytes; of a larger one the caller would see API Gateway's own
-/// error. <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
-pub const MAX_ANSWER_BYTES: usize = 6_291_556;
 
 /// What an answer has around its body at most, in bytes: status and headers.
 const ANSWER_FRAME_BYTES: usize = 4_096;

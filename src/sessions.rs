@@ -1,6 +1,8 @@
 //! The one query: a page of an account's sessions and the total of all that match.
 
+pub(crate) mod fit;
 mod row;
+mod rows;
 mod statement;
 mod text;
 
@@ -12,8 +14,9 @@ use self::statement::total_query;
 use self::text::RawText;
 pub use self::{
     row::Row,
+    rows::Rows,
     statement::{DEEP_OFFSET, Form, Parameters, Statement, page_query},
-    text::{Text, TextLimit, TextLimits},
+    text::{MAX_ANSWER_BYTES, Text, TextLimit, TextLimits},
 };
 
 use crate::{
@@ -123,14 +126,15 @@ impl<'a> ChatSession<'a> {
     /// By position: to look a column up by its name takes longer than to read it. A test holds the statements to the order.
     fn read(row: &'a Row, limits: TextLimits) -> Result<Self, Error> {
         let text = |index: usize, limit| {
-            column::<Option<RawText>>(row, index).map(|text| text.map(|text| Text::read(text.0, limit)))
+            let text = column::<Option<RawText>>(row, index)?;
+            Ok::<_, Error>(text.map(|text| Text::read(text.0, limit).or_cut(row.is_cut(index))))
         };
         let TextLimits { message, other } = limits;
         Ok(Self {
             id: column(row, 0)?,
             widget_id: column(row, 1)?,
             widget_name: text(2, other)?,
-            visitor_id: Text::read(column::<RawText>(row, 3)?.0, other),
+            visitor_id: Text::read(column::<RawText>(row, 3)?.0, other).or_cut(row.is_cut(3)),
             visitor_name: text(4, other)?,
             visitor_email: text(5, other)?,
             status: text(6, other)?,

@@ -7,7 +7,7 @@ use futures_util::TryStreamExt;
 use tokio_postgres::{Error as PgError, error::SqlState};
 
 use super::connector::Connection;
-use crate::sessions::{Form, Row, Statement};
+use crate::sessions::{Form, Row, Rows, Statement};
 
 impl Connection {
     /// Runs a statement in the form that fits, in one round trip, or in two if the kept form has just ceased to.
@@ -40,7 +40,8 @@ impl Connection {
     /// Each row is taken as it arrives, so that of large ones no more than a few are in the connection's buffers.
     async fn received(&self, text: &str, statement: &Statement<'_>) -> Result<Vec<Row>, PgError> {
         let rows = self.query_typed_raw(text, statement.parameters.iter().cloned()).await?;
-        rows.map_ok(Row::from).try_collect().await
+        let taken = rows.map_ok(Row::from).try_fold(Rows::new(statement.texts), async |rows, row| Ok(rows.with(row)));
+        Ok(taken.await?.into_vec())
     }
 }
 

@@ -8,8 +8,10 @@ use uuid::Uuid;
 
 use crate::{
     error::Error,
-    response::fit::{self, ELLIPSIS, Length},
-    sessions::{ChatSession, Page, Text, TextLimit, TextLimits},
+    sessions::{
+        ChatSession, Page, Text, TextLimit, TextLimits,
+        fit::{self, ELLIPSIS, Length},
+    },
     timestamp::Timestamp,
 };
 

@@ -1,12 +1,12 @@
-//! A row of a page. One that is large is copied out of the buffers that it came in: they are up to twice as large as what is
-//! in them, and with 34 MB of rows that is more memory than the function is to have.
+//! A row of a page. One that is large is copied out of the buffers that it came in, which are up to twice as large as what
+//! is in them.
 
 use std::{error::Error, ops::Range};
 
 use tokio_postgres::types::{FromSql, Type, WrongType};
 
-/// A larger row is copied, in bytes.
-const COPIED_BYTES: usize = 16_384;
+/// A larger row is copied, in bytes. As many smaller ones as a page can have are no 5 MB.
+const COPIED_BYTES: usize = 4_096;
 
 /// A row of a page.
 #[derive(Debug)]
@@ -15,7 +15,15 @@ pub struct Row(Form);
 #[derive(Debug)]
 enum Form {
     Received(tokio_postgres::Row),
-    Copied { columns: Vec<(Type, Option<Range<usize>>)>, values: Box<[u8]> },
+    Copied { columns: Vec<Column>, values: Box<[u8]> },
+}
+
+#[derive(Debug)]
+struct Column {
+    r#type: Type,
+    /// Where its value is, if it is not NULL.
+    range: Option<Range<usize>>,
+    is_cut: bool,
 }
 
 impl Row {
@@ -28,6 +36,31 @@ impl Row {
         }
     }
 
+    /// Whether the text in a column goes on behind what is kept of it.
+    #[must_use]
+    pub fn is_cut(&self, index: usize) -> bool {
+        matches!(&self.0, Form::Copied { columns, .. } if columns.get(index).is_some_and(|column| column.is_cut))
+    }
+
+    /// Keeps of each text what `cut` gives of it, by its column.
+    pub(super) fn cut(&mut self, cut: impl for<'a> Fn(usize, &'a [u8]) -> Option<&'a [u8]>) {
+        let Form::Copied { columns, values } = &self.0 else { return };
+        let mut kept = Vec::with_capacity(values.len());
+        let columns = columns.iter().enumerate().map(|(index, column)| {
+            let whole = column.range.clone().map(|range| &values[range]);
+            let part = whole.map(|whole| cut(index, whole).unwrap_or(whole));
+            let from = kept.len();
+            kept.extend_from_slice(part.unwrap_or_default());
+            Column {
+                r#type: column.r#type.clone(),
+                range: part.map(|_| from..kept.len()),
+                is_cut: column.is_cut || part.map(<[u8]>::len) != whole.map(<[u8]>::len),
+            }
+        });
+        let columns = columns.collect();
+        *self = Self(Form::Copied { columns, values: kept.into() });
+    }
+
     /// The value in a column.
     ///
     /// # Errors
@@ -37,7 +70,7 @@ impl Row {
         match &self.0 {
             Form::Received(row) => Ok(row.try_get(index)?),
             Form::Copied { columns, values } => {
-                let (r#type, range) = columns.get(index).ok_or("there is no such column")?;
+                let Column { r#type, range, .. } = columns.get(index).ok_or("there is no such column")?;
                 if !T::accepts(r#type) {
                     return Err(Box::new(WrongType::new::<T>(r#type.clone())));
                 }
@@ -60,7 +93,7 @@ impl From<tokio_postgres::Row> for Row {
                 values.extend_from_slice(value.0);
                 from..values.len()
             });
-            (column.type_().clone(), range)
+            Column { r#type: column.type_().clone(), range, is_cut: false }
         });
         let columns = columns.collect();
         Self(Form::Copied { columns, values: values.into() })

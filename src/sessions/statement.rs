@@ -36,7 +36,7 @@ const ACCOUNT_ROWS: &str = include_str!("sql/total/account_rows.sql");
 const WIDGET_ROWS: &str = include_str!("sql/total/widget_rows.sql");
 
 /// Where a page's row has its texts.
-const TEXT_COLUMNS: [usize; 7] = [2, 3, 4, 5, 6, 7, 10];
+pub(super) const TEXT_COLUMNS: [usize; 7] = [2, 3, 4, 5, 6, 7, 10];
 
 /// From this offset on the page's ids are found first and its rows after that: slower by half at the first page, five
 /// times faster at offset 100,000.
@@ -68,7 +68,8 @@ pub struct Statement<'a> {
     kept_rows: &'static str,
     /// `from_date` and the first day that begins at or after it, in SQL.
     dates: Option<(String, String)>,
-    texts: TextLimits,
+    /// What may be read of each text.
+    pub texts: TextLimits,
     /// The same for both forms.
     pub parameters: Parameters<'a>,
 }

@@ -4,14 +4,15 @@ use std::{error::Error, iter};
 
 use tokio_postgres::types::{FromSql, Type};
 
+/// The largest answer that Lambda takes from a function, in bytes; of a larger one the caller would see API Gateway's own
+/// error. <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
+pub const MAX_ANSWER_BYTES: usize = 6_291_556;
+
 /// What all last messages of a page may have together, in bytes. A longer one than its share is cut where it is read.
 pub const MESSAGES_BYTES: usize = 16_000_000;
 
 /// The same for each of the other six texts: all that a page can have is 34 MB.
 pub const OTHER_TEXTS_BYTES: usize = 3_000_000;
-
-/// Longer than any text in an answer of Lambda's size: of a small page no text is read any further.
-const LONGEST_TEXT_BYTES: usize = 6_300_000;
 
 /// How many characters of all last messages of a page no answer cuts: 4,000 of each at `limit` 100.
 const UNCUT_MESSAGES_CHARS: usize = 400_000;
@@ -47,7 +48,8 @@ impl TextLimits {
     pub fn of(limit: i64) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX).max(1);
         let share = |bytes: usize, chars: usize| TextLimit {
-            bytes: (bytes / limit).min(LONGEST_TEXT_BYTES),
+            // No text of an answer is longer than the answer.
+            bytes: (bytes / limit).min(MAX_ANSWER_BYTES),
             uncut_chars: chars / limit,
         };
         Self {
@@ -75,6 +77,12 @@ impl<'a> Text<'a> {
             Some(end) => Self { bytes: &bytes[..end], is_cut: true },
             None => Self { bytes, is_cut: false },
         }
+    }
+
+    /// The text, which was cut before if `is_cut`.
+    #[must_use]
+    pub(super) fn or_cut(self, is_cut: bool) -> Self {
+        Self { is_cut: self.is_cut || is_cut, ..self }
     }
 
     /// Its bytes, without what was cut.

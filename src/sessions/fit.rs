@@ -1,9 +1,7 @@
 //! What becomes of a page whose texts would make the answer too large for Lambda: the longest are cut to a common length.
 
-use crate::{
-    error::Error,
-    sessions::{ChatSession, Text, TextLimit, TextLimits},
-};
+use super::{ChatSession, Text, TextLimit, TextLimits};
+use crate::error::Error;
 
 /// What stands at the end of a text that was cut.
 pub const ELLIPSIS: char = '…';

@@ -1,0 +1,73 @@
+//! The rows of a page as they arrive, which are cut as soon as they cannot fit into an answer any more: what is kept stays
+//! below two answers, and a page takes less memory than has been read of it.
+
+use super::{
+    ChatSession, Row, Text, TextLimit, TextLimits,
+    fit::{self, Length},
+    statement::TEXT_COLUMNS,
+    text::MAX_ANSWER_BYTES,
+};
+use crate::error::Error;
+
+/// How many characters more are kept than fit.
+const SPARE: Length = 8;
+
+/// The rows of a page.
+#[derive(Debug)]
+pub struct Rows {
+    taken: Vec<Row>,
+    size: usize,
+    limits: TextLimits,
+}
+
+impl Rows {
+    /// None yet, of a page with these limits.
+    #[must_use]
+    pub fn new(limits: TextLimits) -> Self {
+        Self { taken: Vec::new(), size: 0, limits }
+    }
+
+    /// Takes the next row.
+    #[must_use]
+    pub fn with(mut self, row: Row) -> Self {
+        self.size += row.size();
+        self.taken.push(row);
+        if self.size > 2 * MAX_ANSWER_BYTES {
+            // Where a column is not of the contract's type, the page says so.
+            drop(self.cut());
+        }
+        self
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<Row> {
+        self.taken
+    }
+
+    /// Cuts the texts to the length at which those that are here fit into an answer: with more rows, none will be longer.
+    fn cut(&mut self) -> Result<(), Error> {
+        let limits = self.limits;
+        let sessions = || self.taken.iter().map(|row| ChatSession::read(row, limits));
+        let length = fit::length(sessions, limits, i64::try_from(MAX_ANSWER_BYTES).unwrap_or(i64::MAX))?;
+        // A text that ends needs no mark any more, which leaves room for a little more of the others.
+        let length = length.saturating_add(SPARE);
+        for row in &mut self.taken {
+            row.cut(|column, text| first(column, text, limits, length));
+        }
+        self.size = self.taken.iter().map(Row::size).sum();
+        Ok(())
+    }
+}
+
+fn first(column: usize, text: &[u8], limits: TextLimits, length: Length) -> Option<&[u8]> {
+    let limit: TextLimit = match column {
+        LAST_MESSAGE => limits.message,
+        _ if TEXT_COLUMNS.contains(&column) => limits.other,
+        _ => return None,
+    };
+    Some(Text::read(text, limit).first(length.max(limit.uncut_chars)).bytes())
+}
+
+/// Where a row has its last message.
+const LAST_MESSAGE: usize = 7;
