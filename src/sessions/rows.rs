@@ -9,6 +9,9 @@ use super::{
 };
 use crate::error::Error;
 
+/// Where a row has its last message.
+const LAST_MESSAGE: usize = 7;
+
 /// How many characters more are kept than fit.
 const SPARE: Length = 8;
 
@@ -68,6 +71,3 @@ fn first(column: usize, text: &[u8], limits: TextLimits, length: Length) -> Opti
     };
     Some(Text::read(text, limit).first(length.max(limit.uncut_chars)).bytes())
 }
-
-/// Where a row has its last message.
-const LAST_MESSAGE: usize = 7;

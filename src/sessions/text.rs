@@ -20,7 +20,7 @@ const UNCUT_MESSAGES_CHARS: usize = 400_000;
 /// The same for each of the other six texts: 500 at `limit` 100. All seven together take 4.9 MB of an answer at most.
 const UNCUT_OTHER_TEXTS_CHARS: usize = 50_000;
 
-/// What the usual statement gives instead of a text that is too long to read. Whoever stores just this only has his page
+/// Sent by the usual statement in place of a text that is too long. A text that is exactly this only causes its page to be
 /// read once more.
 pub(super) const SUBSTITUTE: &str = "\u{1a}";
 
