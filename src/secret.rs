@@ -9,8 +9,9 @@ use std::{
 };
 
 use aws_config::{SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+pub use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::{
-    Client, Config,
+    Config,
     config::Builder,
     error::{ProvideErrorMetadata, SdkError},
 };

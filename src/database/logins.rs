@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use aws_sdk_secretsmanager::Client;
-
 use super::{Login, REFUSED_LOGIN_INTERVAL};
 use crate::{
     error::Error,
-    secret::{Lifetime, Secret},
+    secret::{Client, Lifetime, Secret},
 };
 
 /// The label of the version that a rotation is about to make current.
