@@ -64,9 +64,9 @@ pub const CANCEL_LIMIT: Duration = Duration::from_millis(200);
 
 /// The least time between two fetches of the secret because PostgreSQL has refused its login.
 ///
-/// While a password is rotated, PostgreSQL has the new one before Secrets Manager calls it current; a request that is refused
-/// then must not have to wait for long. Only the operator can cause these fetches, not a caller, and there are no more than
-/// two for each attempt to connect: of the current version, and of the one that a rotation has made.
+/// While a password is rotated, PostgreSQL has the new one before Secrets Manager calls it current, and a request that is
+/// rejected then must not wait long. Only the operator can cause these fetches, not a caller. Each attempt to connect makes
+/// two at most: of the current version, and of the one that a rotation has made.
 pub const REFUSED_LOGIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The database that the sessions are in.
@@ -112,7 +112,8 @@ impl Database {
     /// # Errors
     ///
     /// [`Error::Unavailable`] if there is no connection or it was lost twice, [`Error::Misconfigured`] if row level security
-    /// may hide rows, [`Error::Timeout`], or [`Error::Query`] if PostgreSQL refused the statement. Those of [`crate::secret::Secret::current`] if credentials are needed.
+    /// may hide rows, [`Error::Timeout`], or [`Error::Query`] if PostgreSQL rejected the statement. Those of
+    /// [`crate::secret::Secret::current`] if credentials are needed.
     pub async fn query(&self, statement: &Statement<'_>, by: Deadline) -> Result<Vec<Row>, Error> {
         let mut attempt = self.attempt(statement, by).await?;
         if let Attempt::Dead = attempt {

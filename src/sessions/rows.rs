@@ -1,5 +1,5 @@
-//! The rows of a page as they arrive, which are cut as soon as they cannot fit into an answer any more: what is kept stays
-//! below two answers, and a page takes less memory than has been read of it.
+//! Collects the rows of a page as they arrive, and cuts their texts as soon as the rows no longer fit into a response: they
+//! stay below the size of two responses, whatever is read.
 
 use super::{
     ChatSession, Row, Text, TextLimit, TextLimits,

@@ -132,8 +132,8 @@ impl<'a> Statement<'a> {
 
     /// The text in one of the forms. What is between `/* kept:` and `:kept */` belongs to the kept form.
     ///
-    /// A text of a session that is longer than [`super::TextLimit::bytes`] is not sent: one control character stands for it, and the
-    /// page is read again as [`Statement::bounded_text`]. That costs a usual page the least.
+    /// A text of a session that is longer than [`super::TextLimit::bytes`] is not sent: one control character replaces it,
+    /// and the page is read again as [`Statement::bounded_text`]. An ordinary page is then sent without a conversion.
     #[must_use]
     pub fn text(&self, form: Form) -> String {
         self.compose(form, |column, bytes| {
