@@ -4,14 +4,6 @@
 //! that grows counts each time, with its whole new size. The median of many requests, in which whatever is made once and
 //! kept has no part.
 
-#[path = "../tests/app.rs"]
-#[allow(dead_code, reason = "the tests use the rest")]
-mod app;
-#[path = "../tests/support/mod.rs"]
-mod support;
-
-#[allow(dead_code, reason = "the other benches use the rest")]
-mod account;
 mod drained;
 
 use allocation_counter::{AllocationInfo, measure};
@@ -23,9 +15,8 @@ use list_chat_sessions::{
     request::ListRequest,
     response, sessions,
 };
+use testkit::account::{Account, PAGES, Page, key_ring, runtime};
 use tokio::runtime::Runtime;
-
-use account::{Account, PAGES, Page, key_ring, runtime};
 
 const ROUNDS: usize = 201;
 

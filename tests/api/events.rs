@@ -1,14 +1,11 @@
 //! Every file in `events/` gets the status that its name promises, through the binary under a Lambda Runtime API.
 
 use serde_json::{Value, json};
-
-use crate::{
-    app::binary,
-    support::{
-        faults::{Lab, events},
-        postgres::Server,
-        runtime_api::Headers,
-    },
+use testkit::{
+    binary,
+    faults::{Harness, events},
+    postgres::Server,
+    runtime_api::Headers,
 };
 
 const BROKEN: u64 = 1_000;
@@ -16,25 +13,25 @@ const SEED: u64 = 4;
 
 #[tokio::test]
 async fn every_event_gets_the_status_that_its_name_promises() {
-    let subject = events::demo(&Lab::quiet(binary()), Server::shared()).await.unwrap();
+    let tested = events::demo(&Harness::quiet(binary()), Server::shared()).await.unwrap();
     let events = events::files().unwrap();
     assert!(events.len() >= 20, "events/ is not where it should be");
     for (name, event) in events {
-        let outcome = subject.function.invoke(event).await.unwrap();
-        assert_promise_is_kept(&name, &outcome.response().unwrap_or_else(|error| panic!("{name}: {error}")));
+        let outcome = tested.function.invoke(event).await.unwrap();
+        events::assert_promise_is_kept(&name, &outcome.response().unwrap_or_else(|error| panic!("{name}: {error}")));
     }
 }
 
 #[tokio::test]
 async fn no_broken_event_costs_more_than_itself() {
-    let tally = events::run(&Lab::quiet(binary()), BROKEN, SEED).await.unwrap();
-    assert_eq!((tally.tried, tally.lost), (BROKEN, 0), "{tally}");
+    let report = events::run(&Harness::quiet(binary()), BROKEN, SEED).await.unwrap();
+    assert_eq!((report.tried, report.lost), (BROKEN, 0), "{report}");
 }
 
 #[tokio::test]
 async fn a_context_of_any_form_is_no_reason_not_to_serve_its_event() {
-    let subject = events::demo(&Lab::quiet(binary()), Server::shared()).await.unwrap();
-    let process = subject.function.pid();
+    let tested = events::demo(&Harness::quiet(binary()), Server::shared()).await.unwrap();
+    let process = tested.function.pid();
     let event = &events::files().unwrap()["200-documented-request.json"];
     let huge = format!(r#"{{"custom": {{"x": "{}"}}}}"#, "y".repeat(200_000));
     let objects: [&[u8]; 9] = [
@@ -60,10 +57,10 @@ async fn a_context_of_any_form_is_no_reason_not_to_serve_its_event() {
     ] {
         for value in values.iter().map(|value| Some(value.to_vec())).chain([None]) {
             let headers: Headers = vec![(name, value.clone())];
-            let outcome = subject.function.invoke_with(event.clone(), headers).await.unwrap();
+            let outcome = tested.function.invoke_with(event.clone(), headers).await.unwrap();
             let value = value.map(|value| value.escape_ascii().to_string());
             assert_eq!(outcome.response().unwrap()["statusCode"], 200, "{name}: {value:?}");
-            assert_eq!(subject.function.pid(), process, "{name}: {value:?}");
+            assert_eq!(tested.function.pid(), process, "{name}: {value:?}");
         }
     }
 }
@@ -71,8 +68,8 @@ async fn a_context_of_any_form_is_no_reason_not_to_serve_its_event() {
 /// API Gateway and load balancers have limits far below; a direct invocation has none but 6 MB.
 #[tokio::test]
 async fn an_event_with_more_headers_than_a_map_holds_costs_only_itself() {
-    let subject = events::demo(&Lab::quiet(binary()), Server::shared()).await.unwrap();
-    let process = subject.function.pid();
+    let tested = events::demo(&Harness::quiet(binary()), Server::shared()).await.unwrap();
+    let process = tested.function.pid();
     let events = events::files().unwrap();
     let good = &events["200-documented-request.json"];
     for count in [24_576, 24_577, 100_000] {
@@ -86,33 +83,10 @@ async fn an_event_with_more_headers_than_a_map_holds_costs_only_itself() {
                     event["headers"][&header] = json!("1");
                 }
             }
-            let answer = subject.function.invoke(event.to_string()).await.unwrap().response().unwrap();
+            let answer = tested.function.invoke(event.to_string()).await.unwrap().response().unwrap();
             assert_eq!(answer["statusCode"], 400, "{name} with {count} headers more: {answer}");
-            let next = subject.function.invoke(good.clone()).await.unwrap().response().unwrap();
-            assert_eq!((&next["statusCode"], subject.function.pid()), (&json!(200), process), "after {name}");
+            let next = tested.function.invoke(good.clone()).await.unwrap().response().unwrap();
+            assert_eq!((&next["statusCode"], tested.function.pid()), (&json!(200), process), "after {name}");
         }
     }
-}
-
-/// Checks the answer to a file's event, over the demo account.
-pub fn assert_promise_is_kept(name: &str, answer: &Value) {
-    let promised: u64 = name[..3].parse().unwrap_or_else(|_| panic!("{name} does not begin with a status"));
-    assert_eq!(answer["statusCode"], promised, "{name}: {answer}");
-    let body = answer["body"].as_str().unwrap();
-    if body.starts_with('{') {
-        assert_eq!(events::published(answer, body), None, "{name}");
-    }
-    if name == "200-documented-request.json" {
-        let page: Value = serde_json::from_str(body).unwrap();
-        assert_eq!(page["total"], 24);
-        assert_eq!(page["sessions"][0], documented_session());
-    }
-}
-
-/// The session of the contract's example.
-fn documented_session() -> Value {
-    let contract = include_str!("../docs/contract.md");
-    let (_, example) = contract.split_once("```json").unwrap();
-    let (example, _) = example.split_once("```").unwrap();
-    serde_json::from_str::<Value>(example).unwrap()["sessions"][0].clone()
 }

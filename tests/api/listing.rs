@@ -1,10 +1,10 @@
 //! What is on the page: whose sessions, which of them, in which order, with which values.
 
 use serde_json::{Value, json};
-
-use crate::{
+use testkit::{
     app::{ACCOUNT, NEIGHBOUR, NEIGHBOURS_TOKEN, NEIGHBOURS_WIDGET, TestApp, WIDGET},
-    support::{database::Database, postgres::Server},
+    database::Database,
+    postgres::Server,
 };
 
 /// A session of [`ACCOUNT`] with all that can be said about it.
@@ -163,7 +163,7 @@ async fn the_longest_texts_of_a_page_are_cut_to_a_common_length() {
 
 #[tokio::test]
 async fn bytes_that_are_not_utf_8_cost_themselves_and_not_the_list() {
-    let test = TestApp::start_on(sql_ascii_database().await, crate::app::secrets().await, |_| {}).await;
+    let test = TestApp::start_on(sql_ascii_database().await, testkit::app::secrets().await, |_| {}).await;
     insert(&test, &format!("('{FULL}', NULL, NULL, 'active', '2024-05-03Z', '2024-05-03Z')")).await;
     let sql = format!(
         "INSERT INTO chat_messages (session_id, role, content) VALUES ('{FULL}', 'agent', E'caf\\xE9 \\xE2\\x82 ok');
@@ -204,9 +204,9 @@ async fn nobody_sees_the_sessions_of_another_account() {
     )
     .await;
     for (token, widget_id, expected) in [
-        (crate::app::TOKEN, None, vec![id(1)]),
+        (testkit::app::TOKEN, None, vec![id(1)]),
         (NEIGHBOURS_TOKEN, None, vec![id(2)]),
-        (crate::app::TOKEN, Some(NEIGHBOURS_WIDGET), vec![]),
+        (testkit::app::TOKEN, Some(NEIGHBOURS_WIDGET), vec![]),
         (NEIGHBOURS_TOKEN, Some(WIDGET), vec![]),
     ] {
         let answer = test.list_as(token, json!({ "widget_id": widget_id })).await;

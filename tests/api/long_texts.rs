@@ -4,17 +4,15 @@ use std::fs;
 
 use list_chat_sessions::response::MAX_ANSWER_BYTES;
 use serde_json::{Value, json};
-
-use crate::{
-    app::{ACCOUNT, TOKEN, WIDGET, binary, ring},
+use testkit::{
+    app::{ACCOUNT, TOKEN, WIDGET, ring},
+    binary,
+    database::Database,
     environment::{lines, secrets_with},
-    support::{
-        database::Database,
-        function::{Function, FunctionOptions},
-        postgres::Server,
-        request,
-        secrets::Secrets,
-    },
+    function::{Function, FunctionOptions},
+    postgres::Server,
+    request,
+    secrets::Secrets,
 };
 
 /// The most that may ever be resident of the function, by the largest `limit` that it was asked for. A debug build has 10 MB

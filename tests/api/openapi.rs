@@ -2,8 +2,10 @@
 
 use list_chat_sessions::{error::Error, request::ListRequest};
 use serde_json::{Value, json};
-
-use crate::support::openapi::{DOCUMENT, examples, post, validator};
+use testkit::{
+    contract,
+    openapi::{DOCUMENT, examples, post, validator},
+};
 
 #[test]
 fn every_error_that_the_function_knows_is_published_with_its_status() {
@@ -43,7 +45,7 @@ fn every_published_example_is_what_its_schema_says() {
 #[test]
 fn the_published_request_is_the_one_that_is_read() {
     let validator = validator(&DOCUMENT["components"]["schemas"]["ListRequest"]);
-    let vectors: Value = serde_json::from_str(include_str!("contract/vectors.json")).unwrap();
+    let vectors: Value = serde_json::from_str(contract::VECTORS).unwrap();
     let bodies = vectors["vectors"].as_array().unwrap().iter().filter_map(|vector| vector["body"].as_str());
     let more = [
         r#"{"limit": 100, "offset": 0}"#,

@@ -2,10 +2,9 @@
 
 use proptest::{prelude::*, test_runner::TestRunner};
 use serde_json::json;
+use testkit::app::{ACCOUNT, TestApp, WIDGET};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
-
-use crate::app::{ACCOUNT, TestApp, WIDGET};
 
 /// How many tables of sessions are tried; each is listed page by page.
 const CASES: u32 = 24;
@@ -79,7 +78,7 @@ async fn a_deep_page_is_in_order_however_postgresql_joins_it() {
             client.batch_execute(&set).await.unwrap();
         }
         // A new connection has the new settings.
-        let secrets = crate::app::secrets().await;
+        let secrets = testkit::app::secrets().await;
         let test = TestApp::start_on(test.database.clone(), secrets, |_| {}).await;
         assert_eq!(test.list(json!({ "limit": 100, "offset": 1_000 })).await.ids(), sorted, "{method}");
     }

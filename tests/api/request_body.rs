@@ -8,9 +8,8 @@ use list_chat_sessions::{
 };
 use proptest::{prelude::*, sample::select};
 use serde_json::{Value, json};
+use testkit::{database::Database, postgres::Server};
 use tokio_postgres::types::{ToSql, Type};
-
-use crate::support::{database::Database, postgres::Server};
 
 fn parse(body: impl AsRef<[u8]>) -> Result<ListRequest, Error> {
     ListRequest::parse(body.as_ref(), 100)

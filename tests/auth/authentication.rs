@@ -1,10 +1,9 @@
 //! Who may call, and how little the answer tells those who may not.
 
 use serde_json::{Value, json};
-
-use crate::{
+use testkit::{
     app::{ACCOUNT, API_KEYS, NEIGHBOUR, TOKEN, TestApp, key},
-    support::{keys, request},
+    keys, request,
 };
 
 #[tokio::test]

@@ -4,19 +4,16 @@ use std::time::{Duration, Instant};
 
 use list_chat_sessions::{app::App, auth::KeyRing, secret::Lifetime};
 use serde_json::json;
+use testkit::{
+    app::{API_KEYS, TOKEN, TestApp, ring},
+    database::Database,
+    keys,
+    postgres::Server,
+    secrets::{Secrets, SecretsFault},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-};
-
-use crate::{
-    app::{API_KEYS, TOKEN, TestApp, ring},
-    support::{
-        database::Database,
-        keys,
-        postgres::Server,
-        secrets::{Fault, Secrets},
-    },
 };
 
 const NEW_TOKEN: &str = "mgp_00000000000000000000000000000000000000ff";
@@ -56,7 +53,7 @@ async fn send_unknown_tokens(test: &TestApp, time: Duration, status: u16) {
 
 #[tokio::test]
 async fn unknown_tokens_cause_at_most_one_call_a_second_also_during_an_outage() {
-    for (fault, status) in [(None, 401), (Some(Fault::Unavailable), 503), (Some(Fault::Throttled), 503)] {
+    for (fault, status) in [(None, 401), (Some(SecretsFault::Unavailable), 503), (Some(SecretsFault::Throttled), 503)] {
         let test = TestApp::start().await;
         test.secrets.fail(fault);
         let begin = Instant::now();
@@ -81,7 +78,7 @@ async fn a_new_key_works_within_two_seconds_whatever_tokens_strangers_send() {
 
 #[tokio::test]
 async fn a_new_key_works_two_seconds_after_an_outage_whatever_tokens_strangers_send() {
-    for fault in [Fault::Silent, Fault::Unavailable, Fault::AccessDenied] {
+    for fault in [SecretsFault::Silent, SecretsFault::Unavailable, SecretsFault::AccessDenied] {
         let test = TestApp::start().await;
         test.secrets.fail(fault);
         send_unknown_tokens(&test, Duration::from_millis(1_200), 503).await;
@@ -95,7 +92,7 @@ async fn a_new_key_works_two_seconds_after_an_outage_whatever_tokens_strangers_s
 #[tokio::test]
 async fn unknown_tokens_do_not_wait_one_after_the_other_for_a_silent_store() {
     let test = TestApp::start().await;
-    test.secrets.fail(Fault::Silent);
+    test.secrets.fail(SecretsFault::Silent);
     assert_eq!(test.list_as(NEW_TOKEN, json!({})).await.status, 503);
     let calls = test.secrets.calls(API_KEYS);
     for number in 0..20 {
@@ -107,7 +104,7 @@ async fn unknown_tokens_do_not_wait_one_after_the_other_for_a_silent_store() {
 #[tokio::test]
 async fn a_valid_token_does_not_wait_for_the_fetch_of_an_unknown_one() {
     let test = TestApp::start().await;
-    test.secrets.fail(Fault::Silent);
+    test.secrets.fail(SecretsFault::Silent);
     tokio::select! {
         biased;
         answer = test.list_as(NEW_TOKEN, json!({})) => panic!("the unknown token is answered first: {answer:?}"),
@@ -118,7 +115,7 @@ async fn a_valid_token_does_not_wait_for_the_fetch_of_an_unknown_one() {
 
 #[tokio::test]
 async fn a_new_key_works_on_its_first_request_over_a_connection_that_is_lost() {
-    let secrets = crate::app::secrets().await;
+    let secrets = testkit::app::secrets().await;
     let network = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}", network.local_addr().unwrap());
     let upstream = secrets.url().trim_start_matches("http://").to_owned();
@@ -128,8 +125,8 @@ async fn a_new_key_works_on_its_first_request_over_a_connection_that_is_lost() {
         }
     });
     let database = Database::create(Server::shared()).await.unwrap();
-    let aws = crate::app::aws(&secrets).into_builder().endpoint_url(url).build();
-    let app = App::start(crate::app::config(&database), &aws).await;
+    let aws = testkit::app::aws(&secrets).into_builder().endpoint_url(url).build();
+    let app = App::start(testkit::app::config(&database), &aws).await;
     let test = TestApp { app, database, secrets };
     test.secrets.put(API_KEYS, ring(&[TOKEN, NEW_TOKEN])).unwrap();
     assert_eq!(test.list_as(NEW_TOKEN, json!({})).await.status, 200);
@@ -161,7 +158,7 @@ async fn reset_at_the_second_request(mut client: TcpStream, mut upstream: TcpStr
 #[tokio::test]
 async fn a_refresh_holds_up_only_the_request_that_makes_it() {
     let test = start_with_short_age().await;
-    test.secrets.fail(Fault::Silent);
+    test.secrets.fail(SecretsFault::Silent);
     tokio::select! {
         biased;
         answer = test.list(json!({})) => panic!("the refreshing request is answered first: {answer:?}"),
@@ -177,10 +174,10 @@ async fn a_refresh_holds_up_only_the_request_that_makes_it() {
 #[tokio::test]
 async fn an_answer_within_the_documented_time_is_heard_in_one_attempt() {
     for delay in [1_600, 2_500] {
-        let secrets = crate::app::secrets().await;
+        let secrets = testkit::app::secrets().await;
         secrets.delay(Duration::from_millis(delay));
         let test = TestApp::start_over(Server::shared(), secrets, |_| {}).await;
-        test.secrets.fail(Fault::Unavailable);
+        test.secrets.fail(SecretsFault::Unavailable);
         assert_eq!(test.list(json!({})).await.status, 200, "the first fetch takes {delay} ms");
         assert_eq!(test.secrets.calls(API_KEYS), 1);
     }
@@ -195,7 +192,7 @@ async fn an_answer_within_the_documented_time_is_heard_in_one_attempt() {
 async fn a_malformed_token_causes_no_call_at_all() {
     let test = TestApp::start().await;
     for value in ["", "Bearer", "Basic x", "Bearer a b"] {
-        let event = crate::support::request::request("POST", &[("authorization", value)], b"");
+        let event = testkit::request::request("POST", &[("authorization", value)], b"");
         assert_eq!(test.send(&event).await.status, 401);
     }
     assert_eq!(test.secrets.calls(API_KEYS), 1, "the one at init");
@@ -211,7 +208,7 @@ async fn a_revoked_key_stops_when_the_ring_has_reached_its_soft_age() {
 
 #[tokio::test]
 async fn whatever_happens_to_the_secret_the_last_good_ring_stays_in_use() {
-    for fault in Fault::ALL {
+    for fault in SecretsFault::ALL {
         let test = start_with_short_age().await;
         test.secrets.fail(fault);
         for _ in 0..3 {
@@ -225,7 +222,7 @@ async fn whatever_happens_to_the_secret_the_last_good_ring_stays_in_use() {
 #[tokio::test]
 async fn while_the_store_is_away_nobody_is_told_that_a_token_is_bad() {
     let test = TestApp::start().await;
-    test.secrets.fail(Fault::Unavailable);
+    test.secrets.fail(SecretsFault::Unavailable);
     for _ in 0..2 {
         let answer = test.list_as(NEW_TOKEN, json!({})).await;
         assert_eq!(answer.outcome(), (503, "service_unavailable".into()));
@@ -235,7 +232,7 @@ async fn while_the_store_is_away_nobody_is_told_that_a_token_is_bad() {
 
 #[tokio::test]
 async fn an_environment_that_starts_without_the_store_serves_when_it_is_back() {
-    for fault in Fault::ALL {
+    for fault in SecretsFault::ALL {
         let secrets = Secrets::start().await.unwrap();
         secrets.put(API_KEYS, ring(&[TOKEN])).unwrap();
         secrets.fail(fault);
@@ -249,11 +246,11 @@ async fn an_environment_that_starts_without_the_store_serves_when_it_is_back() {
 #[tokio::test]
 async fn a_silent_store_is_503_before_the_invocation_ends() {
     let secrets = Secrets::start().await.unwrap();
-    secrets.fail(Fault::NotFound);
+    secrets.fail(SecretsFault::NotFound);
     let test = TestApp::start_over(Server::shared(), secrets, |_| {}).await;
-    test.secrets.fail(Fault::Silent);
+    test.secrets.fail(SecretsFault::Silent);
     let invocation = Duration::from_millis(1_200);
-    let event = crate::support::request::post(TOKEN, "{}");
+    let event = testkit::request::post(TOKEN, "{}");
     let answer = tokio::time::timeout(invocation, test.send_within(&event, invocation)).await.unwrap();
     assert_eq!(answer.outcome(), (503, "service_unavailable".into()));
 }
@@ -262,7 +259,7 @@ async fn a_silent_store_is_503_before_the_invocation_ends() {
 async fn a_ring_past_its_hard_age_is_given_up() {
     let lifetime = Lifetime { soft: Duration::ZERO, hard: Duration::from_secs(2) };
     let test = TestApp::start_with(Server::shared(), |config| config.secret_lifetime = lifetime).await;
-    test.secrets.fail(Fault::AccessDenied);
+    test.secrets.fail(SecretsFault::AccessDenied);
     assert_eq!(test.list(json!({})).await.status, 200);
     tokio::time::sleep(lifetime.hard).await;
     assert_eq!(test.list(json!({})).await.status, 503);
@@ -280,7 +277,7 @@ async fn a_new_version_that_does_not_parse_keeps_the_old_one() {
 #[tokio::test]
 async fn requests_that_wait_for_the_same_fetch_cause_one_call() {
     let secrets = Secrets::start().await.unwrap();
-    secrets.fail(Fault::NotFound);
+    secrets.fail(SecretsFault::NotFound);
     let test = TestApp::start_over(Server::shared(), secrets, |_| {}).await;
     let calls = test.secrets.calls(API_KEYS);
     test.secrets.fail(None);
@@ -294,7 +291,7 @@ async fn requests_that_wait_for_the_same_fetch_cause_one_call() {
 #[test]
 fn a_fault_in_the_secret_is_named_and_nothing_of_it_is_quoted() {
     let hash = keys::hash(TOKEN);
-    let good = json!({ "key_hash": hash, "user_id": crate::app::ACCOUNT });
+    let good = json!({ "key_hash": hash, "user_id": testkit::app::ACCOUNT });
     let with = |field: &str, value: serde_json::Value| {
         let mut entry = good.clone();
         entry[field] = value;
@@ -314,7 +311,7 @@ fn a_fault_in_the_secret_is_named_and_nothing_of_it_is_quoted() {
         (with("expires_at", json!("9999-12-31T23:59:60.5")), "api_keys[1].expires_at is not an RFC 3339 time"),
         (with("expires_at", json!("9999-12-32T00:00:00Z")), "api_keys[1].expires_at is not an RFC 3339 time"),
         (
-            with("user_id", json!(crate::app::NEIGHBOUR)),
+            with("user_id", json!(testkit::app::NEIGHBOUR)),
             "api_keys[1] has the key_hash of api_keys[0] and another user_id: remove one of them",
         ),
         (
@@ -334,7 +331,7 @@ fn a_fault_in_the_secret_is_named_and_nothing_of_it_is_quoted() {
 
 #[test]
 fn a_key_given_twice_in_the_same_words_or_others_is_one_key() {
-    let entry = json!({ "key_hash": keys::hash(TOKEN), "user_id": crate::app::ACCOUNT });
+    let entry = json!({ "key_hash": keys::hash(TOKEN), "user_id": testkit::app::ACCOUNT });
     let mut other = entry.clone();
     other["name"] = json!("another name");
     other["is_active"] = json!(true);
@@ -352,7 +349,7 @@ fn a_key_given_twice_in_the_same_words_or_others_is_one_key() {
 #[test]
 fn a_secret_has_room_for_three_hundred_keys() {
     let key = json!({
-        "key_hash": keys::hash(TOKEN), "user_id": crate::app::ACCOUNT, "name": "production", "is_active": true,
+        "key_hash": keys::hash(TOKEN), "user_id": testkit::app::ACCOUNT, "name": "production", "is_active": true,
         "expires_at": "2027-01-01T00:00:00Z",
     });
     let secret = json!({ "api_keys": vec![key; 300] }).to_string();

@@ -3,19 +3,17 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-
-use crate::{
-    app::{API_KEYS, TOKEN, binary, secrets},
-    outages::end_connections,
-    support::{
-        certificates::{Authority, NOW},
-        database::Database,
-        function::{Function, FunctionOptions},
-        postgres::Server,
-        rds::{HOST, Rds, Role},
-        request,
-        secrets::Secrets,
-    },
+use testkit::{
+    app::{API_KEYS, TOKEN, secrets},
+    binary,
+    certificates::{Authority, NOW},
+    connections::end_connections,
+    database::Database,
+    function::{Function, FunctionOptions},
+    postgres::Server,
+    rds::{HOST, Rds, Role},
+    request,
+    secrets::Secrets,
 };
 
 const ROLE: Role =
@@ -23,14 +21,14 @@ const ROLE: Role =
 const USER: &str = "chat_reader";
 
 /// A database behind the stand-in, and a function that is to connect there with these keys.
-struct Stack {
+struct Fixture {
     database: Database,
     rds: Rds,
     function: Function,
     _secrets: Secrets,
 }
 
-impl Stack {
+impl Fixture {
     /// With the address in the secret.
     async fn start(access_key: &str, secret_key: &str) -> Self {
         Self::start_with(access_key, secret_key, |host, port, name| {
@@ -77,21 +75,22 @@ impl Stack {
 
 #[tokio::test]
 async fn each_connection_shows_a_token_of_its_own() {
-    let stack = Stack::start(ROLE.access_key, ROLE.secret_key).await;
+    let fixture = Fixture::start(ROLE.access_key, ROLE.secret_key).await;
     for _ in 0..3 {
-        assert_eq!(stack.status().await, 200);
+        assert_eq!(fixture.status().await, 200);
     }
-    assert_eq!(stack.rds.passwords().len(), 1, "a connection is used for more than one request");
+    assert_eq!(fixture.rds.passwords().len(), 1, "a connection is used for more than one request");
     // A token tells the second in which it was made: the next one is to be made in another.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    end_connections(&stack.database.client().await.unwrap()).await;
-    assert_eq!(stack.status().await, 200);
-    let tokens = stack.rds.passwords();
+    end_connections(&fixture.database.client().await.unwrap()).await.unwrap();
+    assert_eq!(fixture.status().await, 200);
+    let tokens = fixture.rds.passwords();
     assert_eq!(tokens.len(), 2);
     assert_ne!(tokens[0], tokens[1]);
 
-    let start = format!("{HOST}:{}/?Action=connect&DBUser={USER}&X-Amz-Algorithm=AWS4-HMAC-SHA256&", stack.rds.port());
-    let log = stack.function.log().join("\n");
+    let start =
+        format!("{HOST}:{}/?Action=connect&DBUser={USER}&X-Amz-Algorithm=AWS4-HMAC-SHA256&", fixture.rds.port());
+    let log = fixture.function.log().join("\n");
     for token in &tokens {
         assert!(token.starts_with(&start), "{token}");
         assert!(!log.contains("X-Amz") && !log.contains(ROLE.secret_key));
@@ -100,21 +99,21 @@ async fn each_connection_shows_a_token_of_its_own() {
 
 #[tokio::test]
 async fn a_token_is_for_the_address_in_the_variables_if_the_secret_has_none() {
-    let stack = Stack::start_with(ROLE.access_key, ROLE.secret_key, |host, port, name| {
+    let fixture = Fixture::start_with(ROLE.access_key, ROLE.secret_key, |host, port, name| {
         let variables =
             [("DATABASE_HOST", host.into()), ("DATABASE_PORT", port.to_string()), ("DATABASE_NAME", name.into())];
         (json!({ "username": USER, "sslmode": "require" }), variables.into())
     })
     .await;
-    assert_eq!(stack.status().await, 200);
-    assert!(stack.rds.passwords()[0].starts_with(&format!("{HOST}:{}/?Action=connect&", stack.rds.port())));
+    assert_eq!(fixture.status().await, 200);
+    assert!(fixture.rds.passwords()[0].starts_with(&format!("{HOST}:{}/?Action=connect&", fixture.rds.port())));
 }
 
 #[tokio::test]
 async fn a_token_that_is_not_accepted_is_503_and_in_the_log_only_as_refused() {
-    let stack = Stack::start(ROLE.access_key, "another key").await;
-    assert_eq!(stack.status().await, 503);
-    let log = stack.function.log();
+    let fixture = Fixture::start(ROLE.access_key, "another key").await;
+    assert_eq!(fixture.status().await, 503);
+    let log = fixture.function.log();
     let line: Value = serde_json::from_str(log.last().unwrap()).unwrap();
     let cause =
         "no connection: FATAL 28000: PAM authentication failed for user \"chat_reader\": its signature is wrong";

@@ -5,8 +5,7 @@ use list_chat_sessions::{
     database::{AddressDefaults, Auth, Login, Policy},
 };
 use serde_json::{Value, json};
-
-use crate::support::certificates::Authority;
+use testkit::certificates::Authority;
 
 #[test]
 fn plain_text_stays_on_this_machine_unless_the_operator_means_it() {

@@ -7,19 +7,16 @@ use list_chat_sessions::{
     database::{Login, Policy, Tls},
 };
 use serde_json::json;
-use tokio::task::JoinSet;
-
-use crate::{
+use testkit::{
     app::{TestApp, secrets},
+    certificates::{Authority, NOW},
+    connections::{assert_nothing_runs, end_connections},
     contract,
-    outages::{assert_nothing_runs, end_connections},
-    support::{
-        certificates::{Authority, NOW},
-        database::Database,
-        pooler::{self, Pooler, SERVER_CONNECTIONS},
-        postgres::Server,
-    },
+    database::Database,
+    pooler::{self, Pooler, SERVER_CONNECTIONS},
+    postgres::Server,
 };
+use tokio::task::JoinSet;
 
 /// More than there are connections to the server.
 const CLIENTS: usize = 6;
@@ -79,7 +76,7 @@ async fn many_clients_share_few_connections_and_none_notices_when_those_end() {
     while !clients.is_empty() {
         let connections: i64 = admin.query_typed_one(count, &[]).await.unwrap().get(0);
         assert!(connections <= SERVER_CONNECTIONS, "{connections}");
-        end_connections(&admin).await;
+        end_connections(&admin).await.unwrap();
         let pause = tokio::time::sleep(Duration::from_millis(250));
         tokio::pin!(pause);
         loop {

@@ -3,16 +3,13 @@
 use std::process::Command;
 
 use serde_json::json;
-use tokio_postgres::{Client, error::SqlState};
-
-use crate::{
+use testkit::{
     app::TestApp,
-    support::{
-        database::{self, Database},
-        postgres::Server,
-        product_database, role,
-    },
+    database::{self, Database},
+    postgres::Server,
+    product_database, role,
 };
+use tokio_postgres::{Client, error::SqlState};
 
 /// As the role, to a database of its own.
 async fn connect() -> (Client, Database) {
@@ -104,7 +101,7 @@ async fn what_every_role_can_do_ends_with_the_statements_that_the_file_offers() 
         role.batch_execute(&format!("BEGIN; {sql}; ROLLBACK")).await.unwrap();
     }
     let offered: Vec<_> =
-        include_str!("../docs/role.sql").lines().filter_map(|line| line.strip_prefix("--   REVOKE ")).collect();
+        include_str!("../../docs/role.sql").lines().filter_map(|line| line.strip_prefix("--   REVOKE ")).collect();
     assert_eq!(offered.len(), 3);
     let name = database.url().rsplit_once('/').unwrap().1;
     for statement in offered {

@@ -4,22 +4,19 @@ use std::time::Instant;
 
 use list_chat_sessions::database::CHECK_INTERVAL;
 use serde_json::{Value, json};
-use tokio_postgres::Client;
-
-use crate::{
+use testkit::{
     app::{TOKEN, ring},
+    connections::end_connections,
     contract,
+    database::Database,
     environment::{lines, secrets_with, start, status},
-    outages::end_connections,
-    support::{
-        database::Database,
-        function::Function,
-        postgres::Server,
-        product_database::{self, install_counts},
-        request, role,
-        secrets::Secrets,
-    },
+    function::Function,
+    postgres::Server,
+    product_database::{self, install_counts},
+    request, role,
+    secrets::Secrets,
 };
+use tokio_postgres::Client;
 
 const RUN: &str = "Run docs/role.sql";
 
@@ -163,7 +160,7 @@ async fn each_way_to_have_it_half_set_up_is_503_or_right() {
     ] {
         product.execute(RESET).await;
         product.execute(&sql).await;
-        end_connections(&product.admin).await;
+        end_connections(&product.admin).await.unwrap();
         let (status, page) = product.ask(&function).await;
         match hidden {
             None => assert_eq!((status, &page), (200, &all), "{case}"),
@@ -247,7 +244,7 @@ async fn what_changes_under_a_live_connection_is_noticed_at_its_next_check() {
         ("row level security is switched on", false, &*format!("{off}; {drop}"), &*on, create),
     ] {
         product.execute(before).await;
-        end_connections(&product.admin).await;
+        end_connections(&product.admin).await.unwrap();
         assert_eq!(product.ask(&function).await, (200, all.clone()), "{name}: before");
         product.execute(change).await;
         assert_eq!(after_the_interval(busy, &product, &function).await.0, 503, "{name}");
@@ -255,7 +252,7 @@ async fn what_changes_under_a_live_connection_is_noticed_at_its_next_check() {
         assert_eq!(product.ask(&function).await, (200, all.clone()), "{name}: repaired");
     }
     product.execute(&off).await;
-    end_connections(&product.admin).await;
+    end_connections(&product.admin).await.unwrap();
     assert_eq!(product.ask(&function).await, (200, all.clone()));
     product.execute(&on).await;
     assert_eq!(after_the_interval(false, &product, &function).await, (200, all), "the policies were there before");
@@ -270,11 +267,11 @@ async fn counts_that_row_level_security_hides_are_computed() {
     install_counts(&product.admin).await.unwrap();
     for table in ["chat_session_counts", "chat_session_counted", "chat_session_totals"] {
         // A live connection that uses the counts, and one that finds them hidden.
-        end_connections(&product.admin).await;
+        end_connections(&product.admin).await.unwrap();
         assert_eq!(status(&function, &request::post(TOKEN, "{}")).await, 200);
         product.execute(&format!("DROP POLICY list_chat_sessions ON {table}")).await;
         assert_eq!(after_the_interval(false, &product, &function).await, (200, all.clone()), "{table}");
-        end_connections(&product.admin).await;
+        end_connections(&product.admin).await.unwrap();
         assert_eq!(product.ask(&function).await, (200, all.clone()), "{table}");
         role::create(&product.admin, role::PASSWORD).await.unwrap();
     }

@@ -7,19 +7,17 @@ use list_chat_sessions::{
     database::{Login, Policy, Tls},
 };
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
-
-use crate::{
-    app::{API_KEYS, TOKEN, TestApp, binary, secrets},
-    outages::assert_nothing_runs,
-    support::{
-        certificates::{Authority, FUTURE, NOW, PAST},
-        database::Database,
-        function::{Function, FunctionOptions},
-        postgres::{Options, Server},
-        request, role,
-    },
+use testkit::{
+    app::{API_KEYS, TOKEN, TestApp, secrets},
+    binary,
+    certificates::{Authority, FUTURE, NOW, PAST},
+    connections::assert_nothing_runs,
+    database::Database,
+    function::{Function, FunctionOptions},
+    postgres::{Server, ServerOptions},
+    request, role,
 };
+use tokio::sync::OnceCell;
 
 /// The only name that the servers' certificates have; `localhost` is the same address and not in them.
 const NAME: &str = "127.0.0.1";
@@ -43,7 +41,7 @@ impl Encrypted {
         let certificate = authority.certify(&[NAME], validity).unwrap();
         let files = vec![("server.crt".into(), certificate.chain), ("server.key".into(), certificate.key)];
         let settings = ["ssl=on"].iter().chain(settings).map(ToString::to_string).collect();
-        let server = Server::start_with(Options { settings, files, ..Options::default() }).unwrap();
+        let server = Server::start_with(ServerOptions { settings, files, ..ServerOptions::default() }).unwrap();
         let database = Database::create(&server).await.unwrap();
         Self { server, database, ca: authority.pem() }
     }

@@ -5,16 +5,17 @@ use list_chat_sessions::{
     sessions::{Form, page_query},
 };
 use serde_json::{Value, json};
-
-use crate::{
+use testkit::{
+    database::Database,
+    migrations::apply_kept,
     plan::{ROWS, caller, json_of, nodes},
-    support::{database::Database, migrations::apply_kept, postgres::Server},
+    postgres::Server,
 };
 
 #[tokio::test]
 async fn nothing_is_counted_that_is_kept() {
     let database = Database::create(Server::shared()).await.unwrap();
-    database.load(&ROWS.replace("ACCOUNT", crate::app::ACCOUNT)).await.unwrap();
+    database.load(&ROWS.replace("ACCOUNT", testkit::app::ACCOUNT)).await.unwrap();
     let client = database.client().await.unwrap();
     apply_kept(&client).await.unwrap();
     client.batch_execute("VACUUM ANALYZE").await.unwrap();

@@ -10,17 +10,14 @@ use list_chat_sessions::{
     sessions::{Form, page_query},
 };
 use serde_json::json;
-use tokio_postgres::Client;
-
-use crate::{
+use testkit::{
+    database::Database,
+    migrations::schema,
+    migrations::{KEPT, reconcile, run_kept, statements},
     plan,
-    support::{
-        database::Database,
-        migrations::{KEPT, reconcile, run_kept, statements},
-        postgres::Server,
-    },
-    tooling::migrations::schema,
+    postgres::Server,
 };
+use tokio_postgres::Client;
 
 const BEFORE: &str = include_str!("before_totals.sql");
 
@@ -52,7 +49,7 @@ async fn totals(client: &Client) -> Vec<(i64, i64)> {
 async fn the_set_of_before_is_brought_over_under_its_writers() {
     let database = Database::create(Server::shared()).await.unwrap();
     let client = database.client().await.unwrap();
-    database.load(&ROWS.replace("ACCOUNT", crate::app::ACCOUNT)).await.unwrap();
+    database.load(&ROWS.replace("ACCOUNT", testkit::app::ACCOUNT)).await.unwrap();
     let of_a_new_database = {
         let other = Database::create(Server::shared()).await.unwrap().client().await.unwrap();
         for file in KEPT {

@@ -11,13 +11,8 @@ use std::{
 
 use axum::http::Request;
 use serde_json::Value;
+use testkit::{binary, client, database::Database, faults::events, keys, postgres::Server, secrets::Secrets, seed};
 use tokio::process::{Child, Command};
-
-use crate::{
-    app::binary,
-    events::assert_promise_is_kept,
-    support::{client, database::Database, faults::events, keys, postgres::Server, secrets::Secrets, seed},
-};
 
 /// How long the emulator may take to listen.
 const START_LIMIT: Duration = Duration::from_secs(10);
@@ -37,7 +32,7 @@ async fn the_emulator_gets_the_answer_that_every_event_promises() {
     ])
     .await;
     for (name, event) in events::files().unwrap() {
-        assert_promise_is_kept(&name, &emulator.invoke(event).await);
+        events::assert_promise_is_kept(&name, &emulator.invoke(event).await);
     }
     assert_eq!(secrets.calls("keys"), 2, "one at init, and one for the event with the unknown token");
 }

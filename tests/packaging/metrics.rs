@@ -2,11 +2,11 @@
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
 use serde_json::{Value, json};
-
-use crate::{
+use testkit::{
     app::{TOKEN, ring},
     environment::{database, lines, secrets_with, start, status},
-    support::{request, secrets::Fault},
+    request,
+    secrets::SecretsFault,
 };
 
 /// A metric's values by its name, from a line that CloudWatch accepts.
@@ -65,7 +65,9 @@ async fn a_line_announces_the_metrics_that_it_has() {
 #[tokio::test]
 async fn a_request_that_got_by_is_a_warning_and_says_on_what() {
     let database = database().await;
-    for (fault, code) in [(Fault::AccessDenied, "AccessDeniedException"), (Fault::Throttled, "ThrottlingException")] {
+    for (fault, code) in
+        [(SecretsFault::AccessDenied, "AccessDeniedException"), (SecretsFault::Throttled, "ThrottlingException")]
+    {
         let secrets = secrets_with(ring(&[TOKEN])).await;
         let variables = [("DATABASE_URL", database.url()), ("SECRET_MAX_AGE_SECONDS", "1")];
         let function = start(&secrets, &variables).await.unwrap();

@@ -6,17 +6,15 @@ use list_chat_sessions::{
     config::{Config, DatabaseSource},
     database::{Login, Policy},
 };
-use tokio_postgres::Client;
-
-use crate::{
+use testkit::{
     app::{TestApp, secrets},
-    outages::{end_connections, outcome, processes, set_for_the_role},
-    support::{
-        chaos::{Chaos, Fault, Phase},
-        database::Database,
-        postgres::Server,
-    },
+    chaos::{Chaos, NetworkFault, Phase},
+    connections::{end_connections, processes},
+    database::Database,
+    postgres::Server,
+    role,
 };
+use tokio_postgres::Client;
 
 fn ok() -> (u16, String) {
     (200, "ok".into())
@@ -27,23 +25,26 @@ async fn a_connection_that_was_ended_between_requests_is_not_noticed() {
     let test = TestApp::start().await;
     let admin = test.database.client().await.unwrap();
     for _ in 0..20 {
-        assert_eq!(outcome(&test).await, ok());
-        end_connections(&admin).await;
+        assert_eq!(test.outcome().await, ok());
+        end_connections(&admin).await.unwrap();
     }
-    assert_eq!(outcome(&test).await, ok());
+    assert_eq!(test.outcome().await, ok());
 }
 
 #[tokio::test]
 async fn a_connection_that_is_ended_is_replaced_once() {
     for opens in [false, true] {
         let test = TestApp::start().await;
-        assert_eq!(outcome_if_lost(opens, &test, end_connections).await, ok(), "opens: {opens}");
+        let end = async |admin: &Client| {
+            end_connections(admin).await.unwrap();
+        };
+        assert_eq!(outcome_if_lost(opens, &test, end).await, ok(), "opens: {opens}");
     }
 }
 
 #[tokio::test]
 async fn a_connection_that_is_lost_without_a_word_is_replaced_once() {
-    for (opens, fault) in [(false, Fault::Reset), (true, Fault::Reset), (true, Fault::HalfClose)] {
+    for (opens, fault) in [(false, NetworkFault::Reset), (true, NetworkFault::Reset), (true, NetworkFault::HalfClose)] {
         let (test, chaos) = behind_chaos().await;
         let lose = async |_: &Client| chaos.strike(fault);
         assert_eq!(outcome_if_lost(opens, &test, lose).await, ok(), "opens: {opens}, {fault:?}");
@@ -66,10 +67,10 @@ async fn behind_chaos() -> (TestApp, Chaos) {
 #[tokio::test]
 async fn a_connection_lost_after_more_than_a_second_idle_is_replaced_without_a_retry() {
     let (test, chaos) = behind_chaos().await;
-    assert_eq!(outcome(&test).await, ok());
+    assert_eq!(test.outcome().await, ok());
     tokio::time::sleep(Duration::from_millis(1_100)).await;
-    chaos.cause(Phase::Check, Fault::Stall);
-    let (outcome, ()) = tokio::join!(outcome(&test), async {
+    chaos.cause(Phase::Check, NetworkFault::Stall);
+    let (outcome, ()) = tokio::join!(test.outcome(), async {
         while chaos.met() == 0 {
             tokio::task::yield_now().await;
         }
@@ -84,8 +85,8 @@ async fn a_connection_lost_after_more_than_a_second_idle_is_replaced_without_a_r
 async fn outcome_if_lost(opens: bool, test: &TestApp, lose: impl AsyncFnOnce(&Client)) -> (u16, String) {
     let (locker, admin) = (test.database.client().await.unwrap(), test.database.client().await.unwrap());
     // What is left behind on the server is the function's to end.
-    set_for_the_role(&admin, "lock_timeout = 0").await;
-    set_for_the_role(&admin, "statement_timeout = 0").await;
+    role::set(&admin, "lock_timeout = 0").await;
+    role::set(&admin, "statement_timeout = 0").await;
     admin
         .batch_execute(
             "ALTER TABLE chat_sessions ENABLE ROW LEVEL SECURITY;
@@ -93,9 +94,9 @@ async fn outcome_if_lost(opens: bool, test: &TestApp, lose: impl AsyncFnOnce(&Cl
         )
         .await
         .unwrap();
-    end_connections(&admin).await;
+    end_connections(&admin).await.unwrap();
     if !opens {
-        assert_eq!(outcome(test).await, ok());
+        assert_eq!(test.outcome().await, ok());
     }
     let table = if opens { "pg_policy" } else { "chat_sessions" };
     locker.batch_execute(&format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")).await.unwrap();
@@ -105,14 +106,14 @@ async fn outcome_if_lost(opens: bool, test: &TestApp, lose: impl AsyncFnOnce(&Cl
         until_one_waits(&admin, first).await;
         locker.batch_execute("COMMIT").await.unwrap();
     };
-    tokio::join!(outcome(test), fault).0
+    tokio::join!(test.outcome(), fault).0
 }
 
 /// The process in which the function's only query waits for a lock, once that is another than this one.
 async fn until_one_waits(admin: &Client, not: i32) -> i32 {
     let one = async {
         loop {
-            match processes(admin, "wait_event_type = 'Lock'").await[..] {
+            match processes(admin, "wait_event_type = 'Lock'").await.unwrap()[..] {
                 [process] if process != not => return process,
                 _ => {}
             }

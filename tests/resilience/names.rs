@@ -5,15 +5,13 @@ use list_chat_sessions::{
     database::{Login, Policy},
 };
 use serde_json::json;
-
-use crate::{
-    app::{TestApp, binary, secrets},
-    support::{
-        chaos::DeadAddress,
-        database::Database,
-        faults::{Lab, names},
-        postgres::Server,
-    },
+use testkit::{
+    app::{TestApp, secrets},
+    binary,
+    chaos::DeadAddress,
+    database::Database,
+    faults::{Harness, names},
+    postgres::Server,
 };
 
 /// 503 before the invocation's end, or 200 where there is a way; the first request after the fault is served; and threads
@@ -21,9 +19,9 @@ use crate::{
 #[tokio::test]
 #[ignore = "needs root, for a name server at port 53: cargo test --test main -- --ignored names"]
 async fn names_that_fail_or_are_slow_cost_503_in_time_and_a_dead_first_address_costs_nothing() {
-    let tallies = names::run(&Lab::quiet(binary()), 1).await.unwrap();
-    let told = tallies.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    assert!(tallies.iter().all(|tally| tally.tried > 0 && tally.lost == 0), "{told}");
+    let reports = names::run(&Harness::quiet(binary()), 1).await.unwrap();
+    let told = reports.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    assert!(reports.iter().all(|report| report.tried > 0 && report.lost == 0), "{told}");
 }
 
 #[tokio::test]

@@ -3,28 +3,21 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tokio_postgres::Client;
-
-use crate::{
+use testkit::{
     app::{ACCOUNT, TestApp},
-    support::{
-        database::Database,
-        postgres::{Options, Server},
-        request, role,
-    },
+    connections::{assert_nothing_runs, end_connections},
+    database::Database,
+    postgres::{Server, ServerOptions},
+    request, role,
 };
 
 const OK: (u16, &str) = (200, "ok");
 const UNAVAILABLE: (u16, &str) = (503, "service_unavailable");
 const TIMEOUT: (u16, &str) = (504, "timeout");
 
-pub async fn outcome(test: &TestApp) -> (u16, String) {
-    test.list(json!({})).await.outcome()
-}
-
 macro_rules! assert_outcome {
     ($test:expr, $expected:expr) => {
-        assert_eq!(outcome(&$test).await, ($expected.0, $expected.1.to_owned()))
+        assert_eq!($test.outcome().await, ($expected.0, $expected.1.to_owned()))
     };
 }
 
@@ -49,7 +42,7 @@ async fn a_database_that_is_away_during_init_costs_no_more_than_its_absence() {
     let mut server = Server::start().unwrap();
     let database = Database::create(&server).await.unwrap();
     server.stop().unwrap();
-    let test = TestApp::start_with(Server::shared(), |config| *config = crate::app::config(&database)).await;
+    let test = TestApp::start_with(Server::shared(), |config| *config = testkit::app::config(&database)).await;
     assert_outcome!(test, UNAVAILABLE);
     server.start_again().unwrap();
     assert_outcome!(test, OK);
@@ -72,9 +65,9 @@ async fn a_table_that_stays_locked_is_504_every_time_and_leaves_no_query_running
     let test = TestApp::start_with(Server::shared(), |config| config.query_limit = Duration::from_millis(300)).await;
     let [admin, locker] = [test.database.client().await.unwrap(), test.database.client().await.unwrap()];
     for setting in ["lock_timeout = 0", "statement_timeout = 0"] {
-        set_for_the_role(&admin, setting).await;
+        role::set(&admin, setting).await;
     }
-    end_connections(&admin).await;
+    end_connections(&admin).await.unwrap();
     locker.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await.unwrap();
     for _ in 0..3 {
         assert_outcome!(test, TIMEOUT);
@@ -89,7 +82,7 @@ async fn the_answer_comes_before_the_invocation_ends() {
     let test = TestApp::start().await;
     let admin = test.database.client().await.unwrap();
     admin.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await.unwrap();
-    let event = request::post(crate::app::TOKEN, "{}");
+    let event = request::post(testkit::app::TOKEN, "{}");
     let invocation = Duration::from_millis(1_500);
     let answer = tokio::time::timeout(invocation, test.send_within(&event, invocation)).await.unwrap();
     assert_eq!(answer.outcome(), (504, "timeout".into()));
@@ -98,7 +91,7 @@ async fn the_answer_comes_before_the_invocation_ends() {
 #[tokio::test]
 async fn a_deadline_in_the_past_is_none() {
     let test = TestApp::start().await;
-    let event = request::post(crate::app::TOKEN, "{}");
+    let event = request::post(testkit::app::TOKEN, "{}");
     assert_eq!(test.send_by(&event, std::time::UNIX_EPOCH + Duration::from_mins(10)).await.status, 200);
 }
 
@@ -106,8 +99,8 @@ async fn a_deadline_in_the_past_is_none() {
 async fn the_servers_own_statement_timeout_is_504_too() {
     let test = TestApp::start().await;
     let admin = test.database.client().await.unwrap();
-    set_for_the_role(&admin, "statement_timeout = 200").await;
-    end_connections(&admin).await;
+    role::set(&admin, "statement_timeout = 200").await;
+    end_connections(&admin).await.unwrap();
     admin.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await.unwrap();
     assert_outcome!(test, TIMEOUT);
 }
@@ -115,10 +108,10 @@ async fn the_servers_own_statement_timeout_is_504_too() {
 #[tokio::test]
 async fn a_server_without_a_free_connection_is_503() {
     let settings = vec!["max_connections=4".into(), "superuser_reserved_connections=0".into()];
-    let server = Server::start_with(Options { settings, ..Options::default() }).unwrap();
+    let server = Server::start_with(ServerOptions { settings, ..ServerOptions::default() }).unwrap();
     let test = TestApp::start_with(&server, |_| {}).await;
     let admin = test.database.client().await.unwrap();
-    end_connections(&admin).await;
+    end_connections(&admin).await.unwrap();
     let mut others = Vec::new();
     while let Ok(client) = test.database.client().await {
         others.push(client);
@@ -156,32 +149,4 @@ async fn a_column_of_another_type_is_500_and_named_nowhere() {
     let answer = test.list(json!({})).await;
     assert_eq!(answer.outcome(), (500, "server_error".into()));
     assert_eq!(answer.message(), "Something went wrong");
-}
-
-/// For connections that the function opens from now on.
-pub async fn set_for_the_role(admin: &Client, setting: &str) {
-    let database: String = admin.query_typed_one("SELECT current_database()::text", &[]).await.unwrap().get(0);
-    admin.batch_execute(&format!("ALTER ROLE {} IN DATABASE {database} SET {setting}", role::NAME)).await.unwrap();
-}
-
-/// Ends every connection of the function to this database.
-pub async fn end_connections(admin: &Client) {
-    let sql = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
-               WHERE datname = current_database() AND application_name = 'list-chat-sessions'";
-    admin.simple_query(sql).await.unwrap();
-}
-
-/// Asserts that the server ends what was cancelled, which it does when it gets to it.
-pub async fn assert_nothing_runs(admin: &Client) {
-    let ended = async { while !processes(admin, "state = 'active'").await.is_empty() {} };
-    tokio::time::timeout(Duration::from_secs(3), ended).await.expect("a query that was cancelled runs on");
-}
-
-/// The server's processes for the function's connections that are as SQL says.
-pub async fn processes(admin: &Client, sql: &str) -> Vec<i32> {
-    let sql = format!(
-        "SELECT pid FROM pg_stat_activity WHERE datname = current_database()
-         AND application_name = 'list-chat-sessions' AND {sql}"
-    );
-    admin.query_typed(&sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
 }

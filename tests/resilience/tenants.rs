@@ -1,8 +1,8 @@
 //! Nobody sees another account's rows, and one environment serves for long.
 
-use crate::{
-    app::binary,
-    support::faults::{Lab, endurance, tenants},
+use testkit::{
+    binary,
+    faults::{Harness, endurance, tenants},
 };
 
 const REQUESTS: u64 = 4_000;
@@ -10,13 +10,13 @@ const REQUESTS: u64 = 4_000;
 #[tokio::test]
 async fn a_thousand_accounts_under_kills_locks_and_cancels_see_their_own_rows_alone() {
     let seed = fastrand::u32(..).into();
-    let tally = tenants::run(&Lab::quiet(binary()), REQUESTS, seed).await.unwrap();
-    assert_eq!((tally.tried, tally.lost), (REQUESTS, 0), "{tally}, seed {seed}");
+    let report = tenants::run(&Harness::quiet(binary()), REQUESTS, seed).await.unwrap();
+    assert_eq!((report.tried, report.lost), (REQUESTS, 0), "{report}, seed {seed}");
 }
 
 #[tokio::test]
 #[cfg_attr(not(target_os = "linux"), ignore = "memory and files are read from Linux's /proc")]
 async fn memory_and_open_files_stay_what_they_are() {
-    let tally = endurance::run(&Lab::quiet(binary()), REQUESTS).await.unwrap();
-    assert_eq!((tally.tried, tally.lost), (REQUESTS, 0), "{tally}");
+    let report = endurance::run(&Harness::quiet(binary()), REQUESTS).await.unwrap();
+    assert_eq!((report.tried, report.lost), (REQUESTS, 0), "{report}");
 }

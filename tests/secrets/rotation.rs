@@ -10,21 +10,20 @@ use std::{
 
 use list_chat_sessions::database::REFUSED_LOGIN_INTERVAL;
 use serde_json::{Value, json};
+use testkit::{
+    app::{API_KEYS, TOKEN, aws, secrets},
+    binary,
+    connections::end_connections,
+    database::Database,
+    function::{Function, FunctionOptions},
+    postgres::Server,
+    request, role,
+    secrets::Secrets,
+};
 use tokio::task::yield_now;
 use tokio_postgres::Client;
 
 use self::steps::{RotationFunction, Step, Strategy};
-use crate::{
-    app::{API_KEYS, TOKEN, aws, binary, secrets},
-    outages::end_connections,
-    support::{
-        database::Database,
-        function::{Function, FunctionOptions},
-        postgres::Server,
-        request, role,
-        secrets::Secrets,
-    },
-};
 
 /// The rotated secret.
 const SECRET: &str = "database";
@@ -108,7 +107,7 @@ impl Rotation {
     /// Ends the function's connections under load and waits until a request has begun and been served: two faults never
     /// meet in one.
     async fn reconnect(&self) {
-        end_connections(&self.admin).await;
+        end_connections(&self.admin).await.unwrap();
         let before = self.served.get();
         while self.served.get() < before + 2 {
             yield_now().await;
@@ -202,7 +201,7 @@ async fn settings(rotation: &Rotation, role: &str) -> String {
 #[tokio::test]
 async fn the_second_role_that_the_documentation_makes_has_the_limits_of_the_first() {
     let rotation = Rotation::start_for(Strategy::AlternatingUsers).await;
-    let documentation = include_str!("../docs/deploy.md");
+    let documentation = include_str!("../../docs/deploy.md");
     let (_, sql) = documentation.split_once("```sql\nCREATE ROLE list_chat_sessions_clone").unwrap();
     let (sql, _) = sql.split_once("```").unwrap();
     let rotator = rotator(&rotation).await;
@@ -240,14 +239,14 @@ async fn a_rotation_that_stops_after_any_step_leaves_old_and_new_environments_se
             }
             let told = format!("{strategy:?} after {last} steps");
             assert_eq!(outcome(&start(&rotation.secrets, &[]).await).await, expected(OK), "{told}: a new environment");
-            end_connections(&rotation.admin).await;
+            end_connections(&rotation.admin).await.unwrap();
             assert_eq!(outcome(&old).await, expected(OK), "{told}: an old environment");
 
             // Secrets Manager tries the same version again.
             for step in Step::ALL {
                 function.run(step, &token).await.unwrap();
             }
-            end_connections(&rotation.admin).await;
+            end_connections(&rotation.admin).await.unwrap();
             assert_eq!(outcome(&old).await, expected(OK), "{told}, and then done again");
         }
     }
@@ -292,7 +291,7 @@ async fn a_secret_of_two_fields_rotates_with_the_address_in_variables() {
     // PostgreSQL has the new password, and no version of the secret has it yet: no login can work.
     rotation.admin.batch_execute(&format!("ALTER ROLE {USER} PASSWORD 'managed-6be3'")).await.unwrap();
     assert_eq!(rotation.outcome().await, expected(OK), "a connection that is open needs no password");
-    end_connections(&rotation.admin).await;
+    end_connections(&rotation.admin).await.unwrap();
     let refused = Instant::now();
     for _ in 0..5 {
         assert_eq!(rotation.outcome().await, expected(UNAVAILABLE));

@@ -4,18 +4,15 @@
 use std::{env, fs};
 
 use serde_json::json;
-
-use crate::{
+use testkit::{
     app::{ACCOUNT, NEIGHBOURS_TOKEN, TOKEN, TestApp, ring},
     contract,
+    database::Database,
     environment::{database, secrets_with, start, status},
-    support::{
-        database::Database,
-        postgres::Server,
-        request, role, secrecy,
-        secrets::{Fault, Secrets},
-        seed,
-    },
+    postgres::Server,
+    request, role, secrecy,
+    secrets::{Secrets, SecretsFault},
+    seed,
 };
 
 const MESSAGE: &str = "my card is 4111 1111";
@@ -110,7 +107,13 @@ async fn a_secret_that_does_not_parse_is_told_without_a_word_of_it() {
 async fn a_service_that_fails_in_any_way_has_nothing_told_of_what_it_holds() {
     let database = database().await;
     let secrets = secrets_with(ring(&[TOKEN])).await;
-    for fault in [Fault::Throttled, Fault::Unavailable, Fault::AccessDenied, Fault::NotFound, Fault::Garbage] {
+    for fault in [
+        SecretsFault::Throttled,
+        SecretsFault::Unavailable,
+        SecretsFault::AccessDenied,
+        SecretsFault::NotFound,
+        SecretsFault::Garbage,
+    ] {
         secrets.fail(fault);
         log(&secrets, &[("DATABASE_URL", database.url())], 503).await;
     }
@@ -128,7 +131,7 @@ async fn no_debug_form_shows_a_secret() {
     assert!(test.list(json!({})).await.body.contains(MESSAGE), "the caller gets it");
     let ring = test.app.api_keys.current().await.unwrap();
     secrecy::assert_silent("Debug", &format!("{:?} {ring:?}", test.app));
-    secrecy::assert_silent("Debug", &format!("{:#?}", crate::app::config(&test.database)));
+    secrecy::assert_silent("Debug", &format!("{:#?}", testkit::app::config(&test.database)));
 }
 
 /// A search that finds nothing must be able to find something.
@@ -139,13 +142,9 @@ async fn what_the_tests_use_is_known_and_would_be_found() {
     let _ = contract::database(Server::shared()).await;
     let _secrets = secrets_with(ring(&[TOKEN])).await;
     request::post(NEIGHBOURS_TOKEN, "{}");
-    for secret in [
-        NEIGHBOURS_TOKEN,
-        &crate::support::keys::hash(TOKEN),
-        role::PASSWORD,
-        "john@example.com",
-        "Thanks, that helps!",
-    ] {
+    for secret in
+        [NEIGHBOURS_TOKEN, &testkit::keys::hash(TOKEN), role::PASSWORD, "john@example.com", "Thanks, that helps!"]
+    {
         assert!(secrecy::found_in(&format!("a line with {secret} in it")).contains(&secret.to_owned()), "{secret}");
     }
 }
@@ -171,8 +170,8 @@ async fn what_is_known() {
     for token in [TOKEN, NEIGHBOURS_TOKEN, seed::DEMO_TOKEN] {
         secrecy::keep_token(token);
     }
-    secrecy::keep_secret(include_str!("contract/seed_keys.json"));
-    let vectors: serde_json::Value = serde_json::from_str(include_str!("contract/vectors.json")).unwrap();
+    secrecy::keep_secret(contract::KEYS);
+    let vectors: serde_json::Value = serde_json::from_str(contract::VECTORS).unwrap();
     for vector in vectors["vectors"].as_array().unwrap() {
         for (name, value) in vector["headers"].as_object().unwrap() {
             if name.eq_ignore_ascii_case("authorization") {

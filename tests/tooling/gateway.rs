@@ -4,14 +4,11 @@ use std::sync::Arc;
 
 use axum::{body::Bytes, http::Request};
 use serde_json::json;
-
-use crate::{
+use testkit::{
     app::{TOKEN, ring},
+    client,
     environment::{database, secrets_with, start},
-    support::{
-        client,
-        gateway::{self, Arrival, Gateway},
-    },
+    gateway::{self, Arrival, Gateway},
 };
 
 #[test]

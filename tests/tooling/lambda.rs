@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use axum::http::{Method, Request};
 use serde_json::json;
-
-use crate::support::{
+use testkit::{
     client,
     function::{Function, FunctionOptions},
     keys::{self, Entry, Ring},

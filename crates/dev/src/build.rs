@@ -12,17 +12,12 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::Value;
+use testkit::{function::NAME, repository};
 use tokio::process::Command;
 
-use crate::support::function::NAME;
-
 /// Builds the binary and says where it is. Cargo's own messages go to standard error.
-///
-/// # Errors
-///
-/// When it does not compile.
 pub async fn build(release: bool) -> Result<PathBuf> {
-    let mut cargo = cargo(Path::new(env!("CARGO_MANIFEST_DIR")));
+    let mut cargo = cargo(repository());
     cargo.args(["--bin", NAME]);
     if release {
         cargo.arg("--release");
@@ -36,21 +31,13 @@ pub async fn build(release: bool) -> Result<PathBuf> {
 }
 
 /// Builds this very program, optimised, and says where it is.
-///
-/// # Errors
-///
-/// When it does not compile.
 pub async fn build_driver() -> Result<PathBuf> {
-    let mut cargo = cargo(Path::new(env!("CARGO_MANIFEST_DIR")));
+    let mut cargo = cargo(repository());
     cargo.args(["--profile", "driver", "--example", "dev"]);
     compile(cargo, "dev").await
 }
 
 /// Builds the binary of another package, optimised, into a build folder of its own, and says where it is.
-///
-/// # Errors
-///
-/// When it does not compile.
 pub async fn build_package(package: &Path, target: &Path, name: &str) -> Result<PathBuf> {
     let mut cargo = cargo(package);
     cargo.args(["--bin", name, "--release", "--locked", "--target-dir"]).arg(target);

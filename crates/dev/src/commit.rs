@@ -1,6 +1,8 @@
 //! The commit of this checkout.
 
-use std::{path::Path, process::Command};
+use std::process::Command;
+
+use testkit::repository;
 
 /// Its short hash, and whether there are changes that it does not hold.
 pub fn commit() -> String {
@@ -12,7 +14,7 @@ pub fn commit() -> String {
 /// What a program says of itself; nothing if it is not here.
 pub fn said(program: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(program);
-    command.args(arguments).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")));
+    command.args(arguments).current_dir(repository());
     let output = command.output().map(|output| output.stdout).unwrap_or_default();
     String::from_utf8_lossy(&output).trim().to_owned()
 }

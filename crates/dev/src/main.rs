@@ -1,40 +1,27 @@
 //! `cargo dev`: the function on this machine, with everything around it. `cargo dev --help` lists what it does.
 
-// They panic when their reader has gone; support/terminal.rs does not.
+// They panic when their reader has gone; testkit::terminal does not.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-#[path = "dev/answer.rs"]
-mod answer;
-#[path = "dev/bench/mod.rs"]
 mod bench;
-#[path = "dev/build.rs"]
 mod build;
-#[path = "dev/commit.rs"]
 mod commit;
-#[path = "dev/invoke.rs"]
 mod invoke;
-#[path = "dev/seed.rs"]
+mod local;
+mod measure;
+mod pretty_json;
 mod seed;
-#[path = "dev/services.rs"]
 mod services;
-#[path = "dev/soak.rs"]
 mod soak;
-#[path = "dev/stack.rs"]
-mod stack;
-#[path = "dev/steps.rs"]
 mod steps;
-mod support;
-#[path = "dev/token.rs"]
 mod token;
-#[path = "dev/up.rs"]
 mod up;
 
 use std::{io::ErrorKind, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
+use testkit::terminal;
 use tokio::signal::unix::{SignalKind, signal};
-
-use support::terminal;
 
 /// Runs list-chat-sessions on this machine: PostgreSQL, Secrets Manager, Lambda and API Gateway around the real binary.
 #[derive(Parser)]
@@ -43,7 +30,7 @@ struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    up: up::Options,
+    up: up::UpOptions,
 }
 
 /// What a shell says of a command that Ctrl-C has ended, and of one that a closed pipe has.
@@ -53,26 +40,26 @@ const READER_GONE: u8 = 141;
 #[derive(Subcommand)]
 enum Command {
     /// Serve the function over HTTP until Ctrl-C (what `cargo dev` alone does)
-    Up(up::Options),
+    Up(up::UpOptions),
     /// Start the database and the secrets only, for a function that `sam local` or `cargo lambda` starts
-    Services(services::Options),
+    Services(services::ServicesOptions),
     /// Run one event through the function; its response goes to standard output, everything else to standard error
     Invoke {
         /// The event, a JSON file; `events/` has some of each kind
         file: PathBuf,
         #[command(flatten)]
-        options: stack::Options,
+        options: local::ServiceOptions,
         #[command(flatten)]
-        run: stack::RunOptions,
+        run: local::RunOptions,
     },
     /// Fill a database with realistic accounts, sessions and messages
-    Seed(seed::Options),
+    Seed(seed::SeedOptions),
     /// Inject faults repeatedly and count lost requests
-    Soak(soak::Options),
+    Soak(soak::SoakOptions),
     /// Measure the function against other implementations, and write a table and plots
-    Bench(bench::Options),
+    Bench(bench::BenchOptions),
     /// Print a new token and its entry for the key ring
-    NewToken(token::Options),
+    NewToken(token::TokenOptions),
     /// Print the hash of the token on standard input
     HashToken,
 }

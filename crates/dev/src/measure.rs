@@ -2,7 +2,6 @@
 
 pub mod goal;
 pub mod plot;
-pub mod process;
 pub mod sample;
 pub mod table;
 

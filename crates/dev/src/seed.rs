@@ -3,21 +3,18 @@
 use std::{fs, path::PathBuf, time::Instant};
 
 use anyhow::{Context, Result};
-
-use crate::{
-    stack::shell_word,
-    steps::Steps,
-    support::{
-        database, keys, migrations,
-        seed::{self, Volume},
-        target_folder,
-        terminal::out,
-    },
+use testkit::{
+    database, keys, migrations,
+    seed::{self, Volume},
+    target_folder,
+    terminal::out,
 };
+
+use crate::{local::shell_word, steps::Steps};
 
 #[derive(clap::Args)]
 #[group(skip)]
-pub struct Options {
+pub struct SeedOptions {
     /// Number of accounts
     #[arg(long, value_name = "A", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     accounts: u32,
@@ -35,7 +32,7 @@ pub struct Options {
     keys: Option<PathBuf>,
 }
 
-pub async fn seed(options: Options) -> Result<()> {
+pub async fn seed(options: SeedOptions) -> Result<()> {
     let begin = Instant::now();
     let mut client = database::connect(&options.database_url).await?;
     migrations::apply(&mut client).await?;

@@ -9,16 +9,16 @@ use std::{
 
 use anyhow::{Context, Result};
 use serde_json::json;
+use testkit::{target_folder, terminal::out};
 
 use crate::{
-    stack::{self, Input, Services, shell_word},
+    local::{self, Input, Services, shell_word},
     steps::Steps,
-    support::{target_folder, terminal::out},
 };
 
 #[derive(clap::Args)]
 #[group(skip)]
-pub struct Options {
+pub struct ServicesOptions {
     /// Listen on this address; 0.0.0.0, or the address of the container bridge, for a function in a container
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     bind: IpAddr,
@@ -29,16 +29,16 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     env_vars: Option<PathBuf>,
     #[command(flatten)]
-    stack: stack::Options,
+    local: local::ServiceOptions,
 }
 
 /// Serves until the process is told to end.
-pub async fn services(options: Options) -> Result<()> {
+pub async fn services(options: ServicesOptions) -> Result<()> {
     let file = match options.env_vars {
         Some(file) => file,
         None => target_folder()?.join("dev/env.json"),
     };
-    let input = Input::read(options.stack)?;
+    let input = Input::read(options.local)?;
     let services = Services::start(&input, options.bind, &options.host, Steps::Output).await?;
     let variables: BTreeMap<_, _> = services.variables().iter().cloned().collect();
     let document = json!({ "Parameters": variables });

@@ -5,23 +5,19 @@ use std::{path::PathBuf, time::Instant};
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-
-use crate::{
-    build::build,
-    commit::commit,
-    steps::Steps,
-    support::{
-        faults::{
-            Lab, Tally, certificates, endurance, events, freezing, grants, kept, memory, names, network, slow, states,
-            tenants, vault, wire,
-        },
-        terminal::{out, wrapped},
+use testkit::{
+    faults::{
+        FaultReport, Harness, certificates, endurance, events, freezing, grants, kept, memory, names, network, slow,
+        states, tenants, vault, wire,
     },
+    terminal::{out, wrapped},
 };
+
+use crate::{build::build, commit::commit, steps::Steps};
 
 #[derive(clap::Args)]
 #[group(skip)]
-pub struct Options {
+pub struct SoakOptions {
     /// Run these parts only, separated by commas
     #[arg(long, value_name = "PARTS", value_enum, value_delimiter = ',')]
     only: Vec<Part>,
@@ -39,7 +35,7 @@ pub struct Options {
     markdown: bool,
 }
 
-impl Options {
+impl SoakOptions {
     /// The command that runs one part again with the same random choices.
     fn replay(&self, part: &str, seed: u64) -> String {
         let binary = self.binary.as_ref().map_or(String::new(), |binary| format!(" --binary '{}'", binary.display()));
@@ -102,23 +98,23 @@ impl Part {
         }
     }
 
-    async fn run(self, lab: &Lab, count: u64, seed: u64) -> Result<Vec<Tally>> {
+    async fn run(self, harness: &Harness, count: u64, seed: u64) -> Result<Vec<FaultReport>> {
         Ok(match self {
-            Self::Freeze => vec![freezing::run(lab, count, false).await?],
-            Self::Pinned => vec![freezing::run(lab, count, true).await?],
-            Self::Network => network::run(lab, count).await?,
-            Self::States => states::run(lab, count).await?,
-            Self::Slow => slow::run(lab, count).await?,
-            Self::Secrets => vault::run(lab, count).await?,
-            Self::Wire => wire::run(lab, count).await?,
-            Self::Names => names::run(lab, count).await?,
-            Self::Certificates => certificates::run(lab, count).await?,
-            Self::Grants => grants::run(lab, count).await?,
-            Self::Memory => memory::run(lab, count).await?,
-            Self::Tenants => vec![tenants::run(lab, count, seed).await?],
-            Self::Events => vec![events::run(lab, count, seed).await?],
-            Self::Kept => vec![kept::run(&lab.bar, count, seed).await?],
-            Self::Endurance => vec![endurance::run(lab, count).await?],
+            Self::Freeze => vec![freezing::run(harness, count, false).await?],
+            Self::Pinned => vec![freezing::run(harness, count, true).await?],
+            Self::Network => network::run(harness, count).await?,
+            Self::States => states::run(harness, count).await?,
+            Self::Slow => slow::run(harness, count).await?,
+            Self::Secrets => vault::run(harness, count).await?,
+            Self::Wire => wire::run(harness, count).await?,
+            Self::Names => names::run(harness, count).await?,
+            Self::Certificates => certificates::run(harness, count).await?,
+            Self::Grants => grants::run(harness, count).await?,
+            Self::Memory => memory::run(harness, count).await?,
+            Self::Tenants => vec![tenants::run(harness, count, seed).await?],
+            Self::Events => vec![events::run(harness, count, seed).await?],
+            Self::Kept => vec![kept::run(&harness.bar, count, seed).await?],
+            Self::Endurance => vec![endurance::run(harness, count).await?],
         })
     }
 }
@@ -131,7 +127,7 @@ fn scale(text: &str) -> Result<f64, String> {
 }
 
 /// Runs the parts one after the other and prints the results of each when it ends. That anything was lost is an error.
-pub async fn soak(options: Options) -> Result<()> {
+pub async fn soak(options: SoakOptions) -> Result<()> {
     // 32 bits are enough to tell runs apart, and short enough to copy.
     let seed = options.seed.unwrap_or_else(|| fastrand::u32(..).into());
     let begin = Instant::now();
@@ -155,16 +151,16 @@ pub async fn soak(options: Options) -> Result<()> {
         let replay = options.replay(&name, seed);
         let bar = ProgressBar::new(count * steps).with_message(name.clone());
         bar.set_style(ProgressStyle::with_template("{msg:9} {wide_bar} {human_pos} of {human_len}, {eta} left")?);
-        let lab = Lab { binary: binary.clone(), bar };
-        let tallies = part.run(&lab, count, seed).await;
-        lab.bar.finish_and_clear();
-        let mut tallies = tallies.with_context(|| format!("{name} cannot go on; to run it again: {replay}"))?;
-        for tally in &mut tallies {
-            tally.remark(&format!("seed {seed}, commit {commit}"));
-            out(row(tally, options.markdown));
-            lost += tally.lost;
+        let harness = Harness { binary: binary.clone(), bar };
+        let reports = part.run(&harness, count, seed).await;
+        harness.bar.finish_and_clear();
+        let mut reports = reports.with_context(|| format!("{name} cannot go on; to run it again: {replay}"))?;
+        for report in &mut reports {
+            report.remark(&format!("seed {seed}, commit {commit}"));
+            out(row(report, options.markdown));
+            lost += report.lost;
         }
-        if tallies.iter().any(|tally| tally.lost > 0) {
+        if reports.iter().any(|report| report.lost > 0) {
             let again = format!("    to run {name} again:\n    {replay}");
             if options.markdown { Steps::Error.say(&again) } else { out(again) }
         }
@@ -184,9 +180,9 @@ fn heading(markdown: bool) -> String {
 }
 
 /// A row of the table: in Markdown, or its figures in one line and its remarks below.
-fn row(tally: &Tally, markdown: bool) -> String {
+fn row(report: &FaultReport, markdown: bool) -> String {
     if markdown {
-        return tally.to_string();
+        return report.to_string();
     }
-    format!("{:<60} {:>10} {:>8}\n{}", tally.fault, tally.tried, tally.lost, wrapped(&tally.remarks, 4))
+    format!("{:<60} {:>10} {:>8}\n{}", report.fault, report.tried, report.lost, wrapped(&report.remarks, 4))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::support::terminal;
+use testkit::terminal;
 
 /// Where the lines go.
 #[derive(Clone, Copy)]

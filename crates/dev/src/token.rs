@@ -3,17 +3,16 @@
 use std::io::Read;
 
 use anyhow::{Result, anyhow, ensure};
-use uuid::Uuid;
-
-use crate::support::{
+use testkit::{
     keys::{self, Entry},
     seed::DEMO_USER_ID,
     terminal::out,
 };
+use uuid::Uuid;
 
 #[derive(clap::Args)]
 #[group(skip)]
-pub struct Options {
+pub struct TokenOptions {
     /// The account that the token is for [default: the demo account]
     #[arg(long, value_name = "UUID")]
     user_id: Option<Uuid>,
@@ -23,10 +22,10 @@ pub struct Options {
 }
 
 /// Prints a new token and its entry for the list `api_keys` of the key ring. Nobody else ever sees the token.
-pub fn new(options: &Options) -> Result<()> {
+pub fn new(options: &TokenOptions) -> Result<()> {
     // A token is a secret: its 160 bits come from the cryptographic generator.
     let mut bits = [0; 20];
-    let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
+    let random = tokio_rustls::rustls::crypto::aws_lc_rs::default_provider().secure_random;
     random.fill(&mut bits).map_err(|_| anyhow!("the system gives no random bytes"))?;
     let token = format!("mgp_{}", keys::hex(&bits));
     let user_id = options.user_id.map_or_else(|| DEMO_USER_ID.to_owned(), |id| id.to_string());

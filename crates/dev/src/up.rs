@@ -7,12 +7,12 @@ use axum::{
     body::Bytes,
     http::{Method, Request},
 };
+use testkit::{client, gateway::Gateway, request::PATH, seed::DEMO_TOKEN, terminal::out};
 
 use crate::{
-    answer::shown,
-    stack::{self, Input, Stack},
+    local::{self, Input, LocalFunction},
+    pretty_json::shown,
     steps::Steps,
-    support::{client, gateway::Gateway, request::PATH, seed::DEMO_TOKEN, terminal::out},
 };
 
 /// The contract's own request.
@@ -20,32 +20,32 @@ const BODY: &str = r#"{"limit": 20, "status": "active"}"#;
 
 #[derive(clap::Args)]
 #[group(skip)]
-pub struct Options {
+pub struct UpOptions {
     /// Serve on this port of 127.0.0.1, 0 for any that is free
     #[arg(long, value_name = "N", default_value_t = 9000)]
     port: u16,
     #[command(flatten)]
-    stack: stack::Options,
+    local: local::ServiceOptions,
     #[command(flatten)]
-    run: stack::RunOptions,
+    run: local::RunOptions,
 }
 
 /// Serves until the process is told to end.
-pub async fn up(options: Options) -> Result<()> {
+pub async fn up(options: UpOptions) -> Result<()> {
     let begin = Instant::now();
     // Of a caller's own keys we know hashes only, and of their rows not whose they are.
-    let token = options.stack.is_demo().then_some(DEMO_TOKEN);
-    let input = Input::read(options.stack)?;
+    let token = options.local.is_demo().then_some(DEMO_TOKEN);
+    let input = Input::read(options.local)?;
     let gateway = Gateway::bind(options.port).await?;
     let url = format!("{}{PATH}", gateway.url()?);
 
-    let stack = Stack::start(input, options.run, Steps::Output).await?;
-    let _serving = gateway.serve(Arc::clone(&stack.function));
+    let local = LocalFunction::start(input, options.run, Steps::Output).await?;
+    let _serving = gateway.serve(Arc::clone(&local.function));
     first_call(&url, token).await?;
     out(format_args!("{:6.2} s  in all\n", begin.elapsed().as_secs_f64()));
     out(format_args!("ready {url}"));
     out(curl(&url, token.unwrap_or("$TOKEN")));
-    if let Some(psql) = stack.services.psql() {
+    if let Some(psql) = local.services.psql() {
         out(format_args!("\n{psql}"));
     }
     out("\nCtrl-C stops and removes everything.");

@@ -3,15 +3,13 @@
 use std::{fs, process::Command};
 
 use serde_json::Value;
-
-use crate::{app::binary, support::target_folder};
+use testkit::binary;
 
 #[test]
 #[ignore = "installs the peers by npm and pip, and builds one: .ci/run runs it"]
-fn the_bench_measures_every_contender_and_writes_its_table_and_plots() {
-    let program = target_folder().unwrap().join("debug/examples/dev");
+fn the_bench_measures_every_candidate_and_writes_its_table_and_plots() {
     let results = tempfile::tempdir().unwrap();
-    let mut bench = Command::new(program);
+    let mut bench = Command::new(env!("CARGO_BIN_EXE_dev"));
     bench.args(["bench", "--unoptimised", "--scale", "0.001", "--results"]).arg(results.path());
     let output = bench.arg("--binary").arg(binary()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);

@@ -2,9 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
-    path::PathBuf,
     process::{Child, ChildStdout, Command, Output, Stdio},
-    sync::OnceLock,
 };
 
 use nix::{
@@ -12,36 +10,10 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::Value;
-
-use crate::{app::binary, support::target_folder};
-
-const EVENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/events/200-documented-request.json");
-
-/// The program, built for this run: `cargo test --test main` does not.
-fn program() -> &'static PathBuf {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let target = target_folder().unwrap();
-        let executable = std::env::current_exe().unwrap();
-        let folder = executable.strip_prefix(&target).unwrap().iter().next().unwrap().to_str().unwrap().to_owned();
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo
-            .args(["build", "--quiet", "--example", "dev", "--bin", "list-chat-sessions", "--target-dir"])
-            .arg(&target);
-        cargo.args(["--profile", if folder == "debug" { "dev" } else { &folder }]);
-        cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
-        // Cargo has described the tests in their environment. Build scripts that look at that would run again.
-        let described = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(described)) {
-            cargo.env_remove(name);
-        }
-        assert!(cargo.status().unwrap().success());
-        target.join(folder).join("examples/dev")
-    })
-}
+use testkit::binary;
 
 fn dev(arguments: &[&str]) -> Command {
-    let mut command = Command::new(program());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dev"));
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -94,13 +66,13 @@ fn up_prints_urls_that_work_and_one_short_line_for_each_request() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         for (url, user) in [(superuser, "postgres"), (role, "list_chat_sessions")] {
-            let client = crate::support::database::connect(url).await.unwrap();
+            let client = testkit::database::connect(url).await.unwrap();
             let row = client.query_one("SELECT current_user::text", &[]).await.unwrap();
             assert_eq!(row.get::<_, &str>(0), user);
         }
         for (url, status) in [(url, 401), (&wrong_path, 404)] {
             let request = axum::http::Request::post(url).body(axum::body::Bytes::new()).unwrap();
-            assert_eq!(crate::support::client::send(request).await.unwrap().status(), status);
+            assert_eq!(testkit::client::send(request).await.unwrap().status(), status);
         }
     });
     let output = up.end();
@@ -135,7 +107,8 @@ fn json_shows_the_log_as_the_function_writes_it() {
 
 #[test]
 fn invoke_prints_the_response_on_standard_output_and_the_log_on_standard_error() {
-    let output = dev(&["invoke", EVENT, "--binary"]).arg(binary()).output().unwrap();
+    let event = testkit::repository().join("events/200-documented-request.json");
+    let output = dev(&["invoke", event.to_str().unwrap(), "--binary"]).arg(binary()).output().unwrap();
     let log = text(&output.stderr);
     assert!(output.status.success(), "{log}");
     assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap()["statusCode"], 200);

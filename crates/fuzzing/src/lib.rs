@@ -1,5 +1,5 @@
 //! What must hold of every input that is parsed, whoever makes it up: proptest in tests/fuzzing.rs, or libFuzzer in
-//! tests/fuzz. A target panics over an input of which it does not hold.
+//! fuzz/. A target panics over an input of which it does not hold.
 
 mod login;
 
@@ -12,7 +12,7 @@ use list_chat_sessions::{
 };
 use serde_json::{Value, json};
 
-pub use self::login::{login_secret, login_url};
+pub use login::{login_secret, login_url};
 
 /// Everything that may be said about a body, with `#` for numbers.
 const BODY_FAULTS: [&str; 13] = [

@@ -14,7 +14,7 @@ use list_chat_sessions::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{database::Database, keys, openapi, postgres::Server, request, secrecy, secrets::Secrets};
+use crate::{database::Database, keys, openapi, postgres::Server, request, secrecy, secrets::Secrets};
 
 /// The name of the secret with the key ring.
 pub const API_KEYS: &str = "test/api-keys";
@@ -73,28 +73,33 @@ impl TestApp {
         Self { app, database, secrets }
     }
 
+    /// Calls with an empty body and gives the answer's [`TestResponse::outcome`].
+    pub async fn outcome(&self) -> (u16, String) {
+        self.list(json!({})).await.outcome()
+    }
+
     /// Calls with [`TOKEN`] and a JSON body.
-    pub async fn list(&self, body: Value) -> Answer {
+    pub async fn list(&self, body: Value) -> TestResponse {
         self.list_as(TOKEN, body).await
     }
 
     /// Calls with a token and a JSON body.
-    pub async fn list_as(&self, token: &str, body: Value) -> Answer {
+    pub async fn list_as(&self, token: &str, body: Value) -> TestResponse {
         self.send(&request::post(token, &body.to_string())).await
     }
 
     /// Calls with an API Gateway event.
-    pub async fn send(&self, event: &Value) -> Answer {
+    pub async fn send(&self, event: &Value) -> TestResponse {
         self.send_within(event, Duration::from_secs(10)).await
     }
 
     /// Calls with an event and so much time until the invocation's deadline.
-    pub async fn send_within(&self, event: &Value, time: Duration) -> Answer {
+    pub async fn send_within(&self, event: &Value, time: Duration) -> TestResponse {
         self.send_by(event, SystemTime::now() + time).await
     }
 
     /// Calls with an event and this deadline of the invocation.
-    pub async fn send_by(&self, event: &Value, deadline: SystemTime) -> Answer {
+    pub async fn send_by(&self, event: &Value, deadline: SystemTime) -> TestResponse {
         let mut context = Context::default();
         context.request_id = "8476a536-e9f4-11e8-9739-2dfe598c3fcd".into();
         context.deadline = deadline.duration_since(UNIX_EPOCH).unwrap().as_millis().try_into().unwrap();
@@ -128,12 +133,6 @@ pub fn key(token: &str, account: &str) -> Value {
     json!({ "key_hash": keys::hash(token), "user_id": account, "name": "test", "is_active": true })
 }
 
-/// The binary that tests run: cargo's own, or the one that `FUNCTION_BINARY` names, so that the optimised one can be
-/// put to the same tests.
-pub fn binary() -> std::path::PathBuf {
-    std::env::var_os("FUNCTION_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_list-chat-sessions").into(), Into::into)
-}
-
 /// The SDK's configuration that leads to the stand-in.
 pub fn aws(secrets: &Secrets) -> SdkConfig {
     SdkConfig::builder()
@@ -154,13 +153,13 @@ pub fn ring(tokens: &[&str]) -> String {
 
 /// What a caller gets.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
+pub struct TestResponse {
     pub status: StatusCode,
     pub headers: Vec<(String, String)>,
     pub body: String,
 }
 
-impl Answer {
+impl TestResponse {
     /// The body as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
@@ -200,7 +199,7 @@ impl Answer {
     }
 }
 
-impl From<Response<Body>> for Answer {
+impl From<Response<Body>> for TestResponse {
     fn from(response: Response<Body>) -> Self {
         let headers = response.headers().iter();
         let answer = Self {

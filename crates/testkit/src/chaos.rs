@@ -21,7 +21,7 @@ pub use phase::Phase;
 
 /// What happens to a connection that reaches a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum NetworkFault {
     /// The whole network is gone: nothing passes on any connection, and new ones are accepted and heard no more.
     BlackHole,
     /// This connection alone falls silent, and neither side is told.
@@ -38,7 +38,7 @@ pub enum Fault {
     Narrow,
 }
 
-impl Fault {
+impl NetworkFault {
     pub const ALL: [Self; 7] = [
         Self::BlackHole,
         Self::Stall,
@@ -52,12 +52,12 @@ impl Fault {
 
 /// What the network does now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Weather {
+enum NetworkState {
     Clear,
     /// Whoever reaches the phase meets the fault.
-    Armed(Phase, Fault),
+    Armed(Phase, NetworkFault),
     /// Whoever was waiting for a query's answer has met the fault.
-    Struck(Fault),
+    Struck(NetworkFault),
     /// Nothing passes.
     Dark,
 }
@@ -65,7 +65,7 @@ enum Weather {
 /// What all connections of a proxy share.
 struct Network {
     upstream: u16,
-    weather: watch::Sender<Weather>,
+    state: watch::Sender<NetworkState>,
     /// Counts up when all connections are to end.
     cut: watch::Sender<u32>,
     met: AtomicUsize,
@@ -83,8 +83,8 @@ impl Chaos {
     pub async fn start(upstream: u16) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let port = listener.local_addr()?.port();
-        let (weather, cut) = (watch::Sender::new(Weather::Clear), watch::Sender::new(0));
-        let network = Arc::new(Network { upstream, weather, cut, met: AtomicUsize::new(0) });
+        let (state, cut) = (watch::Sender::new(NetworkState::Clear), watch::Sender::new(0));
+        let network = Arc::new(Network { upstream, state, cut, met: AtomicUsize::new(0) });
         let shared = Arc::clone(&network);
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -106,15 +106,15 @@ impl Chaos {
     }
 
     /// From now on whoever reaches the phase meets the fault.
-    pub fn cause(&self, phase: Phase, fault: Fault) {
+    pub fn cause(&self, phase: Phase, fault: NetworkFault) {
         self.network.met.store(0, Ordering::Relaxed);
-        self.network.weather.send_replace(Weather::Armed(phase, fault));
+        self.network.state.send_replace(NetworkState::Armed(phase, fault));
     }
 
     /// Whoever waits for a query's answer meets the fault now, and nobody after that.
-    pub fn strike(&self, fault: Fault) {
+    pub fn strike(&self, fault: NetworkFault) {
         self.network.met.store(0, Ordering::Relaxed);
-        self.network.weather.send_replace(Weather::Struck(fault));
+        self.network.state.send_replace(NetworkState::Struck(fault));
     }
 
     /// How many connections have met the fault since it was caused.
@@ -125,7 +125,7 @@ impl Chaos {
     /// The network is well again. What it has swallowed is lost, so the connections that it swallowed it from end; those
     /// that were only slow go on.
     pub fn end(&self) {
-        self.network.weather.send_replace(Weather::Clear);
+        self.network.state.send_replace(NetworkState::Clear);
     }
 
     /// Ends every connection, so that the next request needs a new one.

@@ -88,10 +88,7 @@ async fn make_template(server: &Server) -> Result<()> {
 }
 
 /// Connects, in plain text, to a database on this machine.
-///
-/// # Errors
-///
-/// A URL that does not parse or names another machine, or PostgreSQL's reason for refusing.
+/// Fails over a URL that does not parse or names another machine, or PostgreSQL's reason for refusing.
 pub async fn connect(url: &str) -> Result<Client> {
     use tokio_postgres::config::Host;
     let config: tokio_postgres::Config = url.parse().context("the database URL is malformed")?;
@@ -114,10 +111,7 @@ fn root(error: &dyn std::error::Error) -> &dyn std::error::Error {
 }
 
 /// Runs SQL text of any number of statements in one transaction.
-///
-/// # Errors
-///
-/// PostgreSQL's message and its line in the text; nothing of it has happened then.
+/// The error has PostgreSQL's message and its line in the text; nothing of it has happened then.
 pub async fn load(client: &mut Client, sql: &str) -> Result<()> {
     let transaction = client.transaction().await?;
     transaction.batch_execute(sql).await.map_err(|error| explain(&error, sql))?;

@@ -13,8 +13,8 @@ pub mod names;
 pub mod network;
 pub mod slow;
 pub mod states;
-mod subject;
 pub mod tenants;
+mod under_test;
 pub mod vault;
 pub mod wire;
 
@@ -22,16 +22,16 @@ use std::{fmt, path::PathBuf, time::Instant};
 
 use indicatif::ProgressBar;
 
-pub use subject::{Reply, Setup, Subject};
+pub use under_test::{FunctionUnderTest, Reply, Setup};
 
 /// Where faults are tried: with which binary, and who is told how far it has come.
 #[derive(Clone)]
-pub struct Lab {
+pub struct Harness {
     pub binary: PathBuf,
     pub bar: ProgressBar,
 }
 
-impl Lab {
+impl Harness {
     /// Without a bar.
     pub fn quiet(binary: PathBuf) -> Self {
         Self { binary, bar: ProgressBar::hidden() }
@@ -40,7 +40,7 @@ impl Lab {
 
 /// What became of one kind of fault.
 #[derive(Clone, Debug)]
-pub struct Tally {
+pub struct FaultReport {
     pub fault: String,
     pub tried: u64,
     pub lost: u64,
@@ -48,7 +48,7 @@ pub struct Tally {
     pub remarks: String,
 }
 
-impl Tally {
+impl FaultReport {
     pub fn new(fault: impl Into<String>) -> Self {
         Self { fault: fault.into(), tried: 0, lost: 0, remarks: String::new() }
     }
@@ -64,7 +64,7 @@ impl Tally {
         }
     }
 
-    /// Adds the trials of another tally of the same fault.
+    /// Adds the trials of another report of the same fault.
     pub fn add(&mut self, other: &Self) {
         self.tried += other.tried;
         self.lost += other.lost;
@@ -82,7 +82,7 @@ impl Tally {
 }
 
 /// A row of a table in Markdown.
-impl fmt::Display for Tally {
+impl fmt::Display for FaultReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "| {} | {} | {} | {} |", self.fault, self.tried, self.lost, self.remarks.replace('|', "\\|"))
     }

@@ -106,10 +106,7 @@ impl Environment {
 
 impl Function {
     /// Starts the binary and returns once it has asked for its first event.
-    ///
-    /// # Errors
-    ///
-    /// When it ends or says nothing for ten seconds before that; its log is part of the error.
+    /// Fails when it ends or says nothing for ten seconds before that; its log is part of the error.
     pub async fn start(options: FunctionOptions) -> Result<Self> {
         options.env.iter().for_each(|(_, value)| secrecy::keep_url(value));
         let function =
@@ -119,20 +116,13 @@ impl Function {
     }
 
     /// Hands an event, as JSON text, to the function. Others wait until it is done.
-    ///
-    /// # Errors
-    ///
-    /// When the process cannot be started again. What goes wrong within an event is an [`Outcome::Error`], the death of
-    /// the process and the end of its time included.
+    /// Fails when the process cannot be started again. What goes wrong within an event is an [`Outcome::Error`], the
+    /// death of the process and the end of its time included.
     pub async fn invoke(&self, event: impl Into<Bytes>) -> Result<Outcome> {
         self.invoke_with(event, Headers::new()).await
     }
 
     /// The same with other headers from the Runtime API.
-    ///
-    /// # Errors
-    ///
-    /// As [`Function::invoke`].
     pub async fn invoke_with(&self, event: impl Into<Bytes>, headers: Headers) -> Result<Outcome> {
         let mut slot = self.environment.lock().await;
         if !slot.as_mut().is_some_and(Environment::is_alive) {

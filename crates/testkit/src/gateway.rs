@@ -33,10 +33,7 @@ pub struct Serving(JoinHandle<()>);
 
 impl Gateway {
     /// Takes the port on 127.0.0.1; 0 for any that is free.
-    ///
-    /// # Errors
-    ///
-    /// When the port is busy, with what to do.
+    /// Fails when the port is busy, with what to do.
     pub async fn bind(port: u16) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", port)).await;
         let listener = listener.map_err(|error| match error.kind() {

@@ -1,22 +1,25 @@
 //! What the tests and `cargo dev` share: a PostgreSQL, the stand-ins for the parts of AWS around the function, and the
 //! function's own process among them.
 
-// Several targets compile this module, and each of them uses a part of it.
-#![allow(dead_code, unused_imports)]
-
+pub mod account;
+pub mod app;
 pub mod certificates;
 pub mod chaos;
 pub mod client;
+pub mod connections;
+pub mod contract;
 pub mod database;
+pub mod environment;
 pub mod faults;
 pub mod function;
 pub mod gateway;
 pub mod keys;
-pub mod measure;
 pub mod migrations;
 pub mod openapi;
+pub mod plan;
 pub mod pooler;
 pub mod postgres;
+pub mod process;
 pub mod product_database;
 pub mod rds;
 pub mod request;
@@ -27,12 +30,34 @@ pub mod secrets;
 pub mod seed;
 pub mod terminal;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// The build folder (`target/`), wherever cargo was told to put it: every executable lies two folders below it, in
-/// `<profile>/deps` or `<profile>/examples`.
-pub fn target_folder() -> anyhow::Result<PathBuf> {
+use anyhow::{Context, Result};
+
+/// The root of this repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("this package is in crates/")
+}
+
+/// The folder of the profile that this program was built with, `target/debug` for example. Cargo puts binaries into it
+/// and tests and benches into `deps` below it.
+fn profile_folder() -> Result<PathBuf> {
     let executable = std::env::current_exe()?;
-    let target = executable.ancestors().nth(3).map(PathBuf::from);
-    target.ok_or_else(|| anyhow::anyhow!("{} does not lie in a build folder", executable.display()))
+    let folder = executable.parent().filter(|folder| !folder.ends_with("deps"));
+    let folder = folder.or_else(|| executable.ancestors().nth(2));
+    folder.map(PathBuf::from).with_context(|| format!("{} is not in a build folder", executable.display()))
+}
+
+/// The build folder (`target/`), wherever cargo was told to put it.
+pub fn target_folder() -> Result<PathBuf> {
+    let mut folder = profile_folder()?;
+    folder.pop();
+    Ok(folder)
+}
+
+/// The function's binary that tests run: the one that cargo built with them, or the one that `FUNCTION_BINARY` names, so
+/// that the optimised one can be put to the same tests.
+pub fn binary() -> PathBuf {
+    std::env::var_os("FUNCTION_BINARY")
+        .map_or_else(|| profile_folder().expect("tests run from a build folder").join(function::NAME), PathBuf::from)
 }

@@ -1,6 +1,6 @@
 //! Applies `migrations/*.sql` in the order of their names, each once, and remembers them in `schema_migrations`.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, time::Duration};
 
 use anyhow::{Context, Result};
 use tokio_postgres::{Client, Error, Row, error::SqlState};
@@ -17,10 +17,7 @@ pub const KEPT: [&str; 4] = ["1_columns.sql", "2_counts.sql", "3_backfill.sql", 
 const LOCK: i64 = 0x6d69_6772;
 
 /// Brings the database up to date; gives the names of the files that were applied now.
-///
-/// # Errors
-///
-/// Names the file and repeats PostgreSQL's message. Files before it stay applied.
+/// The error names the file and repeats PostgreSQL's message. Files before it stay applied.
 pub async fn apply(client: &mut Client) -> Result<Vec<String>> {
     lock(client).await?;
     let applied = apply_missing(client).await;
@@ -59,7 +56,7 @@ async fn apply_missing(client: &mut Client) -> Result<Vec<String>> {
 
 /// Every migration as (file name, text), in order.
 fn files() -> Result<Vec<(String, String)>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    let folder = crate::repository().join("migrations");
     let mut files = Vec::new();
     for entry in fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
         let path = entry?.path();
@@ -89,10 +86,6 @@ async fn apply_file(client: &mut Client, name: &str, sql: &str) -> Result<()> {
 }
 
 /// Installs the optional set of `migrations/kept` and lets the function's role read it.
-///
-/// # Errors
-///
-/// As [`run_kept`].
 pub async fn apply_kept(client: &Client) -> Result<()> {
     for name in KEPT {
         run_kept(client, name).await?;
@@ -105,22 +98,15 @@ pub const GRANT_KEPT: &str =
     "GRANT SELECT ON chat_session_counts, chat_session_counted, chat_session_totals TO list_chat_sessions";
 
 /// What reconcile.sql finds: a row for each kept value that is not what the tables say.
-///
-/// # Errors
-///
-/// PostgreSQL's.
 pub async fn reconcile(client: &Client) -> Result<Vec<Row>, Error> {
-    let sql = include_str!("../../migrations/kept/reconcile.sql").trim_end().trim_end_matches(';');
+    let sql = include_str!("../../../migrations/kept/reconcile.sql").trim_end().trim_end_matches(';');
     client.query_typed(sql, &[]).await
 }
 
 /// Runs a file of `migrations/kept` as psql does, one statement at a time, and again if a writer was in its way.
-///
-/// # Errors
-///
-/// Names the file and repeats PostgreSQL's message; its transaction is rolled back.
+/// The error names the file and repeats PostgreSQL's message; its transaction is rolled back.
 pub async fn run_kept(client: &Client, name: &str) -> Result<()> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/kept").join(name);
+    let path = crate::repository().join("migrations/kept").join(name);
     let sql = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     'again: loop {
         for statement in statements(&sql) {
@@ -177,4 +163,21 @@ fn is_blank(statement: &str) -> bool {
         rest = rest[quoted_length(rest).unwrap_or(rest.len())..].trim_start();
     }
     rest.is_empty()
+}
+
+/// Columns, indexes, triggers and functions, one line each.
+pub async fn schema(client: &tokio_postgres::Client) -> Result<Vec<String>> {
+    let rows = client
+        .query_typed(
+            "SELECT concat_ws(' ', table_name, column_name, data_type, column_default, is_nullable) AS line
+               FROM information_schema.columns WHERE table_schema = 'public'
+             UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'
+             UNION ALL SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+             UNION ALL SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+             UNION ALL SELECT concat(relname, reloptions) FROM pg_class WHERE relnamespace = 'public'::regnamespace
+             ORDER BY line",
+            &[],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| row.get("line")).collect())
 }

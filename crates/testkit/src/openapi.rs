@@ -6,15 +6,15 @@ use jsonschema::Validator;
 use serde_json::{Value, json};
 
 pub static DOCUMENT: LazyLock<Value> =
-    LazyLock::new(|| serde_saphyr::from_str(include_str!("../../openapi.yaml")).expect("openapi.yaml is YAML"));
+    LazyLock::new(|| serde_saphyr::from_str(include_str!("../../../openapi.yaml")).expect("openapi.yaml is YAML"));
 
 /// The answers to POST, by status.
-static ANSWERS: LazyLock<BTreeMap<String, Answer>> = LazyLock::new(|| {
+static RESPONSES: LazyLock<BTreeMap<String, PublishedResponse>> = LazyLock::new(|| {
     let answers = post()["responses"].as_object().expect("it has responses");
-    answers.iter().map(|(status, answer)| (status.clone(), Answer::published(answer))).collect()
+    answers.iter().map(|(status, answer)| (status.clone(), PublishedResponse::published(answer))).collect()
 });
 
-struct Answer {
+struct PublishedResponse {
     headers: Vec<Header>,
     body: Validator,
     /// The error codes of its examples.
@@ -27,7 +27,7 @@ struct Header {
     value: Validator,
 }
 
-impl Answer {
+impl PublishedResponse {
     fn published(answer: &Value) -> Self {
         let headers = answer["headers"].as_object().expect("every answer has headers");
         let header = |(name, description): (&String, &Value)| {
@@ -64,7 +64,9 @@ fn resolved(value: &Value) -> &Value {
 
 /// What openapi.yaml does not say of an answer to POST: its status, a header that it announces, or the body.
 pub fn fault(status: u16, header: impl Fn(&str) -> Option<String>, body: &str) -> Option<String> {
-    let Some(answer) = ANSWERS.get(&status.to_string()) else { return Some(format!("openapi.yaml knows no {status}")) };
+    let Some(answer) = RESPONSES.get(&status.to_string()) else {
+        return Some(format!("openapi.yaml knows no {status}"));
+    };
     for Header { name, is_integer, value: published } in &answer.headers {
         let Some(text) = header(name) else { return Some(format!("{status} has no header {name}")) };
         let number = text.parse::<u64>().ok().filter(|_| *is_integer);

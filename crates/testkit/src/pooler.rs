@@ -34,10 +34,8 @@ pub struct Pooler {
 
 impl Pooler {
     /// Starts before `server`, with these settings (`name=value`) beside the usual ones. Nobody needs a password.
-    ///
-    /// # Errors
-    ///
-    /// When there is no PgBouncer (the error says what to install) or when it does not start (its log is the error).
+    /// Fails when there is no PgBouncer (the error says what to install) or when it does not start (its log is the
+    /// error).
     pub fn start(server: &Server, settings: &[&str]) -> Result<Self> {
         let port = free_port()?;
         let name = server.folder().join(format!("pgbouncer-{port}"));

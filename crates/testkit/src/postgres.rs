@@ -39,7 +39,7 @@ const SETTINGS: [&str; 6] = [
 
 /// What a server has beyond the usual.
 #[derive(Default)]
-pub struct Options {
+pub struct ServerOptions {
     /// PostgreSQL settings as `name=value`, for example `max_connections=5` or `ssl=on`.
     pub settings: Vec<String>,
     /// Files for the data folder as (name, text), readable by PostgreSQL alone: `server.crt` and `server.key` for TLS.
@@ -61,15 +61,13 @@ pub struct Server {
 
 impl Server {
     /// Starts a server with the usual settings.
-    ///
-    /// # Errors
-    ///
-    /// When no PostgreSQL is found (the error says what to install) or when it does not start (its log is the error).
+    /// Fails when no PostgreSQL is found (the error says what to install) or when it does not start (its log is the
+    /// error).
     pub fn start() -> Result<Self> {
-        Self::start_with(Options::default())
+        Self::start_with(ServerOptions::default())
     }
 
-    pub fn start_with(options: Options) -> Result<Self> {
+    pub fn start_with(options: ServerOptions) -> Result<Self> {
         let folder = match &options.kept {
             None => RunFolder::create()?,
             Some(name) => RunFolder::keep(name)?,

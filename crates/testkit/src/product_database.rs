@@ -12,13 +12,9 @@ use super::{
 
 const SCHEMA: &str = include_str!("product_database.sql");
 /// It stands where the text above names it, so that default privileges come before the tables, and policies after them.
-const TABLES: &str = include_str!("../../migrations/0001_tables.sql");
+const TABLES: &str = include_str!("../../../migrations/0001_tables.sql");
 
 /// Makes one. Other roles and policies come and go with a test, so the server should be the test's own.
-///
-/// # Errors
-///
-/// PostgreSQL's.
 pub async fn create(server: &Server) -> Result<Database> {
     let database = Database::create_empty(server).await?;
     let mut admin = database.client().await?;
@@ -29,10 +25,6 @@ pub async fn create(server: &Server) -> Result<Database> {
 }
 
 /// Installs the counts as docs/kept.md says, docs/role.sql at the end.
-///
-/// # Errors
-///
-/// PostgreSQL's.
 pub async fn install_counts(admin: &Client) -> Result<()> {
     for file in KEPT {
         run_kept(admin, file).await?;

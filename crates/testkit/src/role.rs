@@ -5,7 +5,7 @@ use tokio_postgres::Client;
 
 use super::{database::explain, migrations::statements};
 
-const SCRIPT: &str = include_str!("../../docs/role.sql");
+const SCRIPT: &str = include_str!("../../../docs/role.sql");
 
 pub const NAME: &str = "list_chat_sessions";
 
@@ -48,4 +48,10 @@ async fn run(admin: &Client, sql: &str) -> Result<()> {
 pub fn url(port: u16, database: &str) -> String {
     let password = PASSWORD.replace('\'', "%27").replace(' ', "%20");
     format!("postgres://{NAME}:{password}@127.0.0.1:{port}/{database}")
+}
+
+/// Changes a setting for connections that the role opens from now on.
+pub async fn set(admin: &Client, setting: &str) {
+    let database: String = admin.query_typed_one("SELECT current_database()::text", &[]).await.unwrap().get(0);
+    admin.batch_execute(&format!("ALTER ROLE {NAME} IN DATABASE {database} SET {setting}")).await.unwrap();
 }

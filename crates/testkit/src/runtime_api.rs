@@ -42,7 +42,7 @@ impl Outcome {
 /// A running Runtime API; it ends when this is dropped.
 pub struct RuntimeApi {
     address: String,
-    desk: Arc<Desk>,
+    queue: Arc<InvocationQueue>,
     /// Held from an event's beginning to its outcome: a Lambda environment has one event at a time.
     turn: tokio::sync::Mutex<()>,
     server: JoinHandle<()>,
@@ -50,7 +50,7 @@ pub struct RuntimeApi {
 
 /// Where an event waits for the function, and its outcome for the caller.
 #[derive(Default)]
-struct Desk {
+struct InvocationQueue {
     waiting: Mutex<Option<Event>>,
     arrived: Notify,
     running: Mutex<Option<(String, oneshot::Sender<Outcome>)>>,
@@ -72,16 +72,16 @@ impl RuntimeApi {
     pub async fn start() -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?.to_string();
-        let desk = Arc::new(Desk::default());
+        let queue = Arc::new(InvocationQueue::default());
         let router = Router::new()
             .route("/2018-06-01/runtime/invocation/next", get(next))
             .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
             .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
             .route("/2018-06-01/runtime/init/error", post(init_error))
             .layer(DefaultBodyLimit::disable())
-            .with_state(Arc::clone(&desk));
+            .with_state(Arc::clone(&queue));
         let server = tokio::spawn(async move { drop(axum::serve(listener, router).await) });
-        Ok(Self { address, desk, turn: tokio::sync::Mutex::default(), server })
+        Ok(Self { address, queue, turn: tokio::sync::Mutex::default(), server })
     }
 
     /// For `AWS_LAMBDA_RUNTIME_API`.
@@ -91,28 +91,21 @@ impl RuntimeApi {
 
     /// Returns once the function has asked for its first event. To be called once.
     pub async fn initialized(&self) {
-        self.desk.initialized.notified().await;
+        self.queue.initialized.notified().await;
     }
 
     /// What the function posted about an init that failed.
     pub fn init_error(&self) -> Option<Value> {
-        lock(&self.desk.init_error).clone()
+        lock(&self.queue.init_error).clone()
     }
 
     /// Hands an event to the function and waits for what comes of it, `timeout` long at most. Others wait their turn.
-    ///
-    /// # Errors
-    ///
-    /// When the time is over: Lambda would end the process now.
+    /// Fails when the time is over: Lambda would end the process now.
     pub async fn invoke(&self, event: impl Into<Bytes>, timeout: Duration) -> Result<Outcome> {
         self.invoke_as(super::secrets::random_id(), event, Headers::new(), timeout).await
     }
 
     /// The same under an id that the caller has made and with other headers.
-    ///
-    /// # Errors
-    ///
-    /// As [`RuntimeApi::invoke`].
     pub async fn invoke_as(
         &self,
         id: String,
@@ -122,10 +115,10 @@ impl RuntimeApi {
     ) -> Result<Outcome> {
         let _turn = self.turn.lock().await;
         let (sender, outcome) = oneshot::channel();
-        *lock(&self.desk.running) = Some((id.clone(), sender));
+        *lock(&self.queue.running) = Some((id.clone(), sender));
         let deadline = SystemTime::now() + timeout;
-        *lock(&self.desk.waiting) = Some(Event { id, body: event.into(), deadline, headers });
-        self.desk.arrived.notify_one();
+        *lock(&self.queue.waiting) = Some(Event { id, body: event.into(), deadline, headers });
+        self.queue.arrived.notify_one();
         match tokio::time::timeout(timeout, outcome).await {
             Ok(outcome) => Ok(outcome?),
             Err(_) => bail!("Task timed out after {:.2} seconds", timeout.as_secs_f64()),
@@ -143,13 +136,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn next(State(desk): State<Arc<Desk>>) -> Response<Body> {
-    desk.initialized.notify_one();
+async fn next(State(queue): State<Arc<InvocationQueue>>) -> Response<Body> {
+    queue.initialized.notify_one();
     let event = loop {
-        let event = lock(&desk.waiting).take();
+        let event = lock(&queue.waiting).take();
         match event {
             Some(event) => break event,
-            None => desk.arrived.notified().await,
+            None => queue.arrived.notified().await,
         }
     };
     let deadline = event.deadline.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -171,17 +164,17 @@ async fn next(State(desk): State<Arc<Desk>>) -> Response<Body> {
     response
 }
 
-async fn response(State(desk): State<Arc<Desk>>, Path(id): Path<String>, body: Bytes) -> StatusCode {
+async fn response(State(queue): State<Arc<InvocationQueue>>, Path(id): Path<String>, body: Bytes) -> StatusCode {
     let outcome = serde_json::from_slice(&body).map(Outcome::Response);
-    desk.finish(&id, outcome.unwrap_or_else(|error| Outcome::Error(format!("not JSON: {error}").into())))
+    queue.finish(&id, outcome.unwrap_or_else(|error| Outcome::Error(format!("not JSON: {error}").into())))
 }
 
-async fn error(State(desk): State<Arc<Desk>>, Path(id): Path<String>, body: Bytes) -> StatusCode {
-    desk.finish(&id, Outcome::Error(json_or_text(&body)))
+async fn error(State(queue): State<Arc<InvocationQueue>>, Path(id): Path<String>, body: Bytes) -> StatusCode {
+    queue.finish(&id, Outcome::Error(json_or_text(&body)))
 }
 
-async fn init_error(State(desk): State<Arc<Desk>>, body: Bytes) -> StatusCode {
-    *lock(&desk.init_error) = Some(json_or_text(&body));
+async fn init_error(State(queue): State<Arc<InvocationQueue>>, body: Bytes) -> StatusCode {
+    *lock(&queue.init_error) = Some(json_or_text(&body));
     StatusCode::ACCEPTED
 }
 
@@ -189,7 +182,7 @@ fn json_or_text(body: &[u8]) -> Value {
     serde_json::from_slice(body).unwrap_or_else(|_| String::from_utf8_lossy(body).into())
 }
 
-impl Desk {
+impl InvocationQueue {
     /// Passes the outcome on; 400, as in Lambda, when it is not of the event that runs.
     fn finish(&self, id: &str, outcome: Outcome) -> StatusCode {
         match lock(&self.running).take_if(|(running, _)| running == id) {

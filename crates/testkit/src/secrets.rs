@@ -22,7 +22,7 @@ pub use wire::WireFault;
 
 /// How the stand-in fails when it is told to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum SecretsFault {
     Throttled,
     /// The service's own 500.
     Unavailable,
@@ -36,7 +36,7 @@ pub enum Fault {
     Garbage,
 }
 
-impl Fault {
+impl SecretsFault {
     pub const ALL: [Self; 7] = [
         Self::Throttled,
         Self::Unavailable,
@@ -110,12 +110,12 @@ impl Secrets {
     }
 
     /// From now on every call fails like this; `None` ends it.
-    pub fn fail(&self, fault: impl Into<Option<Fault>>) {
+    pub fn fail(&self, fault: impl Into<Option<SecretsFault>>) {
         lock(&self.state).fault = fault.into();
     }
 
     /// From now on calls for one secret fail like this; `None` ends it.
-    pub fn fail_secret(&self, name: &str, fault: impl Into<Option<Fault>>) {
+    pub fn fail_secret(&self, name: &str, fault: impl Into<Option<SecretsFault>>) {
         let faults = &mut lock(&self.state).faults;
         match fault.into() {
             Some(fault) => faults.insert(name.to_owned(), fault),

@@ -49,10 +49,7 @@ pub struct Seeded {
 }
 
 /// Fills a migrated database. The accounts, their tokens and all ids are the same in every run; times end now.
-///
-/// # Errors
-///
-/// When the accounts are there already, or what PostgreSQL says; nothing is added then.
+/// Fails when the accounts are there already, or what PostgreSQL says; nothing is added then.
 pub async fn fill(client: &mut Client, volume: Volume) -> Result<Seeded> {
     ensure!(volume.accounts > 0, "at least one account is needed");
     let accounts = Account::all(volume);

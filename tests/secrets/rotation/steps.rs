@@ -5,9 +5,8 @@
 use anyhow::{Context, Result, ensure};
 use aws_sdk_secretsmanager::Client as SecretsManager;
 use serde_json::{Value, json};
+use testkit::{secrecy, secrets::random_id};
 use tokio_postgres::{Client, Config, NoTls};
-
-use crate::support::{secrecy, secrets::random_id};
 
 const CURRENT: &str = "AWSCURRENT";
 const PENDING: &str = "AWSPENDING";

@@ -5,15 +5,12 @@ use std::time::Instant;
 
 use anyhow::Result;
 use serde_json::json;
+use testkit::{function::Function, process};
 
-use super::{Part, contender::Contender, data, lab::Lab, question::Question, runner::body};
-use crate::support::{
-    function::Function,
-    measure::{
-        process,
-        sample::Sample,
-        table::{Cell, Row},
-    },
+use super::{Part, candidate::Candidate, context::BenchContext, data, question::Question, runner::body};
+use crate::measure::{
+    sample::Sample,
+    table::{Cell, Row},
 };
 
 pub const READY: &str = "start to the first event asked for";
@@ -22,28 +19,28 @@ pub const ANSWERED: &str = "start to the first answer";
 /// How often each is started.
 const STARTS: u32 = 40;
 
-pub async fn run(lab: &Lab) -> Result<Vec<Row>> {
+pub async fn run(bench: &BenchContext) -> Result<Vec<Row>> {
     let question = Question::new(data::SMALL, &json!({ "limit": 50 }))?;
-    let contenders = lab.present(Contender::is_function);
-    let mut lanes: Vec<Lane> = contenders.iter().map(|_| Lane::default()).collect();
+    let candidates = bench.present(Candidate::is_function);
+    let mut times: Vec<StartTimes> = candidates.iter().map(|_| StartTimes::default()).collect();
     // The first of each is not counted: it reads from the disk.
-    let starts = lab.times(STARTS).max(3) as usize;
-    lab.bar.set_length((starts + 1) as u64 * contenders.len() as u64);
+    let starts = bench.times(STARTS).max(3) as usize;
+    bench.bar.set_length((starts + 1) as u64 * candidates.len() as u64);
     for turn in 0..=starts {
-        for place in 0..contenders.len() {
-            let place = (place + turn) % contenders.len();
-            let start = Start::measure(lab, contenders[place], &question).await?;
+        for place in 0..candidates.len() {
+            let place = (place + turn) % candidates.len();
+            let start = Start::measure(bench, candidates[place], &question).await?;
             if turn > 0 {
-                lanes[place].add(&start);
+                times[place].add(&start);
             }
-            lab.bar.inc(1);
+            bench.bar.inc(1);
         }
     }
     let mut rows = [READY, ANSWERED].map(|case| Row::new(Part::Cold.title(), case, "ms"));
-    for (contender, lane) in contenders.iter().zip(lanes) {
-        let cpu = Sample::of(lane.cpu).median();
-        for (row, (times, cpu)) in rows.iter_mut().zip([(lane.ready, None), (lane.answered, cpu)]) {
-            row.cells.extend(Cell::of(&Sample::of(times), cpu).map(|cell| (contender.name(), cell)));
+    for (candidate, times_of) in candidates.iter().zip(times) {
+        let cpu = Sample::of(times_of.cpu).median();
+        for (row, (times, cpu)) in rows.iter_mut().zip([(times_of.ready, None), (times_of.answered, cpu)]) {
+            row.cells.extend(Cell::of(&Sample::of(times), cpu).map(|cell| (candidate.name(), cell)));
         }
     }
     Ok(rows.into())
@@ -51,13 +48,13 @@ pub async fn run(lab: &Lab) -> Result<Vec<Row>> {
 
 /// All in milliseconds.
 #[derive(Default)]
-struct Lane {
+struct StartTimes {
     ready: Vec<f64>,
     answered: Vec<f64>,
     cpu: Vec<f64>,
 }
 
-impl Lane {
+impl StartTimes {
     fn add(&mut self, start: &Start) {
         self.ready.push(start.ready);
         self.answered.push(start.answered);
@@ -73,9 +70,9 @@ struct Start {
 }
 
 impl Start {
-    async fn measure(lab: &Lab, contender: Contender, question: &Question) -> Result<Self> {
+    async fn measure(bench: &BenchContext, candidate: Candidate, question: &Question) -> Result<Self> {
         let milliseconds = |begin: Instant| begin.elapsed().as_secs_f64() * 1e3;
-        let (options, event) = (lab.options(contender)?, question.event.clone());
+        let (options, event) = (bench.options(candidate)?, question.event.clone());
         let begin = Instant::now();
         let function = Function::start(options).await?;
         let ready = milliseconds(begin);

@@ -1,18 +1,17 @@
 //! The rows that are read: loaded once, and kept for the next run.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
-use tokio_postgres::Client;
-
-use crate::support::{
+use testkit::{
     database::{self, explain},
     keys::hex,
     migrations,
     postgres::Server,
-    role,
+    repository, role,
 };
+use tokio_postgres::Client;
 
 /// The database as the migrations make it, and the one with the kept counts.
 pub const PLAIN: &str = "bench";
@@ -28,7 +27,7 @@ pub fn widget(account: u32, number: u32) -> String {
     format!("aaaaaaaa-aaaa-4aaa-8{number:03}-{account:012x}")
 }
 
-const ROWS: &str = include_str!("../../../benches/data.sql");
+const ROWS: &str = include_str!("../../bench/data.sql");
 
 /// How many sessions each account has.
 #[derive(Clone, Copy)]
@@ -67,7 +66,7 @@ pub async fn load(server: &Server, name: &str, sizes: Sizes) -> Result<bool> {
     migrations::apply(&mut client).await?;
     let indexes = take_indexes(&client).await?;
     let sql = format!("SET session_replication_role = replica; {rows}; RESET session_replication_role; {indexes}");
-    client.batch_execute(&sql).await.map_err(|error| explain(&error, &sql)).context("benches/data.sql")?;
+    client.batch_execute(&sql).await.map_err(|error| explain(&error, &sql)).context("crates/dev/bench/data.sql")?;
     settle(&client).await?;
     mark_as(&admin, name, &mark).await?;
     Ok(true)
@@ -118,7 +117,7 @@ async fn settle(client: &Client) -> Result<()> {
 
 /// The text of a folder's SQL files.
 fn texts(folder: &str) -> Result<String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let folder = repository().join(folder);
     let mut texts = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();

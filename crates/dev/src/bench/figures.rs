@@ -1,7 +1,7 @@
 //! The table as plots.
 
-use super::{Part, cold, contender::Contender, footprint};
-use crate::support::measure::{
+use super::{Part, candidate::Candidate, cold, footprint};
+use crate::measure::{
     plot::{Bars, Dots, Lines, Series},
     table::{Row, Table},
 };
@@ -41,15 +41,15 @@ pub fn plots(table: &Table) -> Vec<(&'static str, String)> {
     plots.into_iter().filter_map(|(name, plot)| Some((name, plot?))).collect()
 }
 
-/// One contender's values across rows.
+/// One candidate's values across rows.
 fn series(rows: &[&Row]) -> Vec<Series> {
-    let of = |contender: &Contender| {
+    let of = |candidate: &Candidate| {
         let values: Vec<Option<f64>> =
-            rows.iter().map(|row| row.cells.get(contender.name()).map(|cell| cell.value)).collect();
+            rows.iter().map(|row| row.cells.get(candidate.name()).map(|cell| cell.value)).collect();
         let some = values.iter().any(Option::is_some);
-        some.then(|| Series { name: contender.name(), colour: contender.colour(), values })
+        some.then(|| Series { name: candidate.name(), colour: candidate.colour(), values })
     };
-    Contender::ALL.iter().filter_map(of).collect()
+    Candidate::ALL.iter().filter_map(of).collect()
 }
 
 fn bars(table: &Table, part: Part, case: &str, title: &str) -> Option<String> {

@@ -1,15 +1,13 @@
-//! What a contender takes without doing anything: memory, and what is deployed. A megabyte is a million bytes.
+//! What a candidate takes without doing anything: memory, and what is deployed. A megabyte is a million bytes.
 
 use anyhow::{Context, Result};
 use serde_json::json;
+use testkit::{function::Function, process};
 
-use super::{Part, contender::Contender, data, lab::Lab, question::Question, runner::body};
-use crate::support::{
-    function::Function,
-    measure::{
-        count, process,
-        table::{Cell, Row},
-    },
+use super::{Part, candidate::Candidate, context::BenchContext, data, question::Question, runner::body};
+use crate::measure::{
+    count,
+    table::{Cell, Row},
 };
 
 /// How many requests everyone answers, and how many the binary does for which there is a goal.
@@ -23,25 +21,25 @@ pub fn resident_case(requests: u32) -> String {
     format!("resident after {} requests", count(requests))
 }
 
-pub fn long(lab: &Lab) -> u32 {
-    lab.times(LONG)
+pub fn long(bench: &BenchContext) -> u32 {
+    bench.times(LONG)
 }
 
-pub async fn memory(lab: &Lab) -> Result<Vec<Row>> {
-    let (short, long) = (lab.times(SHORT), long(lab));
+pub async fn memory(bench: &BenchContext) -> Result<Vec<Row>> {
+    let (short, long) = (bench.times(SHORT), long(bench));
     let mut rows = [resident_case(short), "the most until then".to_owned(), resident_case(long)]
         .map(|case| Row::new(Part::Memory.title(), case, "MB"));
     let question = Question::new(data::SMALL, &json!({ "limit": 50 }))?;
-    let contenders = lab.present(Contender::is_function);
-    lab.bar.set_length(contenders.len() as u64 * u64::from(short) + u64::from(long - short));
-    for contender in contenders {
-        let function = Function::start(lab.options(contender)?).await?;
+    let candidates = bench.present(Candidate::is_function);
+    bench.bar.set_length(candidates.len() as u64 * u64::from(short) + u64::from(long - short));
+    for candidate in candidates {
+        let function = Function::start(bench.options(candidate)?).await?;
         let pid = function.pid().context("it runs")?;
-        let requests = if contender == Contender::Ours { long } else { short };
+        let requests = if candidate == Candidate::Ours { long } else { short };
         for number in 1..=requests {
             body(function.invoke(question.event.clone()).await?)?;
-            lab.bar.inc(1);
-            let name = contender.name();
+            bench.bar.inc(1);
+            let name = candidate.name();
             if number == short {
                 rows[0].cells.insert(name, megabytes(process::resident(pid)? * 1_024));
                 rows[1].cells.insert(name, megabytes(process::peak(pid)? * 1_024));
@@ -56,10 +54,10 @@ pub async fn memory(lab: &Lab) -> Result<Vec<Row>> {
 
 pub const UNPACKED: &str = "unpacked";
 
-pub fn package(lab: &Lab) -> Result<Vec<Row>> {
+pub fn package(bench: &BenchContext) -> Result<Vec<Row>> {
     let mut row = Row::new(Part::Package.title(), UNPACKED, "MB");
-    for contender in lab.present(|contender| contender.is_function() && contender != Contender::Kept) {
-        row.cells.insert(contender.name(), megabytes(lab.program(contender)?.size));
+    for candidate in bench.present(|candidate| candidate.is_function() && candidate != Candidate::Kept) {
+        row.cells.insert(candidate.name(), megabytes(bench.program(candidate)?.size));
     }
     Ok(vec![row])
 }

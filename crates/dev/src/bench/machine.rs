@@ -6,12 +6,10 @@ use anyhow::Result;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Options, Part, lab::Lab, site::SETTINGS};
-use crate::{
-    commit::{commit, said},
-    support::database,
-};
+use super::{BenchOptions, Part, context::BenchContext, services::SETTINGS};
+use crate::commit::{commit, said};
 use clap::ValueEnum;
+use testkit::database;
 
 #[derive(Serialize)]
 pub struct Machine {
@@ -51,8 +49,8 @@ pub struct Circumstances {
 }
 
 impl Circumstances {
-    pub async fn of(machine: Machine, command: String, lab: &Lab) -> Result<Self> {
-        let client = database::connect(&lab.site.server.url("postgres")).await?;
+    pub async fn of(machine: Machine, command: String, bench: &BenchContext) -> Result<Self> {
+        let client = database::connect(&bench.services.server.url("postgres")).await?;
         let postgresql = client.query_typed("SHOW server_version", &[]).await?[0].get(0);
         let versions = [
             said("rustc", &["--version"]),
@@ -89,7 +87,7 @@ impl Circumstances {
 }
 
 /// The command again, without the paths of this machine.
-pub fn command(options: &Options) -> String {
+pub fn command(options: &BenchOptions) -> String {
     let mut words = vec!["cargo dev bench".to_owned()];
     if !options.only.is_empty() {
         let name = |part: &Part| part.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();

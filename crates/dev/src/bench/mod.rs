@@ -1,20 +1,20 @@
 //! `cargo dev bench`: the function against others that do the same, all of them in turns within one run.
 
+mod candidate;
 mod cold;
-mod contender;
+mod context;
 mod data;
 mod driver;
 mod figures;
 mod footprint;
 mod goals;
-mod lab;
 mod machine;
 mod peers;
 mod question;
 mod race;
 mod report;
 mod runner;
-mod site;
+mod services;
 mod warm;
 mod writes;
 
@@ -24,16 +24,16 @@ use anyhow::Result;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use self::{contender::Contender, lab::Lab, report::Report};
+use self::{candidate::Candidate, context::BenchContext, report::Report};
 use crate::{
     build::build,
+    measure::table::{Row, Table},
     steps::Steps,
-    support::measure::table::{Row, Table},
 };
 
 #[derive(clap::Args)]
 #[group(skip)]
-pub struct Options {
+pub struct BenchOptions {
     /// Run these parts only, separated by commas
     #[arg(long, value_name = "PARTS", value_enum, value_delimiter = ',')]
     only: Vec<Part>,
@@ -43,7 +43,7 @@ pub struct Options {
     /// Use this binary instead of building the function optimised
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
-    /// Write table and plots here [default: benches/results for a whole run, else target/dev/bench/results]
+    /// Write table and plots here [default: crates/dev/bench/results for a whole run, else target/dev/bench/results]
     #[arg(long, value_name = "FOLDER")]
     results: Option<PathBuf>,
     /// Measure in this unoptimised build of the bench itself: for a test, because the figures are worth nothing
@@ -91,30 +91,26 @@ impl Part {
         }
     }
 
-    async fn run(self, lab: &Lab) -> Result<Vec<Row>> {
+    async fn run(self, bench: &BenchContext) -> Result<Vec<Row>> {
         match self {
-            Self::Cold => cold::run(lab).await,
-            Self::Pages => warm::pages(lab).await,
-            Self::Accounts => warm::accounts(lab).await,
-            Self::Offsets => warm::offsets(lab).await,
-            Self::Filters => warm::filters(lab).await,
-            Self::Memory => footprint::memory(lab).await,
-            Self::Package => footprint::package(lab),
-            Self::Writes => writes::run(lab).await,
+            Self::Cold => cold::run(bench).await,
+            Self::Pages => warm::pages(bench).await,
+            Self::Accounts => warm::accounts(bench).await,
+            Self::Offsets => warm::offsets(bench).await,
+            Self::Filters => warm::filters(bench).await,
+            Self::Memory => footprint::memory(bench).await,
+            Self::Package => footprint::package(bench),
+            Self::Writes => writes::run(bench).await,
         }
     }
 }
 
 /// Runs the parts one after the other, prints the table, and writes it with its plots; in an optimised build of this program.
-///
-/// # Errors
-///
-/// What prevents measuring. That a contender is missing or a goal is not met stands in the table.
-pub async fn bench(options: Options) -> Result<()> {
+pub async fn bench(options: BenchOptions) -> Result<()> {
     if cfg!(debug_assertions) && !options.unoptimised { driver::run_optimised().await } else { measure(options).await }
 }
 
-async fn measure(options: Options) -> Result<()> {
+async fn measure(options: BenchOptions) -> Result<()> {
     let begin = Instant::now();
     let report = Report::begin(&options)?;
     let binary = match options.binary.clone() {
@@ -124,21 +120,21 @@ async fn measure(options: Options) -> Result<()> {
     Steps::Error.done(begin, "build", &binary.display().to_string());
     let bar = ProgressBar::new(0);
     bar.set_style(ProgressStyle::with_template("{msg:9} {wide_bar} {human_pos} of {human_len}, {eta} left")?);
-    let lab = Lab::start(binary, options.scale, bar).await?;
+    let bench = BenchContext::start(binary, options.scale, bar).await?;
     let mut rows = Vec::new();
     for part in Part::value_variants() {
         if !options.only.is_empty() && !options.only.contains(part) {
             continue;
         }
         let begin = Instant::now();
-        lab.bar.reset();
-        lab.bar.set_length(0);
-        lab.bar.set_message(part.title());
-        rows.extend(part.run(&lab).await?);
-        lab.bar.finish_and_clear();
+        bench.bar.reset();
+        bench.bar.set_length(0);
+        bench.bar.set_message(part.title());
+        rows.extend(part.run(&bench).await?);
+        bench.bar.finish_and_clear();
         Steps::Error.done(begin, part.title(), "measured");
     }
-    let missing = lab.missing.iter().map(|(contender, reason)| (contender.name(), reason.clone())).collect();
-    let table = Table { columns: Contender::ALL.map(Contender::name).to_vec(), missing, rows };
-    report.finish(&lab, table).await
+    let missing = bench.missing.iter().map(|(candidate, reason)| (candidate.name(), reason.clone())).collect();
+    let table = Table { columns: Candidate::ALL.map(Candidate::name).to_vec(), missing, rows };
+    report.finish(&bench, table).await
 }

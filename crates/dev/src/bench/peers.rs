@@ -1,4 +1,4 @@
-//! The contenders that are not ours: installed or built below `target/dev/bench/peers`, where the next run finds them.
+//! The candidates that are not ours: installed or built below `target/dev/bench/peers`, where the next run finds them.
 
 use std::{
     env, fs,
@@ -9,13 +9,11 @@ use std::{
 use anyhow::{Context, Result, bail};
 use list_chat_sessions::sessions::DEEP_OFFSET;
 use serde_json::json;
+use testkit::{process, repository, target_folder};
 use tokio::process::Command;
 
-use super::question::{Form, Question};
-use crate::{
-    build::build_package,
-    support::{measure::process::size, target_folder},
-};
+use super::question::{Question, StatementKind};
+use crate::build::build_package;
 
 /// A program to start, and what is deployed of it.
 pub struct Program {
@@ -28,7 +26,7 @@ pub struct Program {
 
 impl Program {
     pub fn binary(binary: PathBuf) -> Result<Self> {
-        let size = size(&binary)?;
+        let size = process::size(&binary)?;
         Ok(Self { binary, arguments: Vec::new(), variables: Vec::new(), size })
     }
 }
@@ -37,18 +35,18 @@ impl Program {
 const SQL: [(&str, i64); 3] = [("first_page.sql", 0), ("page.sql", 1), ("deep_page.sql", DEEP_OFFSET)];
 
 fn source(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+    repository().join(path)
 }
 
-/// A folder of the peer with these files of benches/peers in it, and the SQL in `within`.
+/// A folder of the peer with these files of crates/dev/bench/peers in it, and the SQL in `within`.
 fn prepare(name: &str, from: &str, files: &[&str], within: &str) -> Result<PathBuf> {
     let folder = target_folder()?.join("dev/bench/peers").join(name);
     fs::create_dir_all(folder.join(within))?;
     for file in files {
-        fs::copy(source("benches/peers").join(from).join(file), folder.join(file))?;
+        fs::copy(source("crates/dev/bench/peers").join(from).join(file), folder.join(file))?;
     }
     for (file, offset) in SQL {
-        let statement = Question::new(1, &json!({ "limit": 100, "offset": offset }))?.statement(Form::Ours);
+        let statement = Question::new(1, &json!({ "limit": 100, "offset": offset }))?.statement(StatementKind::Ours);
         let statement = statement.replace("WHERE user_id = $1 ", "WHERE user_id = $1 /* filters */ ");
         fs::write(folder.join(within).join(file), statement)?;
     }
@@ -59,7 +57,7 @@ fn prepare(name: &str, from: &str, files: &[&str], within: &str) -> Result<PathB
 pub async fn node() -> Result<Program> {
     let folder = prepare("node", "node", &["package.json", "package-lock.json", "index.mjs"], "")?;
     install(&folder, "package-lock.json", &[("npm", &["ci", "--omit=dev", "--no-audit", "--no-fund"])]).await?;
-    let size = size(&folder)?;
+    let size = process::size(&folder)?;
     Ok(Program { binary: find("node")?, arguments: vec![folder.join("index.mjs")], variables: Vec::new(), size })
 }
 
@@ -69,7 +67,7 @@ pub async fn bundle() -> Result<Program> {
     install(&folder, "package-lock.json", &[("npm", &["ci", "--no-audit", "--no-fund"])]).await?;
     run(&folder, "npm", &["run", "--silent", "bundle"]).await?;
     let folder = folder.join("bundle");
-    let size = size(&folder)?;
+    let size = process::size(&folder)?;
     Ok(Program { binary: find("node")?, arguments: vec![folder.join("index.cjs")], variables: Vec::new(), size })
 }
 
@@ -88,7 +86,7 @@ pub async fn python() -> Result<Program> {
     install(&folder, "requirements.txt", &[("python3", &["-m", "venv", "venv"]), ("venv/bin/pip", &pip)]).await?;
     let package = folder.join("package");
     fs::copy(folder.join("index.py"), package.join("index.py"))?;
-    let size = size(&package)?;
+    let size = process::size(&package)?;
     let variables = vec![("PYTHONPATH".to_owned(), package.display().to_string())];
     Ok(Program { binary: folder.join("venv/bin/python"), arguments: vec![package.join("index.py")], variables, size })
 }
@@ -96,7 +94,7 @@ pub async fn python() -> Result<Program> {
 /// `lambda_runtime` alone.
 pub async fn empty() -> Result<Program> {
     let target = target_folder()?.join("dev/bench/peers/empty");
-    Program::binary(build_package(&source("benches/peers/empty"), &target, "empty").await?)
+    Program::binary(build_package(&source("crates/dev/bench/peers/empty"), &target, "empty").await?)
 }
 
 /// Runs the commands unless they have run for this very list of packages.

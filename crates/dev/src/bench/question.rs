@@ -1,4 +1,4 @@
-//! What is asked, in the forms in which the contenders take it.
+//! What is asked, in the forms in which the candidates take it.
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
@@ -9,12 +9,12 @@ use list_chat_sessions::{
     sessions::{self, page_query},
 };
 use serde_json::Value;
+use testkit::{faults::accounts, request};
 use tokio_postgres::Client;
 
-use super::site;
-use crate::support::{faults::accounts, request};
+use super::services;
 
-const POSTGREST: &str = include_str!("../../../benches/peers/postgrest.sql");
+const POSTGREST: &str = include_str!("../../bench/peers/postgrest.sql");
 
 /// More than any request of the bench asks for.
 const LIMIT_MAX: i64 = 100;
@@ -28,7 +28,7 @@ pub struct Question {
 
 /// Which statement a database is asked by itself.
 #[derive(Clone, Copy)]
-pub enum Form {
+pub enum StatementKind {
     Ours,
     Postgrest,
 }
@@ -38,18 +38,18 @@ impl Question {
         let token = accounts::token(account);
         let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {token}"))?)]);
         let hash = BearerToken::from_headers(&headers).ok().context("a token")?.hash();
-        let caller = site::key_ring()?.authenticate(&hash, Timestamp::now()).context("the token is in the ring")?;
+        let caller = services::key_ring()?.authenticate(&hash, Timestamp::now()).context("the token is in the ring")?;
         let body = body.to_string();
         let request =
             ListRequest::parse(body.as_bytes(), LIMIT_MAX).map_err(|_| anyhow::anyhow!("{body} is refused"))?;
         Ok(Self { event: request::post(&token, &body).to_string(), caller, request })
     }
 
-    /// The statement's text. Composing it is the contender's affair, so it is made before the clock starts.
-    pub fn statement(&self, form: Form) -> String {
-        match form {
-            Form::Ours => page_query(&self.caller, &self.request).text(sessions::Form::Computed),
-            Form::Postgrest => POSTGREST.replace("/* filters */", &self.filters()),
+    /// The statement's text. Composing it is the candidate's affair, so it is made before the clock starts.
+    pub fn statement(&self, kind: StatementKind) -> String {
+        match kind {
+            StatementKind::Ours => page_query(&self.caller, &self.request).text(sessions::Form::Computed),
+            StatementKind::Postgrest => POSTGREST.replace("/* filters */", &self.filters()),
         }
     }
 

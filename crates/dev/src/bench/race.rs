@@ -1,34 +1,34 @@
-//! Contenders in turns, so that whatever else the machine does falls on all of them alike.
+//! Candidates in turns, so that whatever else the machine does falls on all of them alike.
 
 use std::time::Duration;
 
 use anyhow::Result;
 
 use super::{
-    contender::Contender,
-    lab::{Lab, reason},
+    candidate::Candidate,
+    context::{BenchContext, reason},
     question::Question,
     runner::Runner,
 };
-use crate::support::measure::{
+use crate::measure::{
     sample::Sample,
     table::{Cell, Row},
 };
 
-/// How many requests a contender gets before it is the next one's turn.
+/// How many requests a candidate gets before it is the next one's turn.
 const BLOCK: u32 = 5;
 
 /// The first requests of each are not counted: caches fill, code is compiled.
 const WARM_UP: u32 = 30;
 
-/// How long one contender may take at one case, its warm-up not counted; a slow one makes fewer rounds then.
+/// How long one candidate may take at one case, its warm-up not counted; a slow one makes fewer rounds then.
 const BUDGET: Duration = Duration::from_secs(6);
 
 /// So many requests are measured however long they take, and half as many go before them.
 const LEAST: usize = 4;
 
 pub struct Entrant<'a> {
-    pub contender: Contender,
+    pub candidate: Candidate,
     pub runner: &'a Runner,
     pub question: Question,
     /// The row of the table that gets its figure.
@@ -36,31 +36,31 @@ pub struct Entrant<'a> {
 }
 
 /// Asks every entrant so many times and puts what it took, in milliseconds, into the rows.
-pub async fn race(lab: &Lab, entrants: &[Entrant<'_>], rounds: u32, rows: &mut [Row]) -> Result<()> {
-    let budget = BUDGET.mul_f64(lab.scale);
-    let mut lanes: Vec<Lane> = entrants.iter().map(|_| Lane::default()).collect();
-    lab.bar.inc_length(entrants.len() as u64 * u64::from(rounds));
-    for (entrant, lane) in entrants.iter().zip(&mut lanes) {
-        lane.warm_up(entrant, budget).await;
+pub async fn race(bench: &BenchContext, entrants: &[Entrant<'_>], rounds: u32, rows: &mut [Row]) -> Result<()> {
+    let budget = BUDGET.mul_f64(bench.scale);
+    let mut results: Vec<Measured> = entrants.iter().map(|_| Measured::default()).collect();
+    bench.bar.inc_length(entrants.len() as u64 * u64::from(rounds));
+    for (entrant, result) in entrants.iter().zip(&mut results) {
+        result.warm_up(entrant, budget).await;
     }
     for turn in 0..rounds.div_ceil(BLOCK) as usize {
         for place in 0..entrants.len() {
             // Another one begins each time.
             let place = (place + turn) % entrants.len();
-            lanes[place].run(&entrants[place], budget).await?;
-            lab.bar.inc(BLOCK.into());
+            results[place].run(&entrants[place], budget).await?;
+            bench.bar.inc(BLOCK.into());
         }
     }
     let mut totals: Vec<Option<i64>> = rows.iter().map(|_| None).collect();
-    for (entrant, mut lane) in entrants.iter().zip(lanes) {
+    for (entrant, mut result) in entrants.iter().zip(results) {
         let row = &mut rows[entrant.row];
-        if let Some(total) = lane.total {
+        if let Some(total) = result.total {
             let first = *totals[entrant.row].get_or_insert(total);
-            lane.expect(first);
+            result.expect(first);
         }
-        let name = entrant.contender.name();
-        let cpu = lane.cpu_each();
-        match (lane.failure, Cell::of(&Sample::of(lane.times), cpu)) {
+        let name = entrant.candidate.name();
+        let cpu = result.cpu_each();
+        match (result.failure, Cell::of(&Sample::of(result.times), cpu)) {
             (None, Some(cell)) => drop(row.cells.insert(name, cell)),
             (failure, _) => drop(row.failed.insert(name, failure.unwrap_or_else(|| "no answer".to_owned()))),
         }
@@ -70,7 +70,7 @@ pub async fn race(lab: &Lab, entrants: &[Entrant<'_>], rounds: u32, rows: &mut [
 
 /// What an entrant has come to so far.
 #[derive(Default)]
-struct Lane {
+struct Measured {
     /// In milliseconds.
     times: Vec<f64>,
     spent: Duration,
@@ -81,7 +81,7 @@ struct Lane {
     failure: Option<String>,
 }
 
-impl Lane {
+impl Measured {
     async fn warm_up(&mut self, entrant: &Entrant<'_>, budget: Duration) {
         let mut spent = Duration::ZERO;
         for request in 0..WARM_UP {

@@ -1,28 +1,24 @@
 //! Everything together, printed and written: `latest.md`, `latest.json`, and the plots.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::{fs, path::PathBuf, time::Instant};
 
 use anyhow::Result;
 use serde::Serialize;
+use testkit::{
+    repository, target_folder,
+    terminal::{out, wrapped},
+};
 
 use super::{
-    Options,
-    contender::Contender,
+    BenchOptions,
+    candidate::Candidate,
+    context::BenchContext,
     figures, goals,
-    lab::Lab,
     machine::{self, Circumstances, Machine},
 };
 use crate::{
+    measure::{goal::Goal, table::Table},
     steps::Steps,
-    support::{
-        measure::{goal::Goal, table::Table},
-        target_folder,
-        terminal::{out, wrapped},
-    },
 };
 
 /// What is known before anything is measured.
@@ -40,21 +36,21 @@ struct Results<'a> {
 }
 
 impl Report {
-    pub fn begin(options: &Options) -> Result<Self> {
+    pub fn begin(options: &BenchOptions) -> Result<Self> {
         let is_whole = options.only.is_empty() && options.scale >= 1.0;
         let folder = match &options.results {
             Some(folder) => folder.clone(),
-            None if is_whole => Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/results"),
+            None if is_whole => repository().join("crates/dev/bench/results"),
             // A look never replaces what the README shows.
             None => target_folder()?.join("dev/bench/results"),
         };
         Ok(Self { machine: Machine::now(), command: machine::command(options), folder })
     }
 
-    pub async fn finish(self, lab: &Lab, table: Table) -> Result<()> {
+    pub async fn finish(self, bench: &BenchContext, table: Table) -> Result<()> {
         let begin = Instant::now();
-        let circumstances = Circumstances::of(self.machine, self.command, lab).await?;
-        let goals = goals::goals(lab, &table);
+        let circumstances = Circumstances::of(self.machine, self.command, bench).await?;
+        let goals = goals::goals(bench, &table);
         let plots = figures::plots(&table);
         let text = text(&circumstances, &goals, &table, &plots);
         let results = Results { circumstances: &circumstances, goals: &goals, table: &table };
@@ -73,18 +69,18 @@ impl Report {
 }
 
 fn text(circumstances: &Circumstances, goals: &[Goal], table: &Table, plots: &[(&str, String)]) -> String {
-    let contenders =
-        Contender::ALL.map(|contender| format!("- **{}**: {}\n", contender.name(), contender.description()));
-    let contenders = contenders.concat();
+    let candidates =
+        Candidate::ALL.map(|candidate| format!("- **{}**: {}\n", candidate.name(), candidate.description()));
+    let candidates = candidates.concat();
     let plots = plots.iter().map(|(name, _)| format!("![{}]({name})\n", name.trim_end_matches(".svg")));
     let plots = plots.collect::<Vec<_>>().concat();
     let goals = Goal::table(goals);
     let circumstances = circumstances.text();
     format!(
         "# What `cargo dev bench` measured last\n\n{circumstances}\n\
-         All contenders in turns within one run, one request at a time, through the same Runtime API; PostgreSQL with TLS \
+         All candidates in turns within one run, one request at a time, through the same Runtime API; PostgreSQL with TLS \
          and SCRAM on loopback. A figure is a median; in brackets, how many times ours it is. The quantiles and each \
          process's own time on a core are in latest.json.\n\n\
-         ## Goals\n\n{goals}\n## Figures\n\n{table}\n## Contenders\n\n{contenders}\n## Plots\n\n{plots}"
+         ## Goals\n\n{goals}\n## Figures\n\n{table}\n## Candidates\n\n{candidates}\n## Plots\n\n{plots}"
     )
 }

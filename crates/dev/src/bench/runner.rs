@@ -1,42 +1,46 @@
-//! A contender at work.
+//! A candidate at work.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use testkit::{function::Function, process, runtime_api::Outcome};
 use tokio_postgres::Client;
 
 use super::{
-    contender::Contender,
-    lab::Lab,
-    question::{Form, Question},
+    candidate::Candidate,
+    context::BenchContext,
+    question::{Question, StatementKind},
 };
-use crate::support::{function::Function, measure::process, runtime_api::Outcome};
 
 pub enum Runner {
     Function(Box<Function>),
     /// A connection of this program.
-    Statement(Client, Form),
+    Statement(Client, StatementKind),
 }
 
 /// What one request came to.
-pub struct Answer {
+pub struct TimedAnswer {
     pub time: Duration,
     /// Of all sessions that match; the empty function says nothing of it.
     pub total: Option<i64>,
 }
 
 impl Runner {
-    pub async fn start(lab: &Lab, contender: Contender) -> Result<Self> {
-        Ok(match contender {
-            Contender::Postgrest => Self::Statement(lab.site.connect(contender.database()).await?, Form::Postgrest),
-            Contender::Statement => Self::Statement(lab.site.connect(contender.database()).await?, Form::Ours),
-            _ => Self::Function(Box::new(Function::start(lab.options(contender)?).await?)),
+    pub async fn start(bench: &BenchContext, candidate: Candidate) -> Result<Self> {
+        Ok(match candidate {
+            Candidate::Postgrest => {
+                Self::Statement(bench.services.connect(candidate.database()).await?, StatementKind::Postgrest)
+            }
+            Candidate::Statement => {
+                Self::Statement(bench.services.connect(candidate.database()).await?, StatementKind::Ours)
+            }
+            _ => Self::Function(Box::new(Function::start(bench.options(candidate)?).await?)),
         })
     }
 
     /// Asks once, and sees to it that the answer is a page.
-    pub async fn ask(&self, question: &Question) -> Result<Answer> {
+    pub async fn ask(&self, question: &Question) -> Result<TimedAnswer> {
         match self {
             Self::Function(function) => {
                 let event = question.event.clone();
@@ -44,13 +48,13 @@ impl Runner {
                 let outcome = function.invoke(event).await?;
                 let time = begin.elapsed();
                 let body = body(outcome)?;
-                Ok(Answer { time, total: serde_json::from_str::<Value>(&body)?["total"].as_i64() })
+                Ok(TimedAnswer { time, total: serde_json::from_str::<Value>(&body)?["total"].as_i64() })
             }
-            Self::Statement(client, form) => {
-                let statement = question.statement(*form);
+            Self::Statement(client, kind) => {
+                let statement = question.statement(*kind);
                 let begin = Instant::now();
                 let total = question.send(client, &statement).await?;
-                Ok(Answer { time: begin.elapsed(), total: Some(total) })
+                Ok(TimedAnswer { time: begin.elapsed(), total: Some(total) })
             }
         }
     }

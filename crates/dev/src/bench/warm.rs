@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 
 use super::{
     Part,
-    contender::Contender,
+    candidate::Candidate,
+    context::BenchContext,
     data::{LARGE, MIDDLE, SMALL, widget},
-    lab::Lab,
     question::Question,
     race::{Entrant, race},
     runner::Runner,
 };
-use crate::support::measure::{count, table::Row};
+use crate::measure::{count, table::Row};
 
 const LIMITS: [u32; 4] = [1, 20, 50, 100];
 const OFFSETS: [u32; 4] = [0, 1_000, 10_000, 100_000];
@@ -48,38 +48,38 @@ struct Case {
 }
 
 /// What a filter on an account is called.
-pub fn filter_case(lab: &Lab, filter: &str, account: u32) -> String {
-    format!("{filter}; {} sessions", count(lab.site.sizes.of(account)))
+pub fn filter_case(bench: &BenchContext, filter: &str, account: u32) -> String {
+    format!("{filter}; {} sessions", count(bench.services.sizes.of(account)))
 }
 
-pub fn offset(lab: &Lab, full: u32) -> u32 {
+pub fn offset(bench: &BenchContext, full: u32) -> u32 {
     // An account of a smaller scale has fewer.
-    full.min(lab.site.sizes.large - 200)
+    full.min(bench.services.sizes.large - 200)
 }
 
-pub fn account_case(lab: &Lab, account: u32) -> String {
-    format!("{} sessions", count(lab.site.sizes.of(account)))
+pub fn account_case(bench: &BenchContext, account: u32) -> String {
+    format!("{} sessions", count(bench.services.sizes.of(account)))
 }
 
-pub async fn pages(lab: &Lab) -> Result<Vec<Row>> {
+pub async fn pages(bench: &BenchContext) -> Result<Vec<Row>> {
     let case = |limit| Case { name: format!("page of {limit}"), account: SMALL, body: json!({ "limit": limit }) };
-    let runners = lab.runners(is_of_its_own).await?;
-    together(lab, Part::Pages, &runners, LIMITS.map(case).into(), 400).await
+    let runners = bench.runners(is_of_its_own).await?;
+    together(bench, Part::Pages, &runners, LIMITS.map(case).into(), 400).await
 }
 
-pub async fn accounts(lab: &Lab) -> Result<Vec<Row>> {
-    let case = |account| Case { name: account_case(lab, account), account, body: json!({ "limit": 50 }) };
-    let runners = lab.runners(reads).await?;
-    together(lab, Part::Accounts, &runners, [SMALL, MIDDLE, LARGE].map(case).into(), 200).await
+pub async fn accounts(bench: &BenchContext) -> Result<Vec<Row>> {
+    let case = |account| Case { name: account_case(bench, account), account, body: json!({ "limit": 50 }) };
+    let runners = bench.runners(reads).await?;
+    together(bench, Part::Accounts, &runners, [SMALL, MIDDLE, LARGE].map(case).into(), 200).await
 }
 
-pub async fn offsets(lab: &Lab) -> Result<Vec<Row>> {
-    let mut offsets = OFFSETS.map(|full| offset(lab, full)).to_vec();
+pub async fn offsets(bench: &BenchContext) -> Result<Vec<Row>> {
+    let mut offsets = OFFSETS.map(|full| offset(bench, full)).to_vec();
     offsets.dedup();
     let case =
         |offset| Case { name: offset_case(offset), account: LARGE, body: json!({ "limit": 50, "offset": offset }) };
-    let runners = lab.runners(reads).await?;
-    together(lab, Part::Offsets, &runners, offsets.into_iter().map(case).collect(), 100).await
+    let runners = bench.runners(reads).await?;
+    together(bench, Part::Offsets, &runners, offsets.into_iter().map(case).collect(), 100).await
 }
 
 pub fn offset_case(offset: u32) -> String {
@@ -87,44 +87,44 @@ pub fn offset_case(offset: u32) -> String {
 }
 
 /// Once it has started, it does not matter of how many files a program came.
-fn is_of_its_own(contender: Contender) -> bool {
-    contender != Contender::Bundle
+fn is_of_its_own(candidate: Candidate) -> bool {
+    candidate != Candidate::Bundle
 }
 
-fn reads(contender: Contender) -> bool {
-    is_of_its_own(contender) && contender != Contender::Empty
+fn reads(candidate: Candidate) -> bool {
+    is_of_its_own(candidate) && candidate != Candidate::Empty
 }
 
-pub async fn filters(lab: &Lab) -> Result<Vec<Row>> {
-    let runners = lab.runners(reads).await?;
+pub async fn filters(bench: &BenchContext) -> Result<Vec<Row>> {
+    let runners = bench.runners(reads).await?;
     let mut rows = Vec::new();
     for place in 0..bodies(SMALL).len() {
         let cases = [SMALL, LARGE].map(|account| {
             let (filter, mut body) = bodies(account)[place].clone();
             body["limit"] = 50.into();
-            Case { name: filter_case(lab, filter, account), account, body }
+            Case { name: filter_case(bench, filter, account), account, body }
         });
-        rows.extend(together(lab, Part::Filters, &runners, cases.into(), 60).await?);
+        rows.extend(together(bench, Part::Filters, &runners, cases.into(), 60).await?);
     }
     Ok(rows)
 }
 
 /// Races everyone at all these cases in turns: they will be compared with each other.
 async fn together(
-    lab: &Lab,
+    bench: &BenchContext,
     part: Part,
-    runners: &[(Contender, Runner)],
+    runners: &[(Candidate, Runner)],
     cases: Vec<Case>,
     rounds: u32,
 ) -> Result<Vec<Row>> {
     let (mut rows, mut entrants) = (Vec::new(), Vec::new());
     for (row, case) in cases.into_iter().enumerate() {
-        for (contender, runner) in runners {
+        for (candidate, runner) in runners {
             let question = Question::new(case.account, &case.body)?;
-            entrants.push(Entrant { contender: *contender, runner, question, row });
+            entrants.push(Entrant { candidate: *candidate, runner, question, row });
         }
         rows.push(Row::new(part.title(), case.name, "ms"));
     }
-    race(lab, &entrants, lab.times(rounds), &mut rows).await?;
+    race(bench, &entrants, bench.times(rounds), &mut rows).await?;
     Ok(rows)
 }

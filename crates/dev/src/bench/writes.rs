@@ -3,21 +3,19 @@
 use std::{path::Path, process::Stdio};
 
 use anyhow::{Context, Result, bail};
+use testkit::{database, repository};
 use tokio::process::Command;
 
 use super::{
     Part,
-    contender::Contender,
+    candidate::Candidate,
+    context::BenchContext,
     data::{self, Sizes},
-    lab::Lab,
     peers,
 };
-use crate::support::{
-    database,
-    measure::{
-        sample::Sample,
-        table::{Cell, Row},
-    },
+use crate::measure::{
+    sample::Sample,
+    table::{Cell, Row},
 };
 
 pub const CASES: [(&str, &str); 2] = [("session inserts", "sessions"), ("message inserts", "messages")];
@@ -28,20 +26,20 @@ const TURNS: u32 = 6;
 const SECONDS: u32 = 10;
 
 /// Small, because a write costs the same whatever else is there; the busiest account has as many sessions as
-/// benches/writes/messages.sql says.
+/// crates/dev/bench/writes/messages.sql says.
 const SIZES: Sizes = Sizes { middle: 1_000, large: 10_000 };
 
 const PLAIN: &str = "writes";
 const KEPT: &str = "writes_kept";
 
-pub async fn run(lab: &Lab) -> Result<Vec<Row>> {
+pub async fn run(bench: &BenchContext) -> Result<Vec<Row>> {
     let mut rows = CASES.map(|(case, _)| Row::new(Part::Writes.title(), case, "/s"));
-    let server = &lab.site.server;
+    let server = &bench.services.server;
     let pgbench = match peers::find("pgbench") {
         Ok(pgbench) => pgbench,
         Err(error) => {
             for row in &mut rows {
-                row.failed.insert(Contender::Ours.name(), format!("{error:#}"));
+                row.failed.insert(Candidate::Ours.name(), format!("{error:#}"));
             }
             return Ok(rows.into());
         }
@@ -53,21 +51,21 @@ pub async fn run(lab: &Lab) -> Result<Vec<Row>> {
     }
     data::load(server, PLAIN, SIZES).await?;
     data::load_kept(server, PLAIN, KEPT, SIZES).await?;
-    let databases = [(Contender::Ours, PLAIN), (Contender::Kept, KEPT)];
-    let turns = lab.times(TURNS).max(2);
-    let seconds = lab.times(SECONDS).max(1);
-    lab.bar.set_length(u64::from(turns) * databases.len() as u64 * CASES.len() as u64);
+    let databases = [(Candidate::Ours, PLAIN), (Candidate::Kept, KEPT)];
+    let turns = bench.times(TURNS).max(2);
+    let seconds = bench.times(SECONDS).max(1);
+    bench.bar.set_length(u64::from(turns) * databases.len() as u64 * CASES.len() as u64);
     for (row, (_, script)) in rows.iter_mut().zip(CASES) {
-        let mut lanes: Vec<Vec<f64>> = databases.iter().map(|_| Vec::new()).collect();
+        let mut rates: Vec<Vec<f64>> = databases.iter().map(|_| Vec::new()).collect();
         for turn in 0..turns as usize {
             for place in 0..databases.len() {
                 let place = (place + turn) % databases.len();
-                lanes[place].push(rate(&pgbench, server.port(), databases[place].1, script, seconds).await?);
-                lab.bar.inc(1);
+                rates[place].push(rate(&pgbench, server.port(), databases[place].1, script, seconds).await?);
+                bench.bar.inc(1);
             }
         }
-        for ((contender, _), rates) in databases.iter().zip(lanes) {
-            row.cells.extend(Cell::of(&Sample::of(rates), None).map(|cell| (contender.name(), cell)));
+        for ((candidate, _), rates) in databases.iter().zip(rates) {
+            row.cells.extend(Cell::of(&Sample::of(rates), None).map(|cell| (candidate.name(), cell)));
         }
     }
     for name in [PLAIN, KEPT] {
@@ -80,7 +78,7 @@ pub async fn run(lab: &Lab) -> Result<Vec<Row>> {
 
 /// Transactions a second.
 async fn rate(pgbench: &Path, port: u16, name: &str, script: &str, seconds: u32) -> Result<f64> {
-    let script = format!("{}/benches/writes/{script}.sql", env!("CARGO_MANIFEST_DIR"));
+    let script = format!("{}/crates/dev/bench/writes/{script}.sql", repository().display());
     let mut command = Command::new(pgbench);
     command.args(["--no-vacuum", "--protocol=extended", "--client", CLIENTS, "--jobs=2", "--username=postgres"]);
     command.args(["--time", &seconds.to_string(), "--host=127.0.0.1", "--port", &port.to_string()]);

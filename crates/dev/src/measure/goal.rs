@@ -3,9 +3,9 @@
 use std::fmt;
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
+use testkit::terminal::wrapped;
 
 use super::number;
-use crate::support::terminal::wrapped;
 
 /// A figure that must not be above its bound.
 pub struct Goal {

@@ -9,7 +9,7 @@ mod lines;
 
 pub use self::{bars::Bars, dots::Dots, lines::Lines};
 
-/// What one contender came to.
+/// What one candidate came to.
 pub struct Series {
     pub name: &'static str,
     pub colour: &'static str,

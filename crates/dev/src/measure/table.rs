@@ -1,13 +1,13 @@
-//! One table of figures: a row for what was asked, a column for each contender, all compared with the first.
+//! One table of figures: a row for what was asked, a column for each candidate, all compared with the first.
 
 use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
+use testkit::terminal::wrapped;
 
 use super::{number, sample::Sample};
-use crate::support::terminal::wrapped;
 
-/// A contender's figure.
+/// A candidate's figure.
 #[derive(Clone, Debug, Serialize)]
 pub struct Cell {
     /// In the row's unit; of several values, their median.
@@ -16,7 +16,7 @@ pub struct Cell {
     pub p99: Option<f64>,
     /// Of how many values.
     pub count: usize,
-    /// Milliseconds that the contender's process had a core, each time.
+    /// Milliseconds that the candidate's process had a core, each time.
     pub cpu: Option<f64>,
 }
 
@@ -33,7 +33,7 @@ impl Cell {
     }
 }
 
-/// What was measured, of every contender that took part.
+/// What was measured, of every candidate that took part.
 #[derive(Debug, Serialize)]
 pub struct Row {
     pub part: &'static str,
@@ -53,7 +53,7 @@ impl Row {
 
 #[derive(Debug, Serialize)]
 pub struct Table {
-    /// The contenders; the first is the one that the others are compared with.
+    /// The candidates; the first is the one that the others are compared with.
     pub columns: Vec<&'static str>,
     /// Who could not take part at all, and why.
     pub missing: BTreeMap<&'static str, String>,
@@ -69,11 +69,7 @@ impl Table {
         self.rows.iter().filter(move |row| row.part == part)
     }
 
-    /// A contender's figure.
-    ///
-    /// # Errors
-    ///
-    /// Why there is none.
+    /// A candidate's figure.
     pub fn value(&self, part: &str, case: &str, column: &str) -> Result<f64, String> {
         let unmeasured = || format!("{part} was not measured");
         let row = self.row(part, case).ok_or_else(unmeasured)?;

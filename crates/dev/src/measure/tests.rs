@@ -2,14 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::measure::{
-    goal::Goal,
-    number,
-    plot::{Bars, Dots, Lines, Series},
-    process,
-    sample::Sample,
-    table::{Cell, Row, Table},
-};
+use testkit::process;
+
+use crate::measure::{ goal::Goal, number, plot::{Bars, Dots, Lines, Series}, sample::Sample, table::{Cell, Row, Table}, };
 
 #[test]
 fn a_percentile_is_a_value_that_was_measured() {

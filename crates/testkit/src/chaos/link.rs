@@ -10,7 +10,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::{Fault, Network, Phase, Weather, phase::Watch};
+use super::{Network, NetworkFault, NetworkState, Phase, phase::Watch};
 
 /// Of a thousand bytes in a second, those of a tenth of it.
 const NARROW_BYTES: usize = 100;
@@ -18,7 +18,7 @@ const NARROW_PAUSE: Duration = Duration::from_millis(100);
 
 /// Passes on what comes, and applies the fault where the connection meets it. Returns when the connection is over.
 pub async fn run(mut client: TcpStream, network: &Network) -> io::Result<()> {
-    let mut weather = network.weather.subscribe();
+    let mut state = network.state.subscribe();
     client.set_nodelay(true)?;
     let mut slow = network.meet(Some(Phase::Accept));
     if let Some(fault) = slow
@@ -35,7 +35,7 @@ pub async fn run(mut client: TcpStream, network: &Network) -> io::Result<()> {
         let (bytes, sent) = tokio::select! {
             length = client.read(&mut from_client) => (&from_client[..length?], true),
             length = server.read(&mut from_server[..answer_max]) => (&from_server[..length?], false),
-            fault = struck(&mut weather, watch.waits_for_answer()) => {
+            fault = struck(&mut state, watch.waits_for_answer()) => {
                 network.count(fault);
                 if !fault.is_slow() {
                     return end(client, Some(server), fault, network).await;
@@ -62,14 +62,14 @@ pub async fn run(mut client: TcpStream, network: &Network) -> io::Result<()> {
             }
             None => {}
         }
-        if *weather.borrow() == Weather::Clear {
+        if *state.borrow() == NetworkState::Clear {
             slow = None;
         }
-        pass(to, bytes, slow, &mut weather).await?;
+        pass(to, bytes, slow, &mut state).await?;
     }
 }
 
-impl Fault {
+impl NetworkFault {
     fn is_slow(self) -> bool {
         matches!(self, Self::Latency(_) | Self::Bytewise | Self::Narrow)
     }
@@ -77,10 +77,10 @@ impl Fault {
 
 impl Network {
     /// The fault that waits at this phase, counted as met.
-    fn meet(&self, phase: Option<Phase>) -> Option<Fault> {
-        let fault = match *self.weather.borrow() {
-            Weather::Armed(at, fault) if Some(at) == phase => fault,
-            Weather::Dark if phase == Some(Phase::Accept) => Fault::BlackHole,
+    fn meet(&self, phase: Option<Phase>) -> Option<NetworkFault> {
+        let fault = match *self.state.borrow() {
+            NetworkState::Armed(at, fault) if Some(at) == phase => fault,
+            NetworkState::Dark if phase == Some(Phase::Accept) => NetworkFault::BlackHole,
             _ => return None,
         };
         self.count(fault);
@@ -88,31 +88,36 @@ impl Network {
     }
 
     /// Counts a fault as met. From the first connection on a black hole is everybody's.
-    fn count(&self, fault: Fault) {
+    fn count(&self, fault: NetworkFault) {
         self.met.fetch_add(1, Ordering::Relaxed);
-        if fault == Fault::BlackHole {
-            let is_new = |weather: &mut Weather| std::mem::replace(weather, Weather::Dark) != Weather::Dark;
-            self.weather.send_if_modified(is_new);
+        if fault == NetworkFault::BlackHole {
+            let is_new = |state: &mut NetworkState| std::mem::replace(state, NetworkState::Dark) != NetworkState::Dark;
+            self.state.send_if_modified(is_new);
         }
     }
 }
 
 /// Does to a connection what it does not survive, and holds what is left of it until the fault ends.
-async fn end(mut client: TcpStream, server: Option<TcpStream>, fault: Fault, network: &Network) -> io::Result<()> {
-    let mut weather = network.weather.subscribe();
+async fn end(
+    mut client: TcpStream,
+    server: Option<TcpStream>,
+    fault: NetworkFault,
+    network: &Network,
+) -> io::Result<()> {
+    let mut state = network.state.subscribe();
     let client = match fault {
-        Fault::Reset => {
+        NetworkFault::Reset => {
             client.set_zero_linger()?;
             drop(client);
             None
         }
-        Fault::HalfClose => {
+        NetworkFault::HalfClose => {
             client.shutdown().await?;
             Some(client)
         }
         _ => Some(client),
     };
-    let _ = weather.wait_for(|weather| *weather == Weather::Clear).await;
+    let _ = state.wait_for(|state| *state == NetworkState::Clear).await;
     drop((client, server));
     Ok(())
 }
@@ -121,17 +126,17 @@ async fn end(mut client: TcpStream, server: Option<TcpStream>, fault: Fault, net
 async fn pass(
     to: &mut TcpStream,
     bytes: &[u8],
-    slow: Option<Fault>,
-    weather: &mut watch::Receiver<Weather>,
+    slow: Option<NetworkFault>,
+    state: &mut watch::Receiver<NetworkState>,
 ) -> io::Result<()> {
     let size = match slow {
-        Some(Fault::Bytewise) => 1,
-        Some(Fault::Narrow) => NARROW_BYTES,
+        Some(NetworkFault::Bytewise) => 1,
+        Some(NetworkFault::Narrow) => NARROW_BYTES,
         _ => bytes.len(),
     };
     let pause = match slow {
-        Some(Fault::Latency(latency)) => latency,
-        Some(Fault::Narrow) => NARROW_PAUSE,
+        Some(NetworkFault::Latency(latency)) => latency,
+        Some(NetworkFault::Narrow) => NARROW_PAUSE,
         _ => Duration::ZERO,
     };
     for part in bytes.chunks(size) {
@@ -140,7 +145,7 @@ async fn pass(
         } else {
             tokio::select! {
                 () = sleep(pause) => {}
-                _ = weather.wait_for(|weather| *weather == Weather::Clear) => {}
+                _ = state.wait_for(|state| *state == NetworkState::Clear) => {}
             }
         }
         to.write_all(part).await?;
@@ -149,16 +154,16 @@ async fn pass(
 }
 
 /// Returns when nothing passes any more, or when whoever waits is struck.
-async fn struck(weather: &mut watch::Receiver<Weather>, waits: bool) -> Fault {
+async fn struck(state: &mut watch::Receiver<NetworkState>, waits: bool) -> NetworkFault {
     loop {
-        if *weather.borrow() == Weather::Dark {
-            return Fault::BlackHole;
+        if *state.borrow() == NetworkState::Dark {
+            return NetworkFault::BlackHole;
         }
-        if weather.changed().await.is_err() {
+        if state.changed().await.is_err() {
             return pending().await;
         }
-        match *weather.borrow_and_update() {
-            Weather::Struck(fault) if waits => return fault,
+        match *state.borrow_and_update() {
+            NetworkState::Struck(fault) if waits => return fault,
             _ => {}
         }
     }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::support::{
+use crate::{
     database::Database,
     keys::{Entry, Ring, json},
 };

@@ -8,11 +8,12 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 
-use super::{Lab, Setup, Subject, Tally, accounts, unless};
-use crate::support::{
+use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unless};
+use crate::{
     certificates::{Authority, Certificate, NOW},
+    connections::{end_connections, processes},
     database::{self, Database},
-    postgres::{self, Server},
+    postgres::{Server, ServerOptions},
 };
 
 /// The only name in a good certificate.
@@ -26,13 +27,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What becomes of the certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
+enum CertificateFault {
     Expires,
     AnotherAuthority,
     AnotherName,
 }
 
-impl Fault {
+impl CertificateFault {
     const ALL: [Self; 3] = [Self::Expires, Self::AnotherAuthority, Self::AnotherName];
 
     /// What the log says of it.
@@ -46,44 +47,40 @@ impl Fault {
 }
 
 /// The kinds of trial.
-pub const KINDS: u64 = Fault::ALL.len() as u64;
+pub const KINDS: u64 = CertificateFault::ALL.len() as u64;
 
 /// Tries every fault so many times.
-///
-/// # Errors
-///
-/// What prevents the trials. What the function does wrong is counted.
-pub async fn run(lab: &Lab, count: u64) -> Result<Vec<Tally>> {
-    let lanes = Fault::ALL.into_iter().map(|fault| async move {
-        let mut tally = Tally::new("PostgreSQL's certificate expires or is wrong under an open connection");
-        let bench = Bench::start(lab).await?;
+pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
+    let workers = CertificateFault::ALL.into_iter().map(|fault| async move {
+        let mut report = FaultReport::new("PostgreSQL's certificate expires or is wrong under an open connection");
+        let fixture = Fixture::start(harness).await?;
         for _ in 0..count {
-            tally.count(bench.attempt(fault).await?.map(|wrong| format!("{fault:?}: {wrong}")));
-            lab.bar.inc(1);
+            report.count(fixture.attempt(fault).await?.map(|wrong| format!("{fault:?}: {wrong}")));
+            harness.bar.inc(1);
         }
-        anyhow::Ok(tally)
+        anyhow::Ok(report)
     });
-    let tallies = try_join_all(lanes).await?;
-    let mut sum = tallies[0].clone();
-    tallies[1..].iter().for_each(|tally| sum.add(tally));
+    let reports = try_join_all(workers).await?;
+    let mut sum = reports[0].clone();
+    reports[1..].iter().for_each(|report| sum.add(report));
     sum.remark("expired, of another authority, for another name; then renewed");
     Ok(vec![sum])
 }
 
-struct Bench {
+struct Fixture {
     server: Server,
     authority: Authority,
-    subject: Subject,
+    tested: FunctionUnderTest,
     admin: Client,
 }
 
-impl Bench {
-    async fn start(lab: &Lab) -> Result<Self> {
+impl Fixture {
+    async fn start(harness: &Harness) -> Result<Self> {
         let authority = Authority::new()?;
         let certificate = authority.certify(&[HOST], NOW)?;
         let files = vec![("server.crt".into(), certificate.chain), ("server.key".into(), certificate.key)];
         let settings = vec!["ssl=on".into()];
-        let server = Server::start_with(postgres::Options { settings, files, ..postgres::Options::default() })?;
+        let server = Server::start_with(ServerOptions { settings, files, ..ServerOptions::default() })?;
         let database = Database::create(&server).await?;
         accounts::fill(&database, 1, 10).await?;
         let admin = database.client().await?;
@@ -92,51 +89,51 @@ impl Bench {
             variables: vec![("DATABASE_CA_PEM", authority.pem())],
             ..Setup::default()
         };
-        Ok(Self { server, authority, subject: Subject::start(lab, database, setup).await?, admin })
+        Ok(Self { server, authority, tested: FunctionUnderTest::start(harness, database, setup).await?, admin })
     }
 
-    async fn attempt(&self, fault: Fault) -> Result<Option<String>> {
-        if let Some(wrong) = unless(&self.subject.ask().await?, &[200]) {
+    async fn attempt(&self, fault: CertificateFault) -> Result<Option<String>> {
+        if let Some(wrong) = unless(&self.tested.ask().await?, &[200]) {
             return Ok(Some(format!("before the fault {wrong}")));
         }
         match fault {
-            Fault::Expires => {
+            CertificateFault::Expires => {
                 let end = SystemTime::now() + VALIDITY;
                 self.install(self.authority.certify_until(&[HOST], end)?).await?;
-                self.subject.end_connections(&self.admin).await?;
-                if let Some(wrong) = unless(&self.subject.ask().await?, &[200]) {
+                end_connections(&self.admin).await?;
+                if let Some(wrong) = unless(&self.tested.ask().await?, &[200]) {
                     return Ok(Some(format!("with a certificate that expires soon {wrong}")));
                 }
                 sleep(end.duration_since(SystemTime::now()).unwrap_or_default() + Duration::from_millis(1_100)).await;
             }
-            Fault::AnotherAuthority => self.install(Authority::new()?.certify(&[HOST], NOW)?).await?,
-            Fault::AnotherName => self.install(self.authority.certify(&["database.test"], NOW)?).await?,
+            CertificateFault::AnotherAuthority => self.install(Authority::new()?.certify(&[HOST], NOW)?).await?,
+            CertificateFault::AnotherName => self.install(self.authority.certify(&["database.test"], NOW)?).await?,
         }
         let wrong = self.observe(fault).await?;
         self.install(self.authority.certify(&[HOST], NOW)?).await?;
-        let renewed = unless(&self.subject.ask().await?, &[200]);
+        let renewed = unless(&self.tested.ask().await?, &[200]);
         Ok(wrong.or_else(|| renewed.map(|wrong| format!("after the renewal {wrong}"))))
     }
 
     /// The open connection goes on, a new one is refused, and the log says why.
-    async fn observe(&self, fault: Fault) -> Result<Option<String>> {
-        let backend = self.backends().await?;
+    async fn observe(&self, fault: CertificateFault) -> Result<Option<String>> {
+        let backend = processes(&self.admin, "true").await?;
         for _ in 0..3 {
-            if let Some(wrong) = unless(&self.subject.ask().await?, &[200]) {
+            if let Some(wrong) = unless(&self.tested.ask().await?, &[200]) {
                 return Ok(Some(format!("on the open connection {wrong}")));
             }
         }
-        if self.backends().await? != backend {
+        if processes(&self.admin, "true").await? != backend {
             return Ok(Some("the open connection was replaced".to_owned()));
         }
-        self.subject.end_connections(&self.admin).await?;
+        end_connections(&self.admin).await?;
         for _ in 0..2 {
-            if let Some(wrong) = unless(&self.subject.ask().await?, &[503]) {
+            if let Some(wrong) = unless(&self.tested.ask().await?, &[503]) {
                 return Ok(Some(format!("on a new connection {wrong}")));
             }
         }
         let begin = Instant::now();
-        while !self.subject.function.log().iter().any(|line| tells(line, fault.cause())) {
+        while !self.tested.function.log().iter().any(|line| tells(line, fault.cause())) {
             if begin.elapsed() > PATIENCE {
                 return Ok(Some(format!("no ERROR says {:?}", fault.cause())));
             }
@@ -145,25 +142,18 @@ impl Bench {
         Ok(None)
     }
 
-    /// The process ids of the function's connections.
-    async fn backends(&self) -> Result<Vec<i32>> {
-        let sql = "SELECT pid FROM pg_stat_activity WHERE datname = current_database()
-                   AND application_name = 'list-chat-sessions'";
-        Ok(self.admin.query_typed(sql, &[]).await?.iter().map(|row| row.get(0)).collect())
-    }
-
     /// Has PostgreSQL show this certificate to every new connection.
     async fn install(&self, certificate: Certificate) -> Result<()> {
         let load_time = "SELECT pg_conf_load_time()::text";
         let loaded = |client: Client| async move {
             anyhow::Ok(client.query_typed_one(load_time, &[]).await?.get::<_, String>(0))
         };
-        let before = loaded(self.subject.database.client().await?).await?;
+        let before = loaded(self.tested.database.client().await?).await?;
         self.server.write("server.crt", &certificate.chain)?;
         self.server.write("server.key", &certificate.key)?;
         self.admin.batch_execute("SELECT pg_reload_conf()").await?;
         let begin = Instant::now();
-        while loaded(database::connect(self.subject.database.admin_url()).await?).await? == before {
+        while loaded(database::connect(self.tested.database.admin_url()).await?).await? == before {
             ensure!(begin.elapsed() < PATIENCE, "PostgreSQL does not load its configuration");
             sleep(Duration::from_millis(5)).await;
         }

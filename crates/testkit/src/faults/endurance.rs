@@ -4,8 +4,8 @@ use std::{fs, time::Instant};
 
 use anyhow::{Context, Result};
 
-use super::{Lab, Setup, Subject, Tally, accounts, rate, subject::event, unless};
-use crate::support::{database::Database, measure::process, postgres::Server, request};
+use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, rate, under_test::event, unless};
+use crate::{database::Database, postgres::Server, process, request};
 
 /// How often memory and files are looked at.
 const SAMPLES: u64 = 50;
@@ -17,16 +17,12 @@ const WARM_UP: usize = 5;
 const FLAT: u64 = 2_048;
 
 /// Runs so many invocations: pages, filters, refusals, preflights.
-///
-/// # Errors
-///
-/// What prevents the trial. A wrong answer is counted as lost, and so is memory or a file that is not given back.
-pub async fn run(lab: &Lab, invocations: u64) -> Result<Tally> {
+pub async fn run(harness: &Harness, invocations: u64) -> Result<FaultReport> {
     let server = Server::start()?;
     let database = Database::create(&server).await?;
     accounts::fill(&database, 1, 20).await?;
-    let subject = Subject::start(lab, database, Setup::default()).await?;
-    let pid = subject.function.pid().context("it runs")?;
+    let tested = FunctionUnderTest::start(harness, database, Setup::default()).await?;
+    let pid = tested.function.pid().context("it runs")?;
     let token = accounts::token(1);
     let mix = [
         (event(1), 200),
@@ -36,28 +32,28 @@ pub async fn run(lab: &Lab, invocations: u64) -> Result<Tally> {
         (request::post("mgp_unknown", "{}").to_string(), 401),
         (request::request("OPTIONS", &[], b"").to_string(), 200),
     ];
-    let mut tally = Tally::new("endurance");
+    let mut report = FaultReport::new("endurance");
     let mut samples = Vec::new();
     let begin = Instant::now();
     for (number, (event, status)) in (0..invocations).zip(mix.iter().cycle()) {
-        tally.count(unless(&subject.send(event.clone()).await?, &[*status]));
+        report.count(unless(&tested.send(event.clone()).await?, &[*status]));
         if number % (invocations / SAMPLES).max(1) == 0 {
             samples.push((process::resident(pid)?, files(pid)?));
         }
-        lab.bar.inc(1);
+        harness.bar.inc(1);
     }
     samples.push((process::resident(pid)?, files(pid)?));
     let settled = &samples[WARM_UP.min(samples.len() - 1)..];
     let [(first, few), (last, _)] = [settled[0], settled[settled.len() - 1]];
     let many = settled.iter().map(|(_, files)| *files).max().unwrap_or_default();
     let most = settled.iter().map(|(memory, _)| *memory).max().unwrap_or_default();
-    tally.remark(&format!("resident {first} KiB after the first tenth, {last} KiB at the end, {most} KiB at most"));
-    tally.remark(&format!("open files {few}, {many} at most; {} a second", rate(tally.tried, begin)));
-    if most > first + FLAT || many > few || subject.function.pid() != Some(pid) {
-        tally.lost += 1;
-        tally.remark("not flat, or another process");
+    report.remark(&format!("resident {first} KiB after the first tenth, {last} KiB at the end, {most} KiB at most"));
+    report.remark(&format!("open files {few}, {many} at most; {} a second", rate(report.tried, begin)));
+    if most > first + FLAT || many > few || tested.function.pid() != Some(pid) {
+        report.lost += 1;
+        report.remark("not flat, or another process");
     }
-    Ok(tally)
+    Ok(report)
 }
 
 fn files(pid: u32) -> Result<usize> {

@@ -4,13 +4,13 @@
 mod broken;
 mod odd;
 
-use std::{collections::BTreeMap, fs, path::Path, time::Instant};
+use std::{collections::BTreeMap, fs, time::Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::{Lab, Setup, Subject, Tally, rate};
-use crate::support::{database::Database, keys, openapi, postgres::Server, runtime_api::Outcome, seed};
+use super::{FaultReport, FunctionUnderTest, Harness, Setup, rate};
+use crate::{database::Database, keys, openapi, postgres::Server, runtime_api::Outcome, seed};
 
 /// How many broken events lie between two good ones.
 const BATCH: u64 = 50;
@@ -22,13 +22,9 @@ const ENOUGH: u64 = 1_000;
 const STATUSES: [u64; 5] = [200, 400, 401, 405, 413];
 
 /// The files of `events/` by their names.
-///
-/// # Errors
-///
-/// If one of them cannot be read.
 pub fn files() -> Result<BTreeMap<String, String>> {
     let mut events = BTreeMap::new();
-    for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("events"))? {
+    for file in fs::read_dir(crate::repository().join("events"))? {
         let path = file?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         events.insert(name, fs::read_to_string(&path)?);
@@ -37,58 +33,50 @@ pub fn files() -> Result<BTreeMap<String, String>> {
 }
 
 /// The function over the demo account, whose token the files have.
-///
-/// # Errors
-///
-/// What prevents it.
-pub async fn demo(lab: &Lab, server: &Server) -> Result<Subject> {
+pub async fn demo(harness: &Harness, server: &Server) -> Result<FunctionUnderTest> {
     let database = Database::create(server).await?;
     database.load(seed::DEMO_SQL).await?;
     let ring = keys::json(&seed::demo_ring())?;
-    Subject::start(lab, database, Setup { ring: Some(ring), ..Setup::default() }).await
+    FunctionUnderTest::start(harness, database, Setup { ring: Some(ring), ..Setup::default() }).await
 }
 
 /// Sends so many broken events, and a good one after every batch. One that costs more than itself is what can be lost: an
 /// answer that openapi.yaml does not publish or that is not the event's own fault, a panic, the process, or the good event
 /// after it.
-///
-/// # Errors
-///
-/// What prevents the trial.
-pub async fn run(lab: &Lab, count: u64, seed: u64) -> Result<Tally> {
+pub async fn run(harness: &Harness, count: u64, seed: u64) -> Result<FaultReport> {
     let server = Server::start()?;
-    let subject = demo(lab, &server).await?;
+    let tested = demo(harness, &server).await?;
     let events = files()?;
     let good = events.get("200-documented-request.json").context("the documented request")?;
     let all: Vec<Value> = events.values().map(|event| serde_json::from_str(event)).collect::<Result<_, _>>()?;
     let mut random = fastrand::Rng::with_seed(seed);
-    let process = subject.function.pid();
+    let process = tested.function.pid();
     let (begin, mut bytes, mut statuses) = (Instant::now(), 0, BTreeMap::<u64, u64>::new());
-    let mut tally = Tally::new("malformed events");
+    let mut report = FaultReport::new("malformed events");
     for number in 1..=count {
         let event = broken::event(&all, &mut random);
         bytes += event.len();
-        let status = status(subject.function.invoke(event).await?);
+        let status = status(tested.function.invoke(event).await?);
         if let Ok(status) = status {
             *statuses.entry(status).or_default() += 1;
         }
-        tally.count(status.err().map(|wrong| format!("event {number}: {wrong}")));
+        report.count(status.err().map(|wrong| format!("event {number}: {wrong}")));
         if number % BATCH == 0 || number == count {
-            let answer = subject.send(good.clone()).await?;
-            let panicked = subject.function.log().iter().any(|line| line.contains("panic"));
-            if answer.status != 200 || panicked || subject.function.pid() != process {
-                tally.lost += 1;
-                tally.remark(&format!("after event {number}: {}, panicked: {panicked}", answer.status));
+            let answer = tested.send(good.clone()).await?;
+            let panicked = tested.function.log().iter().any(|line| line.contains("panic"));
+            if answer.status != 200 || panicked || tested.function.pid() != process {
+                report.lost += 1;
+                report.remark(&format!("after event {number}: {}, panicked: {panicked}", answer.status));
                 break;
             }
         }
-        lab.bar.inc(1);
+        harness.bar.inc(1);
     }
     ensure!(count < ENOUGH || statuses.keys().eq(&STATUSES), "not every status was met: {statuses:?}");
     let statuses: Vec<_> = statuses.iter().map(|(status, count)| format!("{count} × {status}")).collect();
-    tally.remark(&format!("{} MB; {}", bytes / 1_000_000, statuses.join(", ")));
-    tally.remark(&format!("{} a second", rate(tally.tried, begin)));
-    Ok(tally)
+    report.remark(&format!("{} MB; {}", bytes / 1_000_000, statuses.join(", ")));
+    report.remark(&format!("{} a second", rate(report.tried, begin)));
+    Ok(report)
 }
 
 /// The status of an answer, or what is wrong with it.
@@ -113,4 +101,27 @@ pub fn published(answer: &Value, body: &str) -> Option<String> {
     // A REST API and a load balancer get each header as a list.
     let header = |name: &str| answer["headers"][name].as_str().or(answer["multiValueHeaders"][name][0].as_str());
     openapi::fault(status, |name| header(name).map(ToOwned::to_owned), body)
+}
+
+/// Checks the answer to a file's event, over the demo account.
+pub fn assert_promise_is_kept(name: &str, answer: &Value) {
+    let promised: u64 = name[..3].parse().unwrap_or_else(|_| panic!("{name} does not begin with a status"));
+    assert_eq!(answer["statusCode"], promised, "{name}: {answer}");
+    let body = answer["body"].as_str().unwrap();
+    if body.starts_with('{') {
+        assert_eq!(published(answer, body), None, "{name}");
+    }
+    if name == "200-documented-request.json" {
+        let page: Value = serde_json::from_str(body).unwrap();
+        assert_eq!(page["total"], 24);
+        assert_eq!(page["sessions"][0], documented_session());
+    }
+}
+
+/// The session of the contract's example.
+fn documented_session() -> Value {
+    let contract = include_str!("../../../../docs/contract.md");
+    let (_, example) = contract.split_once("```json").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    serde_json::from_str::<Value>(example).unwrap()["sessions"][0].clone()
 }

@@ -8,52 +8,48 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{Lab, Setup, Subject, Tally, accounts, unless};
-use crate::support::{database::Database, postgres::Server};
+use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unless};
+use crate::{connections::end_connections, database::Database, postgres::Server};
 
 /// One cycle in so many restarts the server instead of ending the connection.
 const RESTART_EVERY: u64 = 20;
 
 /// Freezes and thaws so many times; on one core if it is told to.
-///
-/// # Errors
-///
-/// What prevents the trial. What the function does wrong is counted.
-pub async fn run(lab: &Lab, cycles: u64, pinned: bool) -> Result<Tally> {
+pub async fn run(harness: &Harness, cycles: u64, pinned: bool) -> Result<FaultReport> {
     let mut server = Server::start()?;
     let database = Database::create(&server).await?;
     accounts::fill(&database, 1, 10).await?;
-    let subject = Subject::start(lab, database, Setup::default()).await?;
-    let pid = Pid::from_raw(subject.function.pid().context("it runs")?.try_into()?);
+    let tested = FunctionUnderTest::start(harness, database, Setup::default()).await?;
+    let pid = Pid::from_raw(tested.function.pid().context("it runs")?.try_into()?);
     if pinned {
         pin(pid)?;
     }
     let name =
         if pinned { "frozen, connection killed, thawed, on one core" } else { "frozen, connection killed, thawed" };
-    let mut tally = Tally::new(name);
+    let mut report = FaultReport::new(name);
     let (mut killed, mut restarted) = (0, 0);
-    let mut admin = subject.database.client().await?;
+    let mut admin = tested.database.client().await?;
     for cycle in 1..=cycles {
-        let before = subject.ask().await?;
+        let before = tested.ask().await?;
         kill(pid, Signal::SIGSTOP)?;
         wait_until_stopped(pid).await?;
         if cycle % RESTART_EVERY == 0 {
             // Blocking, for nothing else is to happen meanwhile.
             server.stop()?;
             server.start_again()?;
-            admin = subject.database.client().await?;
+            admin = tested.database.client().await?;
             restarted += 1;
         } else {
-            ensure!(subject.end_connections(&admin).await? > 0, "there is no connection to end");
+            ensure!(end_connections(&admin).await? > 0, "there is no connection to end");
             killed += 1;
         }
-        let (answer, ()) = tokio::try_join!(subject.ask(), thaw(pid))?;
-        tally.count(unless(&before, &[200]).or_else(|| unless(&answer, &[200])));
-        lab.bar.inc(1);
+        let (answer, ()) = tokio::try_join!(tested.ask(), thaw(pid))?;
+        report.count(unless(&before, &[200]).or_else(|| unless(&answer, &[200])));
+        harness.bar.inc(1);
     }
-    ensure!(subject.function.pid() == u32::try_from(pid.as_raw()).ok(), "the environment is another one");
-    tally.remark(&format!("{killed} by `pg_terminate_backend`, {restarted} by a restart of the server"));
-    Ok(tally)
+    ensure!(tested.function.pid() == u32::try_from(pid.as_raw()).ok(), "the environment is another one");
+    report.remark(&format!("{killed} by `pg_terminate_backend`, {restarted} by a restart of the server"));
+    Ok(report)
 }
 
 /// Lets the process go on once the event has had the time to get to it. That it gets there first is usual, and not

@@ -7,8 +7,8 @@ use futures_util::future::try_join_all;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 
-use super::{Lab, Reply, Setup, Subject, Tally, accounts, unless};
-use crate::support::{database::Database, migrations, postgres::Server, role};
+use super::{FaultReport, FunctionUnderTest, Harness, Reply, Setup, accounts, unless};
+use crate::{connections::end_connections, database::Database, migrations, postgres::Server, role};
 
 /// The sessions of the account, each with a message.
 const SESSIONS: u32 = 10;
@@ -97,59 +97,55 @@ pub fn round() -> u64 {
 }
 
 /// Makes every change so many times, without the materialized counts and with them.
-///
-/// # Errors
-///
-/// What prevents the trials. What the function does wrong is counted.
-pub async fn run(lab: &Lab, rounds: u64) -> Result<Vec<Tally>> {
+pub async fn run(harness: &Harness, rounds: u64) -> Result<Vec<FaultReport>> {
     // Each has a server of its own: the role is everybody's on a server.
     let servers = [Server::start()?, Server::start()?];
     let [for_grants, for_rows] = &servers;
     let granted = async {
-        let mut tally = Tally::new("grants and role changed under load");
+        let mut report = FaultReport::new("grants and role changed under load");
         for with_counts in [false, true] {
-            let bench = Bench::start(lab, for_grants, with_counts).await?;
+            let fixture = Fixture::start(harness, for_grants, with_counts).await?;
             for _ in 0..rounds {
-                bench.make(lab, &grants(with_counts), &mut tally).await?;
+                fixture.make(harness, &grants(with_counts), &mut report).await?;
             }
         }
-        anyhow::Ok(tally)
+        anyhow::Ok(report)
     };
-    let lanes = TABLES.into_iter().flat_map(|table| [false, true].map(|with_counts| (table, with_counts)));
-    let lanes = lanes.map(|(table, with_counts)| async move {
-        let mut tally = Tally::new("row level security changed under load");
-        let bench = Bench::start(lab, for_rows, with_counts).await?;
+    let workers = TABLES.into_iter().flat_map(|table| [false, true].map(|with_counts| (table, with_counts)));
+    let workers = workers.map(|(table, with_counts)| async move {
+        let mut report = FaultReport::new("row level security changed under load");
+        let fixture = Fixture::start(harness, for_rows, with_counts).await?;
         for _ in 0..rounds {
-            bench.admin.batch_execute(WITHOUT_POLICIES).await?;
-            bench.make(lab, &row_level_security(table), &mut tally).await?;
+            fixture.admin.batch_execute(WITHOUT_POLICIES).await?;
+            fixture.make(harness, &row_level_security(table), &mut report).await?;
         }
-        anyhow::Ok((tally, bench.short_lived.get()))
+        anyhow::Ok((report, fixture.short_lived.get()))
     });
     let rows = async {
-        let admin = crate::support::database::connect(&for_rows.url("postgres")).await?;
+        let admin = crate::database::connect(&for_rows.url("postgres")).await?;
         admin.batch_execute(&format!("CREATE ROLE {ANOTHER_ROLE}")).await?;
-        try_join_all(lanes).await
+        try_join_all(workers).await
     };
     let (mut granted, rows) = (granted.await?, rows.await?);
     granted.remark("changes, on the open connection and on a new one; SELECT, USAGE, CONNECT, LOGIN, password");
-    let mut secured = Tally::new("row level security changed under load");
-    for (tally, _) in &rows {
-        secured.add(tally);
+    let mut secured = FaultReport::new("row level security changed under load");
+    for (report, _) in &rows {
+        secured.add(report);
     }
     let within = rows.iter().map(|(_, short_lived)| *short_lived).max().unwrap_or_default();
     secured.remark(&format!("changes; the last response that lacked rows began {within:?} after one"));
     Ok(vec![granted, secured])
 }
 
-struct Bench {
-    subject: Subject,
+struct Fixture {
+    tested: FunctionUnderTest,
     admin: Client,
     /// How long after a change a response has lacked rows, at most.
     short_lived: Cell<Duration>,
 }
 
-impl Bench {
-    async fn start(lab: &Lab, server: &Server, with_counts: bool) -> Result<Self> {
+impl Fixture {
+    async fn start(harness: &Harness, server: &Server, with_counts: bool) -> Result<Self> {
         let database = Database::create(server).await?;
         accounts::fill(&database, 1, SESSIONS).await?;
         let admin = database.client().await?;
@@ -157,18 +153,18 @@ impl Bench {
             migrations::apply_kept(&admin).await?;
             admin.batch_execute(migrations::GRANT_KEPT).await?;
         }
-        let subject = Subject::start(lab, database, Setup::default()).await?;
-        Ok(Self { subject, admin, short_lived: Cell::default() })
+        let tested = FunctionUnderTest::start(harness, database, Setup::default()).await?;
+        Ok(Self { tested, admin, short_lived: Cell::default() })
     }
 
     /// Makes the changes one after the other. What is counted are changes.
-    async fn make(&self, lab: &Lab, changes: &[Change], tally: &mut Tally) -> Result<()> {
+    async fn make(&self, harness: &Harness, changes: &[Change], report: &mut FaultReport) -> Result<()> {
         let mut before = 200;
         for change in changes {
             let wrong = self.attempt(change, before).await?;
-            tally.count(wrong.map(|wrong| format!("{}: {wrong}", change.sql)));
+            report.count(wrong.map(|wrong| format!("{}: {wrong}", change.sql)));
             before = change.new;
-            lab.bar.inc(1);
+            harness.bar.inc(1);
         }
         Ok(())
     }
@@ -185,7 +181,7 @@ impl Bench {
         let load = async {
             let (mut in_a_row, mut wrong) = (0, None);
             while in_a_row < IN_A_ROW {
-                let (begin, reply) = (Instant::now(), self.subject.ask().await?);
+                let (begin, reply) = (Instant::now(), self.tested.ask().await?);
                 let after = changed.get().and_then(|changed| begin.checked_duration_since(changed));
                 let is_late = after.is_some_and(|after| after >= change.within);
                 let is_right = reply.status == change.open && flaw(&reply).is_none();
@@ -210,10 +206,10 @@ impl Bench {
         };
         let ((), wrong) = tokio::try_join!(make, load)?;
         ensure!(changed.get().is_some(), "the change was not made");
-        self.subject.end_connections(&self.admin).await?;
-        let reply = self.subject.ask().await?;
+        end_connections(&self.admin).await?;
+        let reply = self.tested.ask().await?;
         let new = unless(&reply, &[change.new]).or_else(|| flaw(&reply));
-        Ok(wrong.or_else(|| new.map(|wrong| format!("on a new connection {wrong} ({})", self.subject.cause()))))
+        Ok(wrong.or_else(|| new.map(|wrong| format!("on a new connection {wrong} ({})", self.tested.cause()))))
     }
 }
 

@@ -18,11 +18,11 @@ use indicatif::ProgressBar;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
-use super::Tally;
-use crate::support::{
+use super::FaultReport;
+use crate::{
     database::Database,
     migrations,
-    postgres::{Options, Server},
+    postgres::{Server, ServerOptions},
 };
 
 use writer::Writer;
@@ -35,14 +35,10 @@ const ACCOUNTS: u64 = 3;
 const WIDGETS: u64 = 30;
 
 /// Lets so many random transactions run; a kept value that is not true is what can be lost.
-///
-/// # Errors
-///
-/// What prevents the trial, or a writer's error that is none of the usual.
-pub async fn run(bar: &ProgressBar, transactions: u64, seed: u64) -> Result<Tally> {
+pub async fn run(bar: &ProgressBar, transactions: u64, seed: u64) -> Result<FaultReport> {
     // A deadlock is what writers like these have often; each would cost them a second.
     let settings = vec!["deadlock_timeout=20ms".to_owned()];
-    let server = Server::start_with(Options { settings, ..Options::default() })?;
+    let server = Server::start_with(ServerOptions { settings, ..ServerOptions::default() })?;
     let database = Database::create(&server).await?;
     database.load(writer::ROWS).await?;
     let done = Arc::new(AtomicU64::new(0));
@@ -51,7 +47,7 @@ pub async fn run(bar: &ProgressBar, transactions: u64, seed: u64) -> Result<Tall
         let writer = Writer::connect(&database, seed.wrapping_add(number)).await?;
         writers.spawn(writer.work(transactions.div_ceil(WRITERS), Arc::clone(&done)));
     }
-    let mut tally = Tally::new("kept counts: random writers");
+    let mut report = FaultReport::new("kept counts: random writers");
     let (installer, checker) = (database.client().await?, database.client().await?);
     let is_done = Cell::new(false);
     let work = async {
@@ -65,13 +61,13 @@ pub async fn run(bar: &ProgressBar, transactions: u64, seed: u64) -> Result<Tall
     let watch = async {
         while !is_done.get() {
             bar.set_position(done.load(Ordering::Relaxed));
-            tally.count(check::in_one_snapshot(&checker).await?);
+            report.count(check::in_one_snapshot(&checker).await?);
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         anyhow::Ok(())
     };
     let (retried, (), ()) = tokio::try_join!(work, install(&installer, &done, transactions), watch)?;
-    tally.count(check::in_one_snapshot(&checker).await?);
+    report.count(check::in_one_snapshot(&checker).await?);
     let rest = "SELECT count(*) FROM chat_sessions WHERE message_count IS NULL";
     let rest: i64 = checker.query_typed_one(rest, &[]).await?.get(0);
     ensure!(rest == 0, "{rest} sessions are not kept");
@@ -81,10 +77,10 @@ pub async fn run(bar: &ProgressBar, transactions: u64, seed: u64) -> Result<Tall
     ensure!(left == 0, "{left} rows of accounts that are gone");
     let sessions = "SELECT count(*) FROM chat_sessions";
     let sessions: i64 = checker.query_typed_one(sessions, &[]).await?.get(0);
-    tally.remark(&format!(
+    report.remark(&format!(
         "{transactions} transactions, {retried} of them aborted for others' sake; {sessions} sessions left"
     ));
-    Ok(tally)
+    Ok(report)
 }
 
 /// Installs the set when a fifth of the work is done, and fills it in with small batches.

@@ -3,8 +3,8 @@
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::{Lab, Setup, Subject, Tally, accounts, unless};
-use crate::support::{database::Database, measure::process, postgres::Server};
+use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unless};
+use crate::{database::Database, postgres::Server, process};
 
 /// The sessions of the account.
 const SESSIONS: u32 = 50;
@@ -53,48 +53,44 @@ const SMALL: &str = "UPDATE chat_messages SET content = 'short';
 pub const KINDS: u64 = CASES.len() as u64;
 
 /// Asks for each kind of large page so many times.
-///
-/// # Errors
-///
-/// What prevents the trials. What the function does wrong is counted.
-pub async fn run(lab: &Lab, count: u64) -> Result<Vec<Tally>> {
+pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
     let server = Server::start()?;
     let database = Database::create(&server).await?;
     accounts::fill(&database, 1, SESSIONS).await?;
     let admin = database.client().await?;
     let launcher = ["sh", "-c", &format!("ulimit -v {ADDRESS_SPACE} && exec \"$0\"")].map(ToOwned::to_owned).into();
-    let subject = Subject::start(lab, database, Setup { launcher, ..Setup::default() }).await?;
-    let mut tally = Tally::new("pages of huge texts under a limit of memory");
+    let tested = FunctionUnderTest::start(harness, database, Setup { launcher, ..Setup::default() }).await?;
+    let mut report = FaultReport::new("pages of huge texts under a limit of memory");
     let mut resident = 0;
     for case in &CASES {
         admin.batch_execute("ALTER TABLE chat_messages DISABLE TRIGGER USER").await?;
         admin.batch_execute(case.sql).await?;
         for _ in 0..count {
-            let (pid, reply) = (subject.function.pid(), subject.ask().await?);
+            let (pid, reply) = (tested.function.pid(), tested.ask().await?);
             let mut wrong = unless(&reply, &[200]);
             if wrong.is_none() {
                 wrong = flaw(&reply.json()?, case.field);
             }
-            let died = (subject.function.pid() != pid).then(|| "the process ended".to_owned());
-            let peak = process::peak(subject.function.pid().context("it runs")?).unwrap_or_default();
+            let died = (tested.function.pid() != pid).then(|| "the process ended".to_owned());
+            let peak = process::peak(tested.function.pid().context("it runs")?).unwrap_or_default();
             resident = resident.max(peak);
             let large = (peak > RESIDENT_MAX).then(|| format!("{peak} KiB resident"));
-            tally.count(died.or(wrong).or(large).map(|wrong| format!("{}: {wrong}", case.sql)));
-            lab.bar.inc(1);
+            report.count(died.or(wrong).or(large).map(|wrong| format!("{}: {wrong}", case.sql)));
+            harness.bar.inc(1);
         }
         admin.batch_execute(SMALL).await?;
         admin.batch_execute("VACUUM chat_messages, chat_sessions, chat_widgets").await?;
-        let next = unless(&subject.ask().await?, &[200]);
+        let next = unless(&tested.ask().await?, &[200]);
         if let Some(wrong) = next {
-            tally.count(Some(format!("after {}: {wrong}", case.sql)));
+            report.count(Some(format!("after {}: {wrong}", case.sql)));
         }
     }
-    tally.remark(&format!(
+    report.remark(&format!(
         "50 texts of 5 MB in each field, of control characters, of two bytes a character, one of 6.3 MB; address space \
          {} MB; {resident} KiB resident at most",
         ADDRESS_SPACE / 1_024
     ));
-    Ok(vec![tally])
+    Ok(vec![report])
 }
 
 /// What is wrong with a page whose texts are cut.

@@ -13,12 +13,13 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 
-use super::{Lab, Reply, Setup, Subject, Tally, accounts, unless};
-use crate::support::{
+use super::{FaultReport, FunctionUnderTest, Harness, Reply, Setup, accounts, unless};
+use crate::{
     certificates::{Authority, NOW},
     chaos::{DeadAddress, near_address},
+    connections::end_connections,
     database::Database,
-    postgres::{self, Server},
+    postgres::{Server, ServerOptions},
     secrets::Secrets,
 };
 use server::{NameServer, Resolution};
@@ -47,7 +48,7 @@ const THREADS_MAX: usize = 16;
 
 /// What goes wrong with a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
+enum NameFault {
     /// NXDOMAIN
     Unknown,
     /// SERVFAIL
@@ -64,7 +65,7 @@ enum Fault {
     DeadFirst,
 }
 
-impl Fault {
+impl NameFault {
     const ALL: [Self; 7] =
         [Self::Unknown, Self::Failing, Self::Silent, Self::Slow, Self::TooSlow, Self::RefusingFirst, Self::DeadFirst];
 
@@ -78,49 +79,45 @@ impl Fault {
 }
 
 /// The kinds of trial: each fault of the database's name, and of Secrets Manager's with a key ring and without.
-pub const KINDS: u64 = 3 * Fault::ALL.len() as u64;
+pub const KINDS: u64 = 3 * NameFault::ALL.len() as u64;
 
 /// Tries every fault so many times.
-///
-/// # Errors
-///
-/// What prevents the trials, such as that we are not root. What the function does wrong is counted.
-pub async fn run(lab: &Lab, count: u64) -> Result<Vec<Tally>> {
+pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
     let authority = Authority::new()?;
     let certificate = authority.certify(&[DATABASE_HOST], NOW)?;
     let files = vec![("server.crt".into(), certificate.chain), ("server.key".into(), certificate.key)];
     let settings = vec!["ssl=on".into(), format!("listen_addresses=127.0.0.1,{ADDRESS}")];
-    let server = Server::start_with(postgres::Options { settings, files, ..postgres::Options::default() })?;
+    let server = Server::start_with(ServerOptions { settings, files, ..ServerOptions::default() })?;
     let (server, pem) = (&server, &authority.pem());
     let names = [
         "the database's name not resolved, slowly, or to a dead address first",
         "Secrets Manager's name, key ring warm",
         "the same, no key ring yet",
     ];
-    let lanes = Fault::ALL.into_iter().map(|fault| async move {
-        let mut tallies = names.map(Tally::new);
+    let workers = NameFault::ALL.into_iter().map(|fault| async move {
+        let mut reports = names.map(FaultReport::new);
         let mut threads = 0;
         for _ in 0..count {
-            for (kind, tally) in tallies.iter_mut().enumerate() {
-                let site = Site::start(lab, server, pem, (kind == 2).then_some(fault)).await?;
+            for (kind, report) in reports.iter_mut().enumerate() {
+                let fixture = Fixture::start(harness, server, pem, (kind == 2).then_some(fault)).await?;
                 let wrong = match kind {
-                    0 => site.connect(fault).await,
-                    1 => site.refresh(fault).await,
-                    _ => site.start_up(fault).await,
+                    0 => fixture.connect(fault).await,
+                    1 => fixture.refresh(fault).await,
+                    _ => fixture.start_up(fault).await,
                 };
                 let wrong = wrong.with_context(|| format!("{fault:?}, {}", names[kind]))?;
-                let there = site.threads()?;
+                let there = fixture.threads()?;
                 threads = threads.max(there);
                 let many = (there > THREADS_MAX).then(|| format!("{there} threads"));
-                tally.count(wrong.or(many).map(|wrong| format!("{fault:?}: {wrong}")));
-                lab.bar.inc(1);
+                report.count(wrong.or(many).map(|wrong| format!("{fault:?}: {wrong}")));
+                harness.bar.inc(1);
             }
         }
-        anyhow::Ok((tallies, threads))
+        anyhow::Ok((reports, threads))
     });
-    let (mut sums, mut threads) = (names.map(Tally::new), 0);
-    for (tallies, there) in try_join_all(lanes).await? {
-        sums.iter_mut().zip(&tallies).for_each(|(sum, tally)| sum.add(tally));
+    let (mut sums, mut threads) = (names.map(FaultReport::new), 0);
+    for (reports, there) in try_join_all(workers).await? {
+        sums.iter_mut().zip(&reports).for_each(|(sum, report)| sum.add(report));
         threads = threads.max(there);
     }
     sums[0].remark(&format!("{threads} threads at most"));
@@ -128,8 +125,8 @@ pub async fn run(lab: &Lab, count: u64) -> Result<Vec<Tally>> {
 }
 
 /// One function with the name server that it asks.
-struct Site {
-    subject: Subject,
+struct Fixture {
+    tested: FunctionUnderTest,
     names: NameServer,
     admin: Client,
     ports: [u16; 2],
@@ -138,9 +135,9 @@ struct Site {
     _etc: TempDir,
 }
 
-impl Site {
+impl Fixture {
     /// Starts while everything is well, or while Secrets Manager's name is not.
-    async fn start(lab: &Lab, server: &Server, pem: &str, secrets_fault: Option<Fault>) -> Result<Self> {
+    async fn start(harness: &Harness, server: &Server, pem: &str, secrets_fault: Option<NameFault>) -> Result<Self> {
         let names = NameServer::start().await?;
         let etc = tempfile::tempdir()?;
         let [resolv, switch] = ["resolv.conf", "nsswitch.conf"].map(|name| etc.path().join(name));
@@ -173,32 +170,32 @@ impl Site {
             timeout: INVOCATION,
             ..Setup::default()
         };
-        let subject = Subject::start(lab, database, setup).await?;
-        Ok(Self { subject, names, admin, ports, _dead: dead, _etc: etc })
+        let tested = FunctionUnderTest::start(harness, database, setup).await?;
+        Ok(Self { tested, names, admin, ports, _dead: dead, _etc: etc })
     }
 
     /// A new connection is needed while the database's name is not well.
-    async fn connect(&self, fault: Fault) -> Result<Option<String>> {
-        if let Some(wrong) = unless(&self.subject.ask().await?, &[200]) {
+    async fn connect(&self, fault: NameFault) -> Result<Option<String>> {
+        if let Some(wrong) = unless(&self.tested.ask().await?, &[200]) {
             return Ok(Some(format!("before the fault {wrong}")));
         }
         let _dead = cause(&self.names, DATABASE_HOST, fault, self.ports[0]).await?;
         let mut wrong = None;
         for _ in 0..REQUESTS {
-            self.subject.end_connections(&self.admin).await?;
-            wrong = wrong.or(judge(&self.subject.ask().await?, fault.expected()));
+            end_connections(&self.admin).await?;
+            wrong = wrong.or(judge(&self.tested.ask().await?, fault.expected()));
         }
         self.heal(wrong).await
     }
 
     /// The key ring is due and needs a new connection while Secrets Manager's name is not well: the last good one serves.
-    async fn refresh(&self, fault: Fault) -> Result<Option<String>> {
+    async fn refresh(&self, fault: NameFault) -> Result<Option<String>> {
         let _dead = cause(&self.names, SECRETS_HOST, fault, self.ports[1]).await?;
-        self.subject.secrets.hang_up();
+        self.tested.secrets.hang_up();
         let (asked, begin) = (self.names.asked(SECRETS_HOST), Instant::now());
         let (mut wrong, mut rest) = (None, REQUESTS);
         while rest > 0 {
-            wrong = wrong.or(judge(&self.subject.ask().await?, &[200]));
+            wrong = wrong.or(judge(&self.tested.ask().await?, &[200]));
             rest -= usize::from(self.names.asked(SECRETS_HOST) > asked);
             ensure!(begin.elapsed() < PATIENCE, "the key ring is not refreshed");
             sleep(Duration::from_millis(5)).await;
@@ -207,10 +204,10 @@ impl Site {
     }
 
     /// The environment has started while Secrets Manager's name was not well, and there is no key ring if that has cost it.
-    async fn start_up(&self, fault: Fault) -> Result<Option<String>> {
+    async fn start_up(&self, fault: NameFault) -> Result<Option<String>> {
         let mut wrong = None;
         for _ in 0..REQUESTS {
-            wrong = wrong.or(judge(&self.subject.ask().await?, fault.expected()));
+            wrong = wrong.or(judge(&self.tested.ask().await?, fault.expected()));
         }
         self.heal(wrong).await
     }
@@ -219,12 +216,12 @@ impl Site {
     async fn heal(&self, wrong: Option<String>) -> Result<Option<String>> {
         self.names.set(DATABASE_HOST, usual());
         self.names.set(SECRETS_HOST, usual());
-        let after = judge(&self.subject.ask().await?, &[200]);
+        let after = judge(&self.tested.ask().await?, &[200]);
         Ok(wrong.or_else(|| after.map(|wrong| format!("after the fault {wrong}"))))
     }
 
     fn threads(&self) -> Result<usize> {
-        let pid = self.subject.function.pid().context("it runs")?;
+        let pid = self.tested.function.pid().context("it runs")?;
         // The process may have ended, which is counted already.
         Ok(fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count))
     }
@@ -240,19 +237,19 @@ fn judge(reply: &Reply, expected: &[u16]) -> Option<String> {
 }
 
 /// Causes a fault of a name; gives what holds the dead address, if it needs one.
-async fn cause(names: &NameServer, host: &str, fault: Fault, port: u16) -> Result<Option<DeadAddress>> {
+async fn cause(names: &NameServer, host: &str, fault: NameFault, port: u16) -> Result<Option<DeadAddress>> {
     let mut dead = None;
     names.set(
         host,
         match fault {
-            Fault::Unknown => Resolution::Unknown,
-            Fault::Failing => Resolution::Failing,
-            Fault::Silent => Resolution::Silent,
-            Fault::Slow => Resolution::After(Duration::from_millis(600), vec![ADDRESS]),
-            Fault::TooSlow => Resolution::After(INVOCATION + Duration::from_secs(1), vec![ADDRESS]),
+            NameFault::Unknown => Resolution::Unknown,
+            NameFault::Failing => Resolution::Failing,
+            NameFault::Silent => Resolution::Silent,
+            NameFault::Slow => Resolution::After(Duration::from_millis(600), vec![ADDRESS]),
+            NameFault::TooSlow => Resolution::After(INVOCATION + Duration::from_secs(1), vec![ADDRESS]),
             // Nothing listens there.
-            Fault::RefusingFirst => Resolution::After(Duration::ZERO, vec![near_address(), ADDRESS]),
-            Fault::DeadFirst => {
+            NameFault::RefusingFirst => Resolution::After(Duration::ZERO, vec![near_address(), ADDRESS]),
+            NameFault::DeadFirst => {
                 let address = dead.insert(DeadAddress::hold(port).await?).address();
                 Resolution::After(Duration::ZERO, vec![address, ADDRESS])
             }

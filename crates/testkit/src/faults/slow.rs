@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio_postgres::Client;
 
-use super::{Lab, Setup, Subject, Tally, accounts, subject::wait_for_running, unless};
-use crate::support::{database::Database, postgres::Server};
+use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unless};
+use crate::{connections::wait_for_running, database::Database, postgres::Server};
 
 /// What the query may take, and what the next answer may.
 const QUERY_LIMIT: Duration = Duration::from_millis(200);
@@ -23,36 +23,32 @@ const SLOW_VIEW: [&str; 2] = [
 const LOCK: [&str; 2] = ["BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE", "COMMIT"];
 
 /// Asks so many times while the query is slow: the answer is 504, nothing runs on, and the next is served at once.
-///
-/// # Errors
-///
-/// What prevents the trials. What the function does wrong is counted.
-pub async fn run(lab: &Lab, count: u64) -> Result<Vec<Tally>> {
+pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
     let server = Server::start()?;
     let database = Database::create(&server).await?;
     accounts::fill(&database, 1, 10).await?;
     let variables = vec![("QUERY_TIMEOUT_MS", QUERY_LIMIT.as_millis().to_string())];
-    let subject = Subject::start(lab, database, Setup { variables, ..Setup::default() }).await?;
-    let [admin, other] = [subject.database.client().await?, subject.database.client().await?];
-    let mut tallies = Vec::new();
+    let tested = FunctionUnderTest::start(harness, database, Setup { variables, ..Setup::default() }).await?;
+    let [admin, other] = [tested.database.client().await?, tested.database.client().await?];
+    let mut reports = Vec::new();
     for (name, [begin, end]) in [("slow query: `pg_sleep` in a view", SLOW_VIEW), ("slow query: table locked", LOCK)] {
-        let mut tally = Tally::new(name);
+        let mut report = FaultReport::new(name);
         for _ in 0..count {
             admin.batch_execute(begin).await?;
-            let wrong = attempt(&subject, &other).await?;
+            let wrong = attempt(&tested, &other).await?;
             admin.batch_execute(end).await?;
-            let next = subject.ask().await?;
+            let next = tested.ask().await?;
             let late = (next.after > AT_ONCE).then(|| format!("the next answer after {:?}", next.after));
-            tally.count(wrong.or_else(|| unless(&next, &[200])).or(late));
-            lab.bar.inc(1);
+            report.count(wrong.or_else(|| unless(&next, &[200])).or(late));
+            harness.bar.inc(1);
         }
-        tallies.push(tally);
+        reports.push(report);
     }
-    Ok(tallies)
+    Ok(reports)
 }
 
-async fn attempt(subject: &Subject, other: &Client) -> Result<Option<String>> {
-    let answer = subject.ask().await?;
+async fn attempt(tested: &FunctionUnderTest, other: &Client) -> Result<Option<String>> {
+    let answer = tested.ask().await?;
     let left = wait_for_running(other, |running| running == 0).await.is_err();
     Ok(unless(&answer, &[504]).or_else(|| left.then(|| "the query runs on".to_owned())))
 }

@@ -13,8 +13,12 @@ use nix::{
 };
 use tokio_postgres::Client;
 
-use super::{Lab, Setup, Subject, Tally, accounts, subject::wait_for_running, unless};
-use crate::support::{database::Database, postgres::Server};
+use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unless};
+use crate::{
+    connections::{end_connections, running, wait_for_running},
+    database::Database,
+    postgres::Server,
+};
 
 /// How long connecting may take, and a little.
 const CONNECT_BUDGET: Duration = Duration::from_millis(3_500);
@@ -26,13 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub const KINDS: u64 = 7;
 
 /// Brings the database into each state so many times.
-///
-/// # Errors
-///
-/// What prevents the trials. What the function does wrong is counted.
-pub async fn run(lab: &Lab, count: u64) -> Result<Vec<Tally>> {
-    let bench = Bench::start(lab).await?;
-    let mut tallies = [
+pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
+    let fixture = Fixture::start(harness).await?;
+    let mut reports = [
         "database restarted under load",
         "database shutting down (57P03)",
         "database out of connections (53300)",
@@ -41,39 +41,39 @@ pub async fn run(lab: &Lab, count: u64) -> Result<Vec<Tally>> {
         "backend ended in mid-query (57P01)",
         "backend crashed in mid-query (57P02)",
     ]
-    .map(Tally::new);
+    .map(FaultReport::new);
     for _ in 0..count {
-        let [restarted, closing, full, read_only, standby, ended, crashed] = &mut tallies;
-        bench.restart(restarted).await?;
-        closing.count(bench.close().await?);
-        full.count(bench.fill().await?);
-        read_only.count(bench.read_only().await?);
-        standby.count(bench.stand_by().await?);
-        ended.count(bench.end_query().await?);
-        crashed.count(bench.crash().await?);
-        lab.bar.inc(KINDS);
+        let [restarted, closing, full, read_only, standby, ended, crashed] = &mut reports;
+        fixture.restart(restarted).await?;
+        closing.count(fixture.close().await?);
+        full.count(fixture.fill().await?);
+        read_only.count(fixture.read_only().await?);
+        standby.count(fixture.stand_by().await?);
+        ended.count(fixture.end_query().await?);
+        crashed.count(fixture.crash().await?);
+        harness.bar.inc(KINDS);
     }
-    Ok(tallies.into())
+    Ok(reports.into())
 }
 
-struct Bench {
+struct Fixture {
     server: Arc<Mutex<Server>>,
-    subject: Subject,
+    tested: FunctionUnderTest,
 }
 
-impl Bench {
-    async fn start(lab: &Lab) -> Result<Self> {
+impl Fixture {
+    async fn start(harness: &Harness) -> Result<Self> {
         let server = Server::start()?;
         let database = Database::create(&server).await?;
         accounts::fill(&database, 1, 10).await?;
         Ok(Self {
-            subject: Subject::start(lab, database, Setup::default()).await?,
+            tested: FunctionUnderTest::start(harness, database, Setup::default()).await?,
             server: Arc::new(Mutex::new(server)),
         })
     }
 
     async fn admin(&self) -> Result<Client> {
-        self.subject.database.client().await
+        self.tested.database.client().await
     }
 
     /// Does something to the server that takes its time, in which requests go on.
@@ -84,11 +84,11 @@ impl Bench {
 
     /// The first answer when the database is well again.
     async fn recovered(&self) -> Result<Option<String>> {
-        Ok(unless(&self.subject.ask().await?, &[200]).map(|wrong| format!("after it {wrong}")))
+        Ok(unless(&self.tested.ask().await?, &[200]).map(|wrong| format!("after it {wrong}")))
     }
 
     /// While requests run, the server goes and comes back: all that fail say when to come again, and in time.
-    async fn restart(&self, tally: &mut Tally) -> Result<()> {
+    async fn restart(&self, report: &mut FaultReport) -> Result<()> {
         let done = Cell::new(false);
         let restart = async {
             self.server(Server::stop).await?;
@@ -100,7 +100,7 @@ impl Bench {
         let load = async {
             let mut replies = Vec::new();
             while !done.get() {
-                replies.push(self.subject.ask().await?);
+                replies.push(self.tested.ask().await?);
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
             Ok(replies)
@@ -108,10 +108,10 @@ impl Bench {
         let ((), replies) = tokio::try_join!(restart, load)?;
         for reply in &replies {
             let late = (reply.after > CONNECT_BUDGET).then(|| format!("{} after {:?}", reply.status, reply.after));
-            tally.count(unless(reply, &[200, 503]).or(late));
+            report.count(unless(reply, &[200, 503]).or(late));
         }
         ensure!(replies.iter().any(|reply| reply.status == 503), "no request met the restart");
-        tally.count(self.recovered().await?);
+        report.count(self.recovered().await?);
         Ok(())
     }
 
@@ -124,9 +124,9 @@ impl Bench {
         });
         kill(Pid::from_raw(postmaster.await?), Signal::SIGTERM)?;
         while self.admin().await.is_ok() {}
-        let there = self.subject.ask().await?;
-        self.subject.end_connections(&admin).await?;
-        let new = self.subject.ask().await?;
+        let there = self.tested.ask().await?;
+        end_connections(&admin).await?;
+        let new = self.tested.ask().await?;
         drop(admin);
         self.server(Server::start_again).await?;
         Ok(unless(&there, &[200]).or_else(|| unless(&new, &[503])).or(self.recovered().await?))
@@ -135,8 +135,8 @@ impl Bench {
     async fn fill(&self) -> Result<Option<String>> {
         let admin = self.admin().await?;
         admin.batch_execute("ALTER ROLE list_chat_sessions CONNECTION LIMIT 0").await?;
-        self.subject.end_connections(&admin).await?;
-        let full = self.subject.ask().await?;
+        end_connections(&admin).await?;
+        let full = self.tested.ask().await?;
         admin.batch_execute("ALTER ROLE list_chat_sessions CONNECTION LIMIT -1").await?;
         Ok(unless(&full, &[503]).or(self.recovered().await?))
     }
@@ -144,7 +144,7 @@ impl Bench {
     async fn read_only(&self) -> Result<Option<String>> {
         let admin = self.admin().await?;
         admin.batch_execute("ALTER ROLE list_chat_sessions SET default_transaction_read_only = on").await?;
-        self.subject.end_connections(&admin).await?;
+        end_connections(&admin).await?;
         let wrong = self.recovered().await?;
         admin.batch_execute("ALTER ROLE list_chat_sessions RESET default_transaction_read_only").await?;
         Ok(wrong)
@@ -166,11 +166,11 @@ impl Bench {
         admin.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await?;
         let fault = async {
             wait_for_running(&other, |running| running > 0).await?;
-            self.subject.end_connections(&other).await?;
+            end_connections(&other).await?;
             wait_for_running(&other, |running| running > 0).await?;
             Ok(admin.batch_execute("COMMIT").await?)
         };
-        let (reply, ()) = tokio::try_join!(self.subject.ask(), fault)?;
+        let (reply, ()) = tokio::try_join!(self.tested.ask(), fault)?;
         Ok(unless(&reply, &[200]))
     }
 
@@ -180,12 +180,10 @@ impl Bench {
         admin.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await?;
         let fault = async {
             wait_for_running(&other, |running| running > 0).await?;
-            let sql = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'
-                       AND application_name = 'list-chat-sessions'";
-            let backend: i32 = other.query_typed_one(sql, &[]).await?.get(0);
+            let backend = running(&other).await?[0];
             Ok(kill(Pid::from_raw(backend), Signal::SIGKILL)?)
         };
-        let (reply, ()) = tokio::try_join!(self.subject.ask(), fault)?;
+        let (reply, ()) = tokio::try_join!(self.tested.ask(), fault)?;
         let begin = Instant::now();
         while self.admin().await.is_err() {
             ensure!(begin.elapsed() < PATIENCE, "the server does not recover");

@@ -14,12 +14,12 @@ use tokio::time::sleep;
 use tokio_postgres::Client;
 
 use super::{
-    Lab, Reply, Setup, Subject, Tally,
+    FaultReport, FunctionUnderTest, Harness, Reply, Setup,
     accounts::{self, RING_MAX},
     rate,
-    subject::event,
+    under_test::event,
 };
-use crate::support::{database::Database, postgres::Server};
+use crate::{connections::end_connections, database::Database, postgres::Server};
 
 const ACCOUNTS: u32 = 1_000;
 
@@ -27,7 +27,7 @@ const ACCOUNTS: u32 = 1_000;
 const SESSIONS: usize = 3;
 
 /// Functions with a connection each: as many as it takes for the rings to know all accounts.
-const LANES: u32 = ACCOUNTS.div_ceil(RING_MAX);
+const WORKERS: u32 = ACCOUNTS.div_ceil(RING_MAX);
 
 /// A query is cancelled after this, and a lock is held for longer.
 const QUERY_LIMIT: Duration = Duration::from_millis(60);
@@ -38,63 +38,64 @@ const PAUSE: Duration = Duration::from_millis(400);
 
 /// Sends so many requests, for the same seed to the same accounts in the same order; a row of another account is what can
 /// be lost, or an answer that does not belong here.
-///
-/// # Errors
-///
-/// What prevents the trial.
-pub async fn run(lab: &Lab, requests: u64, seed: u64) -> Result<Tally> {
+pub async fn run(harness: &Harness, requests: u64, seed: u64) -> Result<FaultReport> {
     let server = Server::start()?;
     let database = Database::create(&server).await?;
     accounts::fill(&database, ACCOUNTS, SESSIONS.try_into()?).await?;
     let [admin, other] = [database.client().await?, database.client().await?];
     let begin = Instant::now();
     let killed = Cell::new(0);
-    let each = requests / u64::from(LANES);
-    let lanes = (0..LANES).map(|number| {
-        let (first, last) = (number * ACCOUNTS / LANES + 1, (number + 1) * ACCOUNTS / LANES);
-        lane(lab, database.clone(), first..=last, each, Rng::with_seed(seed.wrapping_add(number.into())))
+    let each = requests / u64::from(WORKERS);
+    let workers = (0..WORKERS).map(|number| {
+        let (first, last) = (number * ACCOUNTS / WORKERS + 1, (number + 1) * ACCOUNTS / WORKERS);
+        worker(harness, database.clone(), first..=last, each, Rng::with_seed(seed.wrapping_add(number.into())))
     });
     let counted = tokio::select! {
-        counted = try_join_all(lanes) => counted?,
+        counted = try_join_all(workers) => counted?,
         Err(error) = disturb(&admin, &other, &killed) => return Err(error),
     };
-    let mut tally = Tally::new("tenants");
+    let mut report = FaultReport::new("tenants");
     let mut statuses = BTreeMap::<u16, u64>::new();
     for (part, counts) in &counted {
-        tally.add(part);
+        report.add(part);
         for (status, count) in counts {
             *statuses.entry(*status).or_default() += count;
         }
     }
     let statuses: Vec<_> = statuses.iter().map(|(status, count)| format!("{count} × {status}")).collect();
     let (statuses, killed) = (statuses.join(", "), killed.get());
-    tally.remark(&format!("{ACCOUNTS} accounts on {LANES} connections, which were killed {killed} times: {statuses}"));
-    tally.remark(&format!("{} requests a second", rate(tally.tried, begin)));
-    Ok(tally)
+    report
+        .remark(&format!("{ACCOUNTS} accounts on {WORKERS} connections, which were killed {killed} times: {statuses}"));
+    report.remark(&format!("{} requests a second", rate(report.tried, begin)));
+    Ok(report)
 }
 
 type Counts = BTreeMap<u16, u64>;
 
-async fn lane(
-    lab: &Lab,
+async fn worker(
+    harness: &Harness,
     database: Database,
     of: RangeInclusive<u32>,
     requests: u64,
     mut random: Rng,
-) -> Result<(Tally, Counts)> {
+) -> Result<(FaultReport, Counts)> {
     let events: Vec<_> = of.clone().map(|account| (account, event(account))).collect();
     let variables = vec![("QUERY_TIMEOUT_MS", QUERY_LIMIT.as_millis().to_string())];
-    let subject =
-        Subject::start(lab, database, Setup { ring: Some(accounts::ring(of)?), variables, ..Setup::default() }).await?;
-    let (mut tally, mut statuses) = (Tally::new("tenants"), Counts::new());
+    let tested = FunctionUnderTest::start(
+        harness,
+        database,
+        Setup { ring: Some(accounts::ring(of)?), variables, ..Setup::default() },
+    )
+    .await?;
+    let (mut report, mut statuses) = (FaultReport::new("tenants"), Counts::new());
     for _ in 0..requests {
         let (account, event) = &events[random.usize(..events.len())];
-        let reply = subject.send(event.clone()).await?;
+        let reply = tested.send(event.clone()).await?;
         *statuses.entry(reply.status).or_default() += 1;
-        tally.count(wrong(&reply, *account)?);
-        lab.bar.inc(1);
+        report.count(wrong(&reply, *account)?);
+        harness.bar.inc(1);
     }
-    Ok((tally, statuses))
+    Ok((report, statuses))
 }
 
 /// What is wrong with an answer to this account.
@@ -114,10 +115,8 @@ fn wrong(reply: &Reply, account: u32) -> Result<Option<String>> {
 
 /// Kills connections and locks the table, again and again.
 async fn disturb(admin: &Client, other: &Client, killed: &Cell<usize>) -> Result<()> {
-    const KILL: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                        WHERE datname = current_database() AND application_name = 'list-chat-sessions'";
     let kill = async || {
-        killed.set(killed.get() + other.query_typed(KILL, &[]).await?.len());
+        killed.set(killed.get() + end_connections(other).await?);
         anyhow::Ok(())
     };
     loop {

@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
-use list_chat_sessions::secret::REFRESH_LIMIT;
 use tokio::time::{Instant, sleep};
 
-use super::{Lab, Setup, Subject, Tally, accounts, subject::KEYS, unless};
-use crate::support::{
+use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, under_test::KEYS, unless};
+use crate::{
     database::Database,
-    measure::process,
     postgres::Server,
+    process,
     secrets::{Secrets, WireFault},
 };
 
@@ -33,29 +32,26 @@ const GROWTH_MAX: u64 = 16 * 1_024;
 pub const KINDS: u64 = 2 * WireFault::ALL.len() as u64;
 
 /// Tries every fault so many times.
-///
-/// # Errors
-///
-/// What prevents the trials. What the function does wrong is counted.
-pub async fn run(lab: &Lab, count: u64) -> Result<Vec<Tally>> {
+pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
     let server = Server::start()?;
     let server = &server;
     let names = ["response of Secrets Manager disturbed, key ring warm", "the same, no key ring yet"];
-    let lanes = WireFault::ALL.into_iter().map(|fault| async move {
-        let mut tallies = names.map(Tally::new);
+    let workers = WireFault::ALL.into_iter().map(|fault| async move {
+        let mut reports = names.map(FaultReport::new);
         for _ in 0..count {
-            for (tally, is_warm) in tallies.iter_mut().zip([true, false]) {
-                let wrong = if is_warm { refresh(lab, server, fault).await } else { start(lab, server, fault).await };
+            for (report, is_warm) in reports.iter_mut().zip([true, false]) {
+                let wrong =
+                    if is_warm { refresh(harness, server, fault).await } else { start(harness, server, fault).await };
                 let wrong = wrong.with_context(|| format!("{fault:?}, warm: {is_warm}"))?;
-                tally.count(wrong.map(|wrong| format!("{fault:?}: {wrong}")));
-                lab.bar.inc(1);
+                report.count(wrong.map(|wrong| format!("{fault:?}: {wrong}")));
+                harness.bar.inc(1);
             }
         }
-        anyhow::Ok(tallies)
+        anyhow::Ok(reports)
     });
-    let mut sums = names.map(Tally::new);
-    for tallies in try_join_all(lanes).await? {
-        sums.iter_mut().zip(&tallies).for_each(|(sum, tally)| sum.add(tally));
+    let mut sums = names.map(FaultReport::new);
+    for reports in try_join_all(workers).await? {
+        sums.iter_mut().zip(&reports).for_each(|(sum, report)| sum.add(report));
     }
     for sum in &mut sums {
         sum.remark("byte by byte, a byte a second, 1 kB/s, reset or cut in the middle, endless headers, endless body");
@@ -63,58 +59,58 @@ pub async fn run(lab: &Lab, count: u64) -> Result<Vec<Tally>> {
     Ok(sums.into())
 }
 
-async fn subject(lab: &Lab, server: &Server, secrets: Secrets) -> Result<Subject> {
+async fn tested(harness: &Harness, server: &Server, secrets: Secrets) -> Result<FunctionUnderTest> {
     let database = Database::create(server).await?;
     accounts::fill(&database, 1, 3).await?;
     let variables = vec![("SECRET_MAX_AGE_SECONDS", "1".to_owned())];
     let setup = Setup { variables, secrets: Some(secrets), timeout: INVOCATION, ..Setup::default() };
-    Subject::start(lab, database, setup).await
+    FunctionUnderTest::start(harness, database, setup).await
 }
 
 /// The key ring is refreshed under the fault: every request is served with the last good one, in the refresh's own time.
-async fn refresh(lab: &Lab, server: &Server, fault: WireFault) -> Result<Option<String>> {
-    let subject = subject(lab, server, Secrets::start().await?).await?;
-    let before = memory(&subject)?;
-    let calls = subject.secrets.calls(KEYS);
-    subject.secrets.disturb(fault);
+async fn refresh(harness: &Harness, server: &Server, fault: WireFault) -> Result<Option<String>> {
+    let tested = tested(harness, server, Secrets::start().await?).await?;
+    let before = memory(&tested)?;
+    let calls = tested.secrets.calls(KEYS);
+    tested.secrets.disturb(fault);
     let (begin, mut rest, mut wrong) = (Instant::now(), 3, None);
     while rest > 0 {
-        let reply = subject.ask().await?;
+        let reply = tested.ask().await?;
         let late = (reply.after > LATEST_REFRESH).then(|| format!("an answer after {:?}", reply.after));
         wrong = wrong.or_else(|| unless(&reply, &[200])).or(late);
-        rest -= u32::from(subject.secrets.calls(KEYS) > calls);
+        rest -= u32::from(tested.secrets.calls(KEYS) > calls);
         ensure!(begin.elapsed() < PATIENCE, "the key ring is not refreshed");
         sleep(Duration::from_millis(5)).await;
     }
-    wrong = wrong.or(grown(&subject, before)?);
-    subject.secrets.disturb(None);
-    let after = subject.ask().await?;
+    wrong = wrong.or(grown(&tested, before)?);
+    tested.secrets.disturb(None);
+    let after = tested.ask().await?;
     Ok(wrong.or_else(|| unless(&after, &[200]).map(|wrong| format!("after the fault {wrong}"))))
 }
 
 /// The environment starts under the fault: init ends, requests get 503 in time or are served, and the first request after
 /// the fault is served.
-async fn start(lab: &Lab, server: &Server, fault: WireFault) -> Result<Option<String>> {
+async fn start(harness: &Harness, server: &Server, fault: WireFault) -> Result<Option<String>> {
     let secrets = Secrets::start().await?;
     secrets.disturb(fault);
-    let subject = subject(lab, server, secrets).await?;
-    let before = memory(&subject)?;
-    let reply = subject.ask().await?;
+    let tested = tested(harness, server, secrets).await?;
+    let before = memory(&tested)?;
+    let reply = tested.ask().await?;
     let late = (reply.after > LATEST).then(|| format!("an answer after {:?}", reply.after));
     // Slow is not lost: what arrives within the time-out is used.
     let expected: &[u16] = if fault == WireFault::Bytewise { &[200] } else { &[200, 503] };
-    let wrong = unless(&reply, expected).or(late).or(grown(&subject, before)?);
-    subject.secrets.disturb(None);
-    let after = subject.ask().await?;
+    let wrong = unless(&reply, expected).or(late).or(grown(&tested, before)?);
+    tested.secrets.disturb(None);
+    let after = tested.ask().await?;
     Ok(wrong.or_else(|| unless(&after, &[200]).map(|wrong| format!("after the fault {wrong}"))))
 }
 
 /// The most memory that the process has had, in KiB; 0 where there is no `/proc` to read it from.
-fn memory(subject: &Subject) -> Result<u64> {
-    if cfg!(target_os = "linux") { process::peak(subject.function.pid().context("it runs")?) } else { Ok(0) }
+fn memory(tested: &FunctionUnderTest) -> Result<u64> {
+    if cfg!(target_os = "linux") { process::peak(tested.function.pid().context("it runs")?) } else { Ok(0) }
 }
 
-fn grown(subject: &Subject, before: u64) -> Result<Option<String>> {
-    let growth = memory(subject)?.saturating_sub(before);
+fn grown(tested: &FunctionUnderTest, before: u64) -> Result<Option<String>> {
+    let growth = memory(tested)?.saturating_sub(before);
     Ok((growth > GROWTH_MAX).then(|| format!("{growth} KiB more memory")))
 }

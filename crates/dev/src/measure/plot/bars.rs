@@ -5,7 +5,7 @@ use super::{
     canvas::{Anchor, Canvas, FAINT, TEXT},
     range,
 };
-use crate::support::measure::number;
+use crate::measure::number;
 
 const WIDTH: f64 = 760.0;
 const LEFT: f64 = 170.0;

@@ -10,7 +10,7 @@ use super::{
 const WIDTH: f64 = 860.0;
 const LEFT: f64 = 290.0;
 const RIGHT: f64 = 30.0;
-/// Below the title and the names of the contenders.
+/// Below the title and the names of the candidates.
 const TOP: f64 = 92.0;
 const STEP: f64 = 28.0;
 

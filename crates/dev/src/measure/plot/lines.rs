@@ -5,7 +5,7 @@ use super::{
     canvas::{Anchor, Canvas, FAINT, GRID, Scale},
     range,
 };
-use crate::support::measure::number;
+use crate::measure::number;
 
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 380.0;

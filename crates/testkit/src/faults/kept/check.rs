@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio_postgres::{Client, error::SqlState};
 
 use super::{ACCOUNTS, writer};
-use crate::support::{
+use crate::{
     keys::{Entry, Ring, json as ring_json},
     migrations,
 };

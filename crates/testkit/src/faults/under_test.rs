@@ -5,12 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde_json::Value;
-use tokio_postgres::Client;
 
-use super::{Lab, accounts};
-use crate::support::{
+use super::{Harness, accounts};
+use crate::{
     database::Database,
     function::{Function, FunctionOptions},
     request,
@@ -20,9 +19,6 @@ use crate::support::{
 
 /// The secret with the key ring.
 pub const KEYS: &str = "test/api-keys";
-
-/// How long PostgreSQL may take to do what it is told.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What differs between the faults.
 pub struct Setup {
@@ -56,7 +52,7 @@ impl Default for Setup {
     }
 }
 
-pub struct Subject {
+pub struct FunctionUnderTest {
     pub function: Function,
     pub database: Database,
     pub secrets: Secrets,
@@ -82,8 +78,8 @@ impl Reply {
     }
 }
 
-impl Subject {
-    pub async fn start(lab: &Lab, database: Database, setup: Setup) -> Result<Self> {
+impl FunctionUnderTest {
+    pub async fn start(harness: &Harness, database: Database, setup: Setup) -> Result<Self> {
         let secrets = match setup.secrets {
             Some(secrets) => secrets,
             None => Secrets::start().await?,
@@ -96,9 +92,9 @@ impl Subject {
             ("AWS_ENDPOINT_URL_SECRETS_MANAGER", endpoint.as_str()),
             ("DATABASE_URL", url.as_str()),
         ];
-        let mut options = FunctionOptions::new(&lab.binary, &env);
+        let mut options = FunctionOptions::new(&harness.binary, &env);
         if let [program, arguments @ ..] = setup.launcher.as_slice() {
-            options.arguments = arguments.iter().map(PathBuf::from).chain([lab.binary.clone()]).collect();
+            options.arguments = arguments.iter().map(PathBuf::from).chain([harness.binary.clone()]).collect();
             options.binary = program.into();
         }
         options.env.extend(setup.variables.into_iter().map(|(name, value)| (name.to_owned(), value)));
@@ -133,33 +129,9 @@ impl Subject {
         let cause = |line: &String| serde_json::from_str::<Value>(line).ok()?["cause"].as_str().map(ToOwned::to_owned);
         self.function.log().iter().rev().find_map(cause).unwrap_or_default()
     }
-
-    /// Ends the function's connections to the database; gives how many there were.
-    pub async fn end_connections(&self, admin: &Client) -> Result<u64> {
-        let sql = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
-                   WHERE datname = current_database() AND application_name = 'list-chat-sessions'";
-        Ok(admin.query_typed(sql, &[]).await?.len() as u64)
-    }
 }
 
 /// A request for an account's first page.
 pub fn event(account: u32) -> String {
     request::post(&accounts::token(account), r#"{"limit": 100}"#).to_string()
-}
-
-/// How many of the function's queries run in the admin's database.
-pub async fn running(admin: &Client) -> Result<i64> {
-    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'
-               AND application_name = 'list-chat-sessions'";
-    Ok(admin.query_typed_one(sql, &[]).await?.get(0))
-}
-
-/// Waits until as many queries run as are wanted, and fails if they never do.
-pub async fn wait_for_running(admin: &Client, wanted: fn(i64) -> bool) -> Result<()> {
-    let begin = Instant::now();
-    while !wanted(running(admin).await?) {
-        ensure!(begin.elapsed() < PATIENCE, "the server's queries are not as they should be");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    Ok(())
 }

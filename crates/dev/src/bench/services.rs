@@ -1,4 +1,4 @@
-//! What every contender reaches: PostgreSQL with TLS and SCRAM, and the stand-in for Secrets Manager.
+//! What every candidate reaches: PostgreSQL with TLS and SCRAM, and the stand-in for Secrets Manager.
 
 use std::time::{Duration, Instant};
 
@@ -6,6 +6,14 @@ use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 use list_chat_sessions::auth::KeyRing;
 use serde_json::json;
+use testkit::{
+    certificates::{Authority, NOW},
+    faults::accounts,
+    keys,
+    postgres::{Server, ServerOptions},
+    role,
+    secrets::Secrets,
+};
 use tokio_postgres::Client;
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_rustls::rustls::{
@@ -15,20 +23,9 @@ use tokio_rustls::rustls::{
 };
 
 use super::data::{self, KEPT, PLAIN, Sizes};
-use crate::{
-    steps::Steps,
-    support::{
-        certificates::{Authority, NOW},
-        faults::accounts,
-        keys,
-        measure::count,
-        postgres::{Options, Server},
-        role,
-        secrets::Secrets,
-    },
-};
+use crate::{measure::count, steps::Steps};
 
-/// Said in the report: autovacuum would come and go between the contenders, and all else is as in production.
+/// Said in the report: autovacuum would come and go between the candidates, and all else is as in production.
 pub const SETTINGS: [&str; 8] = [
     "ssl=on",
     "fsync=on",
@@ -46,7 +43,7 @@ const TICK: Duration = Duration::from_millis(100);
 const HOST: &str = "127.0.0.1";
 const KEYS: &str = "bench/api-keys";
 
-pub struct Site {
+pub struct BenchServices {
     pub server: Server,
     pub sizes: Sizes,
     secrets: Secrets,
@@ -55,7 +52,7 @@ pub struct Site {
     password: String,
 }
 
-impl Site {
+impl BenchServices {
     /// Starts everything and loads the rows that are not there yet.
     pub async fn start(scale: f64) -> Result<Self> {
         let begin = Instant::now();
@@ -63,7 +60,7 @@ impl Site {
         // Node verifies the name localhost when it is given an address.
         let certificate = authority.certify(&[HOST, "localhost"], NOW)?;
         let sizes = Sizes::scaled(scale);
-        let options = Options {
+        let options = ServerOptions {
             settings: SETTINGS.map(ToOwned::to_owned).to_vec(),
             files: vec![("server.crt".into(), certificate.chain), ("server.key".into(), certificate.key)],
             kept: Some(format!("bench-{}", sizes.large)),
@@ -91,10 +88,10 @@ impl Site {
         let password = keys::hex(&fastrand::u128(..).to_be_bytes());
         let secrets = Secrets::start().await?;
         secrets.put(KEYS, accounts::ring(data::SMALL..=data::LARGE)?)?;
-        let site = Self { server, sizes, secrets, authority: authority.pem(), password };
-        site.admit(PLAIN).await?;
-        site.admit(KEPT).await?;
-        Ok(site)
+        let services = Self { server, sizes, secrets, authority: authority.pem(), password };
+        services.admit(PLAIN).await?;
+        services.admit(KEPT).await?;
+        Ok(services)
     }
 
     /// Lets the function's role read a database, and puts the credentials where it finds them.
@@ -139,7 +136,7 @@ impl Site {
     }
 }
 
-/// The keys of the accounts, as every contender knows them.
+/// The keys of the accounts, as every candidate knows them.
 pub fn key_ring() -> Result<KeyRing> {
     KeyRing::parse(&accounts::ring(data::SMALL..=data::LARGE)?).ok().context("the ring is one")
 }

@@ -10,21 +10,18 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-
-use crate::{
-    build::build,
-    steps::Steps,
-    support::{
-        database,
-        function::{Function, FunctionOptions},
-        keys, migrations,
-        postgres::{self, Server},
-        role,
-        secrets::Secrets,
-        seed,
-        terminal::LogFormat,
-    },
+use testkit::{
+    database,
+    function::{Function, FunctionOptions},
+    keys, migrations,
+    postgres::{Server, ServerOptions},
+    role,
+    secrets::Secrets,
+    seed,
+    terminal::LogFormat,
 };
+
+use crate::{build::build, steps::Steps};
 
 pub const DATABASE_SECRET: &str = "list-chat-sessions/database";
 pub const API_KEYS_SECRET: &str = "list-chat-sessions/api-keys";
@@ -35,7 +32,7 @@ const LOG_MAX: usize = 1_000;
 // Several commands take these options, so they are no group with a name of its own.
 #[derive(clap::Args)]
 #[group(skip)]
-pub struct Options {
+pub struct ServiceOptions {
     /// Load these rows instead of the demo account's (repeatable)
     #[arg(long = "seed", value_name = "FILE.sql")]
     pub seeds: Vec<PathBuf>,
@@ -62,7 +59,7 @@ pub struct RunOptions {
     json: bool,
 }
 
-impl Options {
+impl ServiceOptions {
     /// Whether the demo account answers, so that its token can be shown.
     pub fn is_demo(&self) -> bool {
         self.keys.is_none() && self.seeds.is_empty()
@@ -78,7 +75,7 @@ pub struct Input {
 }
 
 impl Input {
-    pub fn read(options: Options) -> Result<Self> {
+    pub fn read(options: ServiceOptions) -> Result<Self> {
         let text = |path: &PathBuf| fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
         let mut seeds = Vec::new();
         for path in &options.seeds {
@@ -164,12 +161,12 @@ impl Services {
 }
 
 /// The function and all that it needs. Dropping it ends everything.
-pub struct Stack {
+pub struct LocalFunction {
     pub function: Arc<Function>,
     pub services: Services,
 }
 
-impl Stack {
+impl LocalFunction {
     /// Starts everything; what is independent, side by side.
     pub async fn start(input: Input, run: RunOptions, steps: Steps) -> Result<Self> {
         let binary = async {
@@ -210,7 +207,7 @@ async fn prepare_database(input: &Input, bind: IpAddr, steps: Steps) -> Result<(
         let listen =
             if bind.is_loopback() || bind.is_unspecified() { bind.to_string() } else { format!("127.0.0.1,{bind}") };
         let settings = vec![format!("listen_addresses={listen}")];
-        let options = postgres::Options { settings, ..postgres::Options::default() };
+        let options = ServerOptions { settings, ..ServerOptions::default() };
         let server = tokio::task::spawn_blocking(|| Server::start_with(options)).await??;
         let here = env::current_dir().unwrap_or_default();
         let folder = server.folder().strip_prefix(here).unwrap_or(server.folder());

@@ -2,7 +2,7 @@
 
 /// One who answers the requests, or a part of it; the first is the one that the others are compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Contender {
+pub enum Candidate {
     Ours,
     Kept,
     Node,
@@ -13,7 +13,7 @@ pub enum Contender {
     Empty,
 }
 
-impl Contender {
+impl Candidate {
     pub const ALL: [Self; 8] =
         [Self::Ours, Self::Kept, Self::Node, Self::Bundle, Self::Python, Self::Postgrest, Self::Statement, Self::Empty];
 
@@ -36,14 +36,14 @@ impl Contender {
         match self {
             Self::Ours => "this function's release binary",
             Self::Kept => "the same on a database with migrations/kept",
-            Self::Node => "benches/peers/node: `pg` and the AWS SDK from node_modules, our SQL",
+            Self::Node => "crates/dev/bench/peers/node: `pg` and the AWS SDK from node_modules, our SQL",
             Self::Bundle => "the same in one file made by esbuild",
-            Self::Python => "benches/peers/python: psycopg and boto3, our SQL",
+            Self::Python => "crates/dev/bench/peers/python: psycopg and boto3, our SQL",
             Self::Postgrest => {
-                "benches/peers/postgrest.sql: the edge function's query without PostgREST, HTTP and the edge function"
+                "crates/dev/bench/peers/postgrest.sql: the edge function's query without PostgREST, HTTP and the edge function"
             }
             Self::Statement => "our SQL without a function: what the database and one round trip take",
-            Self::Empty => "benches/peers/empty: lambda_runtime alone, no secrets, no database",
+            Self::Empty => "crates/dev/bench/peers/empty: lambda_runtime alone, no secrets, no database",
         }
     }
 

@@ -17,7 +17,10 @@ use tokio_postgres::Client;
 
 use crate::{
     app::{API_KEYS, TOKEN, TestApp, ring},
-    support::{database::connect, postgres::Server, request, secrets::Secrets},
+    database::connect,
+    postgres::Server,
+    request,
+    secrets::Secrets,
 };
 
 /// The pages that are measured.
