@@ -1,8 +1,8 @@
 //! Every case of the contract, over HTTP, through the binary under a Lambda Runtime API.
 
 use testkit::{
+    Server,
     contract::{assert_every_vector, database},
-    postgres::Server,
 };
 
 #[tokio::test]

@@ -1,12 +1,7 @@
 //! Every file in `events/` gets the status that its name promises, through the binary under a Lambda Runtime API.
 
 use serde_json::{Value, json};
-use testkit::{
-    binary,
-    faults::{Harness, events},
-    postgres::Server,
-    runtime_api::Headers,
-};
+use testkit::{Harness, Headers, Server, binary, faults::events};
 
 const BROKEN: u64 = 1_000;
 const SEED: u64 = 4;

@@ -1,11 +1,7 @@
 //! What is on the page: whose sessions, which of them, in which order, with which values.
 
 use serde_json::{Value, json};
-use testkit::{
-    app::{ACCOUNT, NEIGHBOUR, NEIGHBOURS_TOKEN, NEIGHBOURS_WIDGET, TestApp, WIDGET},
-    database::Database,
-    postgres::Server,
-};
+use testkit::{ACCOUNT, Database, NEIGHBOUR, NEIGHBOURS_TOKEN, NEIGHBOURS_WIDGET, Server, TestApp, WIDGET};
 
 /// A session of [`ACCOUNT`] with all that can be said about it.
 const FULL: &str = "00000000-0000-4000-8000-000000000001";
@@ -204,9 +200,9 @@ async fn nobody_sees_the_sessions_of_another_account() {
     )
     .await;
     for (token, widget_id, expected) in [
-        (testkit::app::TOKEN, None, vec![id(1)]),
+        (testkit::TOKEN, None, vec![id(1)]),
         (NEIGHBOURS_TOKEN, None, vec![id(2)]),
-        (testkit::app::TOKEN, Some(NEIGHBOURS_WIDGET), vec![]),
+        (testkit::TOKEN, Some(NEIGHBOURS_WIDGET), vec![]),
         (NEIGHBOURS_TOKEN, Some(WIDGET), vec![]),
     ] {
         let answer = test.list_as(token, json!({ "widget_id": widget_id })).await;

@@ -5,14 +5,9 @@ use std::fs;
 use list_chat_sessions::response::MAX_ANSWER_BYTES;
 use serde_json::{Value, json};
 use testkit::{
-    app::{ACCOUNT, TOKEN, WIDGET, ring},
-    binary,
-    database::Database,
+    ACCOUNT, Database, Function, FunctionOptions, Secrets, Server, TOKEN, WIDGET, binary,
     environment::{lines, secrets_with},
-    function::{Function, FunctionOptions},
-    postgres::Server,
-    request,
-    secrets::Secrets,
+    request, ring,
 };
 
 /// The most that may ever be resident of the function, by the largest `limit` that it was asked for. A debug build has 10 MB

@@ -2,7 +2,7 @@
 
 use proptest::{prelude::*, test_runner::TestRunner};
 use serde_json::json;
-use testkit::app::{ACCOUNT, TestApp, WIDGET};
+use testkit::{ACCOUNT, TestApp, WIDGET};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 

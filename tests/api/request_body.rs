@@ -8,7 +8,7 @@ use list_chat_sessions::{
 };
 use proptest::{prelude::*, sample::select};
 use serde_json::{Value, json};
-use testkit::{database::Database, postgres::Server};
+use testkit::{Database, Server};
 use tokio_postgres::types::{ToSql, Type};
 
 fn parse(body: impl AsRef<[u8]>) -> Result<ListRequest, Error> {

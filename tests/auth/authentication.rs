@@ -1,10 +1,7 @@
 //! Who may call, and how little the answer tells those who may not.
 
 use serde_json::{Value, json};
-use testkit::{
-    app::{ACCOUNT, API_KEYS, NEIGHBOUR, TOKEN, TestApp, key},
-    keys, request,
-};
+use testkit::{ACCOUNT, API_KEYS, NEIGHBOUR, TOKEN, TestApp, app::key, keys, request};
 
 #[tokio::test]
 async fn the_scheme_is_read_in_any_case_and_with_any_number_of_spaces() {

@@ -4,13 +4,7 @@ use std::time::{Duration, Instant};
 
 use list_chat_sessions::{app::App, auth::KeyRing, secret::Lifetime};
 use serde_json::json;
-use testkit::{
-    app::{API_KEYS, TOKEN, TestApp, ring},
-    database::Database,
-    keys,
-    postgres::Server,
-    secrets::{Secrets, SecretsFault},
-};
+use testkit::{API_KEYS, Database, Secrets, SecretsFault, Server, TOKEN, TestApp, keys, ring};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -291,7 +285,7 @@ async fn requests_that_wait_for_the_same_fetch_cause_one_call() {
 #[test]
 fn a_fault_in_the_secret_is_named_and_nothing_of_it_is_quoted() {
     let hash = keys::hash(TOKEN);
-    let good = json!({ "key_hash": hash, "user_id": testkit::app::ACCOUNT });
+    let good = json!({ "key_hash": hash, "user_id": testkit::ACCOUNT });
     let with = |field: &str, value: serde_json::Value| {
         let mut entry = good.clone();
         entry[field] = value;
@@ -311,7 +305,7 @@ fn a_fault_in_the_secret_is_named_and_nothing_of_it_is_quoted() {
         (with("expires_at", json!("9999-12-31T23:59:60.5")), "api_keys[1].expires_at is not an RFC 3339 time"),
         (with("expires_at", json!("9999-12-32T00:00:00Z")), "api_keys[1].expires_at is not an RFC 3339 time"),
         (
-            with("user_id", json!(testkit::app::NEIGHBOUR)),
+            with("user_id", json!(testkit::NEIGHBOUR)),
             "api_keys[1] has the key_hash of api_keys[0] and another user_id: remove one of them",
         ),
         (
@@ -331,7 +325,7 @@ fn a_fault_in_the_secret_is_named_and_nothing_of_it_is_quoted() {
 
 #[test]
 fn a_key_given_twice_in_the_same_words_or_others_is_one_key() {
-    let entry = json!({ "key_hash": keys::hash(TOKEN), "user_id": testkit::app::ACCOUNT });
+    let entry = json!({ "key_hash": keys::hash(TOKEN), "user_id": testkit::ACCOUNT });
     let mut other = entry.clone();
     other["name"] = json!("another name");
     other["is_active"] = json!(true);
@@ -349,7 +343,7 @@ fn a_key_given_twice_in_the_same_words_or_others_is_one_key() {
 #[test]
 fn a_secret_has_room_for_three_hundred_keys() {
     let key = json!({
-        "key_hash": keys::hash(TOKEN), "user_id": testkit::app::ACCOUNT, "name": "production", "is_active": true,
+        "key_hash": keys::hash(TOKEN), "user_id": testkit::ACCOUNT, "name": "production", "is_active": true,
         "expires_at": "2027-01-01T00:00:00Z",
     });
     let secret = json!({ "api_keys": vec![key; 300] }).to_string();

@@ -4,16 +4,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use testkit::{
-    app::{API_KEYS, TOKEN, secrets},
+    API_KEYS, Authority, Database, Function, FunctionOptions, Rds, Secrets, Server, TOKEN,
+    app::secrets,
     binary,
-    certificates::{Authority, NOW},
-    connections::end_connections,
-    database::Database,
-    function::{Function, FunctionOptions},
-    postgres::Server,
-    rds::{HOST, Rds, Role},
+    certificates::NOW,
+    end_connections,
+    rds::{HOST, Role},
     request,
-    secrets::Secrets,
 };
 
 const ROLE: Role =

@@ -5,7 +5,7 @@ use list_chat_sessions::{
     database::{AddressDefaults, Auth, Login, Policy},
 };
 use serde_json::{Value, json};
-use testkit::certificates::Authority;
+use testkit::Authority;
 
 #[test]
 fn plain_text_stays_on_this_machine_unless_the_operator_means_it() {

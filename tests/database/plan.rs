@@ -6,11 +6,8 @@ use list_chat_sessions::{
 };
 use serde_json::{Value, json};
 use testkit::{
-    app::ACCOUNT,
-    database::Database,
-    migrations,
+    ACCOUNT, Database, Server, migrations,
     plan::{ROWS, caller, json_of, nodes},
-    postgres::Server,
 };
 
 #[tokio::test]

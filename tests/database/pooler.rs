@@ -8,13 +8,12 @@ use list_chat_sessions::{
 };
 use serde_json::json;
 use testkit::{
-    app::{TestApp, secrets},
-    certificates::{Authority, NOW},
-    connections::{assert_nothing_runs, end_connections},
-    contract,
-    database::Database,
-    pooler::{self, Pooler, SERVER_CONNECTIONS},
-    postgres::Server,
+    Authority, Database, Pooler, Server, TestApp,
+    app::secrets,
+    assert_nothing_runs,
+    certificates::NOW,
+    contract, end_connections,
+    pooler::{self, SERVER_CONNECTIONS},
 };
 use tokio::task::JoinSet;
 

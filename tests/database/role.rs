@@ -3,12 +3,7 @@
 use std::process::Command;
 
 use serde_json::json;
-use testkit::{
-    app::TestApp,
-    database::{self, Database},
-    postgres::Server,
-    product_database, role,
-};
+use testkit::{Database, Server, TestApp, database, product_database, role};
 use tokio_postgres::{Client, error::SqlState};
 
 /// As the role, to a database of its own.

@@ -5,16 +5,10 @@ use std::time::Instant;
 use list_chat_sessions::database::CHECK_INTERVAL;
 use serde_json::{Value, json};
 use testkit::{
-    app::{TOKEN, ring},
-    connections::end_connections,
-    contract,
-    database::Database,
+    Database, Function, Secrets, Server, TOKEN, contract, end_connections,
     environment::{lines, secrets_with, start, status},
-    function::Function,
-    postgres::Server,
     product_database::{self, install_counts},
-    request, role,
-    secrets::Secrets,
+    request, ring, role,
 };
 use tokio_postgres::Client;
 

@@ -8,13 +8,10 @@ use list_chat_sessions::{
 };
 use serde_json::{Value, json};
 use testkit::{
-    app::{API_KEYS, TOKEN, TestApp, secrets},
-    binary,
-    certificates::{Authority, FUTURE, NOW, PAST},
-    connections::assert_nothing_runs,
-    database::Database,
-    function::{Function, FunctionOptions},
-    postgres::{Server, ServerOptions},
+    API_KEYS, Authority, Database, Function, FunctionOptions, Server, ServerOptions, TOKEN, TestApp,
+    app::secrets,
+    assert_nothing_runs, binary,
+    certificates::{FUTURE, NOW, PAST},
     request, role,
 };
 use tokio::sync::OnceCell;
@@ -38,10 +35,9 @@ impl Encrypted {
 
     async fn start(validity: [i32; 2], settings: &[&str]) -> Self {
         let authority = Authority::new().unwrap();
-        let certificate = authority.certify(&[NAME], validity).unwrap();
-        let files = vec![("server.crt".into(), certificate.chain), ("server.key".into(), certificate.key)];
-        let settings = ["ssl=on"].iter().chain(settings).map(ToString::to_string).collect();
-        let server = Server::start_with(ServerOptions { settings, files, ..ServerOptions::default() }).unwrap();
+        let mut options = ServerOptions::with_tls(authority.certify(&[NAME], validity).unwrap());
+        options.settings.extend(settings.iter().map(ToString::to_string));
+        let server = Server::start_with(options).unwrap();
         let database = Database::create(&server).await.unwrap();
         Self { server, database, ca: authority.pem() }
     }

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use testkit::{
-    database::Database,
+    Database, Server,
     migrations::{KEPT, apply_kept, reconcile, run_kept},
-    postgres::Server,
 };
 use tokio_postgres::Client;
 

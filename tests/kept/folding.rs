@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use testkit::{
-    database::Database,
+    Database, Server,
     migrations::{apply_kept, reconcile},
-    postgres::Server,
 };
 use tokio_postgres::Client;
 
@@ -18,7 +17,7 @@ async fn database() -> Database {
     let database = Database::create(Server::shared()).await.unwrap();
     let sql = "INSERT INTO users VALUES ('USER');
                INSERT INTO chat_widgets SELECT md5(w::text)::uuid, 'USER' FROM generate_series(1, 200) w";
-    database.load(&sql.replace("USER", testkit::app::ACCOUNT)).await.unwrap();
+    database.load(&sql.replace("USER", testkit::ACCOUNT)).await.unwrap();
     apply_kept(&database.client().await.unwrap()).await.unwrap();
     database
 }

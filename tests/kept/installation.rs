@@ -1,10 +1,8 @@
 //! What the set changes in a database, what it refuses to be installed on, and that it leaves nothing behind.
 
 use testkit::{
-    database::Database,
-    migrations::schema,
-    migrations::{KEPT, apply_kept, reconcile, run_kept},
-    postgres::Server,
+    Database, Server,
+    migrations::{KEPT, apply_kept, reconcile, run_kept, schema},
 };
 
 #[tokio::test]

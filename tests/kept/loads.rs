@@ -2,9 +2,8 @@
 
 use futures_util::{SinkExt, StreamExt, pin_mut};
 use testkit::{
-    database::Database,
+    Database, Server,
     migrations::{apply_kept, reconcile, run_kept},
-    postgres::Server,
 };
 use tokio_postgres::Client;
 

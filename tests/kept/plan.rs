@@ -6,16 +6,15 @@ use list_chat_sessions::{
 };
 use serde_json::{Value, json};
 use testkit::{
-    database::Database,
+    Database, Server,
     migrations::apply_kept,
     plan::{ROWS, caller, json_of, nodes},
-    postgres::Server,
 };
 
 #[tokio::test]
 async fn nothing_is_counted_that_is_kept() {
     let database = Database::create(Server::shared()).await.unwrap();
-    database.load(&ROWS.replace("ACCOUNT", testkit::app::ACCOUNT)).await.unwrap();
+    database.load(&ROWS.replace("ACCOUNT", testkit::ACCOUNT)).await.unwrap();
     let client = database.client().await.unwrap();
     apply_kept(&client).await.unwrap();
     client.batch_execute("VACUUM ANALYZE").await.unwrap();

@@ -11,11 +11,9 @@ use list_chat_sessions::{
 };
 use serde_json::json;
 use testkit::{
-    database::Database,
-    migrations::schema,
-    migrations::{KEPT, reconcile, run_kept, statements},
+    Database, Server,
+    migrations::{KEPT, reconcile, run_kept, schema, statements},
     plan,
-    postgres::Server,
 };
 use tokio_postgres::Client;
 
@@ -49,7 +47,7 @@ async fn totals(client: &Client) -> Vec<(i64, i64)> {
 async fn the_set_of_before_is_brought_over_under_its_writers() {
     let database = Database::create(Server::shared()).await.unwrap();
     let client = database.client().await.unwrap();
-    database.load(&ROWS.replace("ACCOUNT", testkit::app::ACCOUNT)).await.unwrap();
+    database.load(&ROWS.replace("ACCOUNT", testkit::ACCOUNT)).await.unwrap();
     let of_a_new_database = {
         let other = Database::create(Server::shared()).await.unwrap().client().await.unwrap();
         for file in KEPT {

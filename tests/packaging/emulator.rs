@@ -11,7 +11,7 @@ use std::{
 
 use axum::http::Request;
 use serde_json::Value;
-use testkit::{binary, client, database::Database, faults::events, keys, postgres::Server, secrets::Secrets, seed};
+use testkit::{Database, Secrets, Server, binary, client, faults::events, keys, seed};
 use tokio::process::{Child, Command};
 
 /// How long the emulator may take to listen.

@@ -5,13 +5,9 @@ use std::time::Instant;
 use list_chat_sessions::handler::UNKNOWN_TOKEN_INTERVAL;
 use serde_json::json;
 use testkit::{
-    app::{TOKEN, ring},
-    database::Database,
+    Database, SecretsFault, Server, TOKEN,
     environment::{VISITOR, database, lines, secrets_with, start, status},
-    keys,
-    postgres::Server,
-    request, role,
-    secrets::SecretsFault,
+    keys, request, ring, role,
 };
 
 #[tokio::test]

@@ -3,10 +3,9 @@
 
 use serde_json::{Value, json};
 use testkit::{
-    app::{TOKEN, ring},
+    SecretsFault, TOKEN,
     environment::{database, lines, secrets_with, start, status},
-    request,
-    secrets::SecretsFault,
+    request, ring,
 };
 
 /// A metric's values by its name, from a line that CloudWatch accepts.

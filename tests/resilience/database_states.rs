@@ -1,8 +1,8 @@
 //! The database restarts, closes, is full, read-only, a standby, crashes, is slow: and comes back.
 
 use testkit::{
-    binary,
-    faults::{Harness, certificates, grants, slow, states},
+    Harness, binary,
+    faults::{certificates, grants, slow, states},
 };
 
 #[tokio::test]

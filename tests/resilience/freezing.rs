@@ -1,9 +1,6 @@
 //! The environment is frozen between two requests, and loses its connection meanwhile.
 
-use testkit::{
-    binary,
-    faults::{Harness, freezing},
-};
+use testkit::{Harness, binary, faults::freezing};
 
 const CYCLES: u64 = 40;
 

@@ -6,14 +6,7 @@ use list_chat_sessions::{
     config::{Config, DatabaseSource},
     database::{Login, Policy},
 };
-use testkit::{
-    app::{TestApp, secrets},
-    chaos::{Chaos, NetworkFault, Phase},
-    connections::{end_connections, processes},
-    database::Database,
-    postgres::Server,
-    role,
-};
+use testkit::{Chaos, Database, NetworkFault, Phase, Server, TestApp, app::secrets, end_connections, processes, role};
 use tokio_postgres::Client;
 
 fn ok() -> (u16, String) {

@@ -1,9 +1,6 @@
 //! Memory has a limit, and what visitors have written has none.
 
-use testkit::{
-    binary,
-    faults::{Harness, memory},
-};
+use testkit::{Harness, binary, faults::memory};
 
 /// In an address space of the template's memory.
 #[tokio::test]

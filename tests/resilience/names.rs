@@ -5,14 +5,7 @@ use list_chat_sessions::{
     database::{Login, Policy},
 };
 use serde_json::json;
-use testkit::{
-    app::{TestApp, secrets},
-    binary,
-    chaos::DeadAddress,
-    database::Database,
-    faults::{Harness, names},
-    postgres::Server,
-};
+use testkit::{Database, DeadAddress, Harness, Server, TestApp, app::secrets, binary, faults::names};
 
 /// 503 before the invocation's end, or 200 where there is a way; the first request after the fault is served; and threads
 /// that wait for the resolver do not pile up.

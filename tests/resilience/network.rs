@@ -1,9 +1,6 @@
 //! The network between the function and PostgreSQL fails in every phase and in every way.
 
-use testkit::{
-    binary,
-    faults::{Harness, network},
-};
+use testkit::{Harness, binary, faults::network};
 
 /// An answer before the invocation's deadline less 300 ms, of 200, 503 or 504; nothing left on the server; and the first
 /// request after the fault is served.

@@ -3,13 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use testkit::{
-    app::{ACCOUNT, TestApp},
-    connections::{assert_nothing_runs, end_connections},
-    database::Database,
-    postgres::{Server, ServerOptions},
-    request, role,
-};
+use testkit::{ACCOUNT, Database, Server, ServerOptions, TestApp, assert_nothing_runs, end_connections, request, role};
 
 const OK: (u16, &str) = (200, "ok");
 const UNAVAILABLE: (u16, &str) = (503, "service_unavailable");
@@ -82,7 +76,7 @@ async fn the_answer_comes_before_the_invocation_ends() {
     let test = TestApp::start().await;
     let admin = test.database.client().await.unwrap();
     admin.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await.unwrap();
-    let event = request::post(testkit::app::TOKEN, "{}");
+    let event = request::post(testkit::TOKEN, "{}");
     let invocation = Duration::from_millis(1_500);
     let answer = tokio::time::timeout(invocation, test.send_within(&event, invocation)).await.unwrap();
     assert_eq!(answer.outcome(), (504, "timeout".into()));
@@ -91,7 +85,7 @@ async fn the_answer_comes_before_the_invocation_ends() {
 #[tokio::test]
 async fn a_deadline_in_the_past_is_none() {
     let test = TestApp::start().await;
-    let event = request::post(testkit::app::TOKEN, "{}");
+    let event = request::post(testkit::TOKEN, "{}");
     assert_eq!(test.send_by(&event, std::time::UNIX_EPOCH + Duration::from_mins(10)).await.status, 200);
 }
 

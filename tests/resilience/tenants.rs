@@ -1,8 +1,8 @@
 //! Nobody sees another account's rows, and one environment serves for long.
 
 use testkit::{
-    binary,
-    faults::{Harness, endurance, tenants},
+    Harness, binary,
+    faults::{endurance, tenants},
 };
 
 const REQUESTS: u64 = 4_000;

@@ -11,14 +11,9 @@ use std::{
 use list_chat_sessions::database::REFUSED_LOGIN_INTERVAL;
 use serde_json::{Value, json};
 use testkit::{
-    app::{API_KEYS, TOKEN, aws, secrets},
-    binary,
-    connections::end_connections,
-    database::Database,
-    function::{Function, FunctionOptions},
-    postgres::Server,
-    request, role,
-    secrets::Secrets,
+    API_KEYS, Database, Function, FunctionOptions, Secrets, Server, TOKEN,
+    app::{aws, secrets},
+    binary, end_connections, request, role,
 };
 use tokio::task::yield_now;
 use tokio_postgres::Client;

@@ -5,14 +5,9 @@ use std::{env, fs};
 
 use serde_json::json;
 use testkit::{
-    app::{ACCOUNT, NEIGHBOURS_TOKEN, TOKEN, TestApp, ring},
-    contract,
-    database::Database,
+    ACCOUNT, Database, NEIGHBOURS_TOKEN, Secrets, SecretsFault, Server, TOKEN, TestApp, contract,
     environment::{database, secrets_with, start, status},
-    postgres::Server,
-    request, role, secrecy,
-    secrets::{Secrets, SecretsFault},
-    seed,
+    request, ring, role, secrecy, seed,
 };
 
 const MESSAGE: &str = "my card is 4111 1111";

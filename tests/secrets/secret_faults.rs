@@ -1,8 +1,8 @@
 //! Secrets Manager fails, holds something else, or rotates, under the requests of a function that has a ring already.
 
 use testkit::{
-    binary,
-    faults::{Harness, vault, wire},
+    Harness, binary,
+    faults::{vault, wire},
 };
 
 #[tokio::test]

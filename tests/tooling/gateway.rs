@@ -5,10 +5,9 @@ use std::sync::Arc;
 use axum::{body::Bytes, http::Request};
 use serde_json::json;
 use testkit::{
-    app::{TOKEN, ring},
-    client,
+    Arrival, Gateway, TOKEN, client,
     environment::{database, secrets_with, start},
-    gateway::{self, Arrival, Gateway},
+    gateway, ring,
 };
 
 #[test]

@@ -5,10 +5,8 @@ use std::time::Duration;
 use axum::http::{Method, Request};
 use serde_json::json;
 use testkit::{
-    client,
-    function::{Function, FunctionOptions},
+    Function, FunctionOptions, Outcome, RuntimeApi, client,
     keys::{self, Entry, Ring},
-    runtime_api::{Outcome, RuntimeApi},
 };
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! The migrations and their runner.
 
-use testkit::{database::Database, migrations, migrations::schema, postgres::Server};
+use testkit::{
+    Database, Server,
+    migrations::{self, schema},
+};
 
 #[tokio::test]
 async fn migrations_change_nothing_the_second_time() -> anyhow::Result<()> {

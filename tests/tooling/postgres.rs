@@ -1,9 +1,8 @@
 //! Servers, databases and the rows in them.
 
 use testkit::{
-    database::{self, Database},
-    keys,
-    postgres::{Server, ServerOptions, home},
+    Database, Server, ServerOptions, database, keys,
+    postgres::home,
     seed::{self, Volume},
 };
 

@@ -6,7 +6,7 @@ use aws_sdk_secretsmanager::{
     Client, Config,
     config::{BehaviorVersion, Credentials, Region, retry::RetryConfig},
 };
-use testkit::secrets::{Secrets, SecretsFault};
+use testkit::{Secrets, SecretsFault};
 
 /// The real SDK in front of the stand-in.
 fn sdk(secrets: &Secrets) -> Client {

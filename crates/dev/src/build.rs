@@ -18,14 +18,14 @@ use tokio::process::Command;
 /// Builds the binary and says where it is. Cargo's own messages go to standard error.
 pub async fn build(release: bool) -> Result<PathBuf> {
     let mut cargo = cargo(repository());
-    cargo.args(["--bin", NAME]);
+    cargo.args(["--package", NAME, "--bin", NAME]);
     if release {
         cargo.arg("--release");
     } else {
         cargo.arg("--quiet");
         // Together with this very program, the binary is built with the same features of every dependency as it and
         // the tests, so that nothing is compiled twice.
-        cargo.args(["--example", "dev"]);
+        cargo.args(["--package", "dev", "--bin", "dev"]);
     }
     compile(cargo, NAME).await
 }
@@ -33,7 +33,7 @@ pub async fn build(release: bool) -> Result<PathBuf> {
 /// Builds this very program, optimised, and says where it is.
 pub async fn build_driver() -> Result<PathBuf> {
     let mut cargo = cargo(repository());
-    cargo.args(["--profile", "driver", "--example", "dev"]);
+    cargo.args(["--profile", "driver", "--package", "dev", "--bin", "dev"]);
     compile(cargo, "dev").await
 }
 

@@ -11,13 +11,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use testkit::{
-    database,
-    function::{Function, FunctionOptions},
-    keys, migrations,
-    postgres::{Server, ServerOptions},
-    role,
-    secrets::Secrets,
-    seed,
+    Function, FunctionOptions, Secrets, Server, ServerOptions, database, keys, migrations, role, seed,
     terminal::LogFormat,
 };
 

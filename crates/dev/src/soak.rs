@@ -6,9 +6,10 @@ use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use testkit::{
+    FaultReport, Harness,
     faults::{
-        FaultReport, Harness, certificates, endurance, events, freezing, grants, kept, memory, names, network, slow,
-        states, tenants, vault, wire,
+        certificates, endurance, events, freezing, grants, kept, memory, names, network, slow, states, tenants, vault,
+        wire,
     },
     terminal::{out, wrapped},
 };

@@ -7,7 +7,7 @@ use axum::{
     body::Bytes,
     http::{Method, Request},
 };
-use testkit::{client, gateway::Gateway, request::PATH, seed::DEMO_TOKEN, terminal::out};
+use testkit::{Gateway, client, request::PATH, seed::DEMO_TOKEN, terminal::out};
 
 use crate::{
     local::{self, Input, LocalFunction},

@@ -1,6 +1,7 @@
 //! `cargo dev` as people run it: what it prints, where, and how it ends.
 
 use std::{
+    fs,
     io::{BufRead, BufReader},
     process::{Child, ChildStdout, Command, Output, Stdio},
 };
@@ -177,4 +178,36 @@ fn soak_prints_each_result_once_in_80_columns_with_its_seed_and_its_commit() {
     assert_eq!(rows, [1, 1], "{table}");
     let words = table.split_whitespace().collect::<Vec<_>>().join(" ");
     assert_eq!(words.matches("seed 7, commit ").count(), 2, "{table}");
+}
+
+/// That it measures, not what.
+#[test]
+#[ignore = "installs the peers by npm and pip, and builds one: .ci/run runs it"]
+fn the_bench_measures_every_candidate_and_writes_its_table_and_plots() {
+    let results = tempfile::tempdir().unwrap();
+    let mut bench = dev(&["bench", "--unoptimised", "--scale", "0.001", "--results"]);
+    let output = bench.arg(results.path()).arg("--binary").arg(binary()).output().unwrap();
+    let said = text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+
+    let read = |name: &str| fs::read_to_string(results.path().join(name)).unwrap();
+    let results: Value = serde_json::from_str(&read("latest.json")).unwrap();
+    let table = &results["table"];
+    let rows = table["rows"].as_array().unwrap();
+    for column in ["ours", "Node", "Node, bundled", "Python", "PostgREST's statement", "our statement alone"] {
+        assert_eq!(table["missing"].get(column), None, "{said}");
+        let takes_part = |row: &Value| row["cells"][column]["value"].is_f64();
+        assert!(rows.iter().any(takes_part), "{column}\n{table:#}");
+    }
+    let page = read("latest.md");
+    let failed = rows.iter().filter(|row| row["failed"].as_object().is_some_and(|failed| !failed.is_empty()));
+    assert_eq!(failed.count(), 0, "{page}");
+    for part in ["Cold start", "Page size", "Account size", "Offset", "Filter", "Memory", "Package", "Writes"] {
+        assert!(page.contains(&format!("**{part}**")), "{page}");
+    }
+    let plots: Vec<&str> = page.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+    assert_eq!(plots.len(), 7, "{page}");
+    for plot in plots {
+        assert!(read(plot).starts_with("<svg"), "{plot}");
+    }
 }

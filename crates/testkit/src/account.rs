@@ -15,13 +15,7 @@ use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::Client;
 
-use crate::{
-    app::{API_KEYS, TOKEN, TestApp, ring},
-    database::connect,
-    postgres::Server,
-    request,
-    secrets::Secrets,
-};
+use crate::{API_KEYS, Secrets, Server, TOKEN, TestApp, database::connect, request, ring};
 
 /// The pages that are measured.
 pub const PAGES: [i64; 3] = [20, 50, 100];

@@ -14,7 +14,7 @@ use list_chat_sessions::{
 };
 use serde_json::{Value, json};
 
-use crate::{database::Database, keys, openapi, postgres::Server, request, secrecy, secrets::Secrets};
+use crate::{Database, Secrets, Server, keys, openapi, request, secrecy};
 
 /// The name of the secret with the key ring.
 pub const API_KEYS: &str = "test/api-keys";

@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::Result;
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 pub use dead_address::{DeadAddress, near_address};
 pub use phase::Phase;
@@ -75,7 +75,7 @@ struct Network {
 pub struct Chaos {
     port: u16,
     network: Arc<Network>,
-    accepting: JoinHandle<()>,
+    _accepting: JoinSet<()>,
 }
 
 impl Chaos {
@@ -86,7 +86,7 @@ impl Chaos {
         let (state, cut) = (watch::Sender::new(NetworkState::Clear), watch::Sender::new(0));
         let network = Arc::new(Network { upstream, state, cut, met: AtomicUsize::new(0) });
         let shared = Arc::clone(&network);
-        let accepting = tokio::spawn(async move {
+        let accepting = JoinSet::from_iter([async move {
             while let Ok((client, _)) = listener.accept().await {
                 let (network, mut cut) = (Arc::clone(&shared), shared.cut.subscribe());
                 tokio::spawn(async move {
@@ -97,8 +97,8 @@ impl Chaos {
                     }
                 });
             }
-        });
-        Ok(Self { port, network, accepting })
+        }]);
+        Ok(Self { port, network, _accepting: accepting })
     }
 
     pub fn port(&self) -> u16 {
@@ -136,7 +136,6 @@ impl Chaos {
 
 impl Drop for Chaos {
     fn drop(&mut self) {
-        self.accepting.abort();
         self.cut();
     }
 }

@@ -10,19 +10,11 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use crate::{
-    binary, client,
-    database::Database,
-    function::{Function, FunctionOptions},
-    gateway::Gateway,
-    openapi,
-    postgres::Server,
-    secrets::Secrets,
-};
+use crate::{Database, Function, FunctionOptions, Gateway, Secrets, Server, binary, client, openapi};
 
-pub const VECTORS: &str = include_str!("contract/vectors.json");
-pub const ROWS: &str = include_str!("contract/seed.sql");
-pub const KEYS: &str = include_str!("contract/seed_keys.json");
+pub const VECTORS: &str = include_str!("../../../tests/contract/vectors.json");
+pub const ROWS: &str = include_str!("../../../tests/contract/seed.sql");
+pub const KEYS: &str = include_str!("../../../tests/contract/seed_keys.json");
 
 /// A database with the rows that the vectors are about.
 pub async fn database(server: &Server) -> Database {

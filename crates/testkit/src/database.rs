@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, anyhow};
 use tokio_postgres::{Client, NoTls, error::ErrorPosition};
 
-use super::{migrations, postgres::Server, role};
+use crate::{Server, migrations, role};
 
 /// The database that is migrated once and copied for every test.
 const TEMPLATE: &str = "migrated";
@@ -69,7 +69,7 @@ impl Database {
 
     /// Runs SQL text of any number of statements in one transaction.
     pub async fn load(&self, sql: &str) -> Result<()> {
-        super::secrecy::keep_rows(sql);
+        crate::secrecy::keep_rows(sql);
         load(&mut self.client().await?, sql).await
     }
 }

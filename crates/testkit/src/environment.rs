@@ -3,14 +3,7 @@
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::{
-    app::ACCOUNT,
-    binary,
-    database::Database,
-    function::{Function, FunctionOptions},
-    postgres::Server,
-    secrets::Secrets,
-};
+use crate::{ACCOUNT, Database, Function, FunctionOptions, Secrets, Server, binary};
 
 /// What [`database`] holds of its visitor.
 pub const VISITOR: [&str; 3] = ["visitor@example.com", "A visitor's name", "What the visitor wrote"];

@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
     process::Stdio,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -21,10 +21,9 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{
-    runtime_api::{Headers, Outcome, RuntimeApi},
-    secrecy,
-    secrets::random_id,
+use crate::lock;
+use crate::{
+    Headers, Outcome, RuntimeApi, random_id, secrecy,
     terminal::{self, LogFormat},
 };
 
@@ -263,8 +262,4 @@ impl Function {
 /// Waits for the readers of a process that has ended. A process of its own may still hold the pipe.
 async fn read_to_end(readers: Vec<JoinHandle<()>>) {
     drop(tokio::time::timeout(LAST_WORDS, join_all(readers)).await);
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

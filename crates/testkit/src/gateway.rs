@@ -14,11 +14,11 @@ use axum::{
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::json;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, task::JoinSet};
 
 pub use mapping::{Arrival, answer, event};
 
-use super::{function::Function, request::PATH, runtime_api::Outcome};
+use crate::{Function, Outcome, request::PATH};
 
 /// API Gateway's limit for a request's body, in bytes.
 const BODY_MAX: usize = 10 * 1024 * 1024;
@@ -27,9 +27,6 @@ const BODY_MAX: usize = 10 * 1024 * 1024;
 pub struct Gateway {
     listener: TcpListener,
 }
-
-/// A gateway at work; it ends when this is dropped.
-pub struct Serving(JoinHandle<()>);
 
 impl Gateway {
     /// Takes the port on 127.0.0.1; 0 for any that is free.
@@ -50,19 +47,12 @@ impl Gateway {
         Ok(format!("http://{}", self.listener.local_addr()?))
     }
 
-    /// Answers every request for the function's route with the function, and all others as API Gateway does.
-    pub fn serve(self, function: Arc<Function>) -> Serving {
+    /// Answers every request for the function's route with the function, and all others as API Gateway does,
+    /// until what this returns is dropped.
+    pub fn serve(self, function: Arc<Function>) -> JoinSet<()> {
         let router = Router::new().fallback(forward).with_state(function);
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        Serving(tokio::spawn(async move {
-            drop(axum::serve(self.listener, service).await);
-        }))
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.0.abort();
+        JoinSet::from_iter([async move { drop(axum::serve(self.listener, service).await) }])
     }
 }
 

@@ -30,9 +30,40 @@ pub mod secrets;
 pub mod seed;
 pub mod terminal;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use anyhow::{Context, Result};
+
+pub use self::{
+    app::{ACCOUNT, API_KEYS, NEIGHBOUR, NEIGHBOURS_TOKEN, NEIGHBOURS_WIDGET, TOKEN, TestApp, WIDGET, ring},
+    certificates::{Authority, Certificate},
+    chaos::{Chaos, DeadAddress, NetworkFault, Phase},
+    connections::{assert_nothing_runs, end_connections, processes, running, wait_for_running},
+    database::Database,
+    faults::{FaultReport, Harness},
+    function::{Function, FunctionOptions},
+    gateway::{Arrival, Gateway},
+    pooler::Pooler,
+    postgres::{Server, ServerOptions},
+    rds::Rds,
+    runtime_api::{Headers, Outcome, RuntimeApi},
+    secrets::{Secrets, SecretsFault, WireFault, random_id},
+};
+
+/// Locks a mutex, also after a panic of another test's thread.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A program's place on PATH or in one of more folders.
+pub fn find_program(name: &str, more: &[&str]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(more.iter().map(PathBuf::from));
+    folders.map(|folder| folder.join(name)).find(|program| program.is_file())
+}
 
 /// The root of this repository.
 pub fn repository() -> &'static Path {

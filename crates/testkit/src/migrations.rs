@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use anyhow::{Context, Result};
 use tokio_postgres::{Client, Error, Row, error::SqlState};
 
-use super::database::explain;
+use crate::database::explain;
 
 /// The first line of a file whose statements have to be sent one at a time, outside of a transaction.
 const NO_TRANSACTION: &str = "-- no-transaction";

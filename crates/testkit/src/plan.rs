@@ -3,7 +3,7 @@
 use list_chat_sessions::auth::{Authenticated, BearerToken, KeyRing};
 use serde_json::Value;
 
-use crate::app::{TOKEN, ring};
+use crate::{TOKEN, ring};
 
 /// A fifth of the sessions are the account's: reading all of them is dearer than any index.
 pub const ROWS: &str = "

@@ -1,7 +1,6 @@
 //! PgBouncer in transaction mode before a PostgreSQL of ours; gone when its owner is.
 
 use std::{
-    env,
     fs::{self, File},
     net::TcpStream,
     path::PathBuf,
@@ -12,9 +11,9 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::{
-    database::Database,
-    postgres::{PATIENCE, Server, free_port, home::command},
+use crate::{
+    Database, Server, find_program,
+    postgres::{PATIENCE, free_port, home::command},
     role,
 };
 
@@ -97,9 +96,7 @@ pub fn version() -> Result<(u32, u32)> {
 }
 
 fn binary() -> Result<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
     // Debian installs it where root alone looks.
-    let folders = env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
-    let found = folders.map(|folder| folder.join("pgbouncer")).find(|program| program.is_file());
-    found.context("no PgBouncer found: install it (Debian: `apt install pgbouncer`, macOS: `brew install pgbouncer`)")
+    find_program("pgbouncer", &["/usr/sbin", "/usr/local/sbin"])
+        .context("no PgBouncer found: install it (Debian: `apt install pgbouncer`, macOS: `brew install pgbouncer`)")
 }

@@ -22,6 +22,8 @@ use anyhow::{Context, Result, bail};
 use nix::unistd::geteuid;
 use tokio::sync::OnceCell;
 
+use crate::Certificate;
+
 use home::RunFolder;
 
 /// How long PostgreSQL may take to start or to end.
@@ -40,12 +42,20 @@ const SETTINGS: [&str; 6] = [
 /// What a server has beyond the usual.
 #[derive(Default)]
 pub struct ServerOptions {
-    /// PostgreSQL settings as `name=value`, for example `max_connections=5` or `ssl=on`.
+    /// PostgreSQL settings as `name=value`, for example `max_connections=5`.
     pub settings: Vec<String>,
-    /// Files for the data folder as (name, text), readable by PostgreSQL alone: `server.crt` and `server.key` for TLS.
+    /// Files for the data folder as (name, text), readable by PostgreSQL alone: see [`ServerOptions::with_tls`].
     pub files: Vec<(String, String)>,
     /// Under which name the data is kept for the next time; removed with the server, if there is none.
     pub kept: Option<String>,
+}
+
+impl ServerOptions {
+    /// With TLS and this certificate.
+    pub fn with_tls(certificate: Certificate) -> Self {
+        let files = vec![("server.crt".into(), certificate.chain), ("server.key".into(), certificate.key)];
+        Self { settings: vec!["ssl=on".into()], files, ..Self::default() }
+    }
 }
 
 /// A running PostgreSQL. Dropping it, or ending this process in any way, stops it and removes its data unless
@@ -55,7 +65,7 @@ pub struct Server {
     port: u16,
     settings: Vec<String>,
     watchdog: Option<Child>,
-    /// Done once the database that [`super::database::Database`] copies is there.
+    /// Done once the database that [`crate::database::Database`] copies is there.
     pub(super) template: OnceCell<()>,
 }
 

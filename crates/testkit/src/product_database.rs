@@ -3,10 +3,9 @@
 use anyhow::Result;
 use tokio_postgres::Client;
 
-use super::{
-    database::{self, Database},
+use crate::{
+    Database, Server, database,
     migrations::{self, KEPT, run_kept},
-    postgres::Server,
     role,
 };
 

@@ -3,14 +3,14 @@
 
 mod token;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, ensure};
 use axum::body::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpStream},
-    task::JoinHandle,
+    task::JoinSet,
 };
 use tokio_rustls::{
     TlsAcceptor,
@@ -21,7 +21,8 @@ use tokio_rustls::{
     },
 };
 
-use super::{certificates::Certificate, postgres::Server};
+use crate::lock;
+use crate::{Certificate, Server};
 
 pub use token::Role;
 
@@ -32,7 +33,7 @@ pub const HOST: &str = "127.0.0.1";
 pub struct Rds {
     port: u16,
     passwords: Arc<Mutex<Vec<String>>>,
-    server: JoinHandle<()>,
+    _server: JoinSet<()>,
 }
 
 impl Rds {
@@ -49,18 +50,18 @@ impl Rds {
         let (port, behind) = (listener.local_addr()?.port(), server.port());
         let passwords = Arc::<Mutex<Vec<String>>>::default();
         let seen = Arc::clone(&passwords);
-        let server = tokio::spawn(async move {
+        let server = JoinSet::from_iter([async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (tls, role, seen) = (tls.clone(), role.clone(), Arc::clone(&seen));
                 let judge = move |password: &str| {
-                    seen.lock().unwrap_or_else(PoisonError::into_inner).push(password.to_owned());
+                    lock(&seen).push(password.to_owned());
                     role.judge(password, &format!("{HOST}:{port}"), user)
                 };
                 // What goes wrong with a connection its client will tell.
                 tokio::spawn(async move { drop(serve(stream, tls, judge, user, behind).await) });
             }
-        });
-        Ok(Self { port, passwords, server })
+        }]);
+        Ok(Self { port, passwords, _server: server })
     }
 
     pub fn port(&self) -> u16 {
@@ -69,13 +70,7 @@ impl Rds {
 
     /// The passwords that clients have shown, accepted or not, in order.
     pub fn passwords(&self) -> Vec<String> {
-        self.passwords.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl Drop for Rds {
-    fn drop(&mut self) {
-        self.server.abort();
+        lock(&self.passwords).clone()
     }
 }
 

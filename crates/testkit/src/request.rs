@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use axum::http::{self, Request};
 use serde_json::Value;
 
-use super::gateway::{Arrival, event};
+use crate::{Arrival, gateway::event};
 
 /// The route.
 pub const PATH: &str = "/functions/v1/list-chat-sessions";
@@ -24,7 +24,7 @@ pub fn request(method: &str, headers: &[(&str, &str)], body: &[u8]) -> Value {
     let mut request = Request::builder().method(method).uri(PATH);
     for (name, value) in headers {
         if name.eq_ignore_ascii_case("authorization") {
-            super::secrecy::keep_token(value);
+            crate::secrecy::keep_token(value);
         }
         request = request.header(*name, *value);
     }

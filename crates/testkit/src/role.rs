@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use tokio_postgres::Client;
 
-use super::{database::explain, migrations::statements};
+use crate::{database::explain, migrations::statements};
 
 const SCRIPT: &str = include_str!("../../../docs/role.sql");
 
@@ -17,7 +17,7 @@ const CONNECTION_LIMIT: &str = "150";
 
 /// Makes the role, or gives it another password, and grants it what it reads in the client's database.
 pub async fn create(admin: &Client, password: &str) -> Result<()> {
-    super::secrecy::keep(password);
+    crate::secrecy::keep(password);
     let literal = format!("'{}'", password.replace('\'', "''"));
     let lines = SCRIPT.lines().filter(|line| !line.starts_with('\\')).collect::<Vec<_>>().join("\n");
     let sql = lines

@@ -1,7 +1,7 @@
 //! The Lambda Runtime API for one process of the function: it asks for the next event and posts what came of it.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
@@ -17,8 +17,10 @@ use serde_json::Value;
 use tokio::{
     net::TcpListener,
     sync::{Notify, oneshot},
-    task::JoinHandle,
+    task::JoinSet,
 };
+
+use crate::lock;
 
 /// What came of one event.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +47,7 @@ pub struct RuntimeApi {
     queue: Arc<InvocationQueue>,
     /// Held from an event's beginning to its outcome: a Lambda environment has one event at a time.
     turn: tokio::sync::Mutex<()>,
-    server: JoinHandle<()>,
+    _server: JoinSet<()>,
 }
 
 /// Where an event waits for the function, and its outcome for the caller.
@@ -80,8 +82,8 @@ impl RuntimeApi {
             .route("/2018-06-01/runtime/init/error", post(init_error))
             .layer(DefaultBodyLimit::disable())
             .with_state(Arc::clone(&queue));
-        let server = tokio::spawn(async move { drop(axum::serve(listener, router).await) });
-        Ok(Self { address, queue, turn: tokio::sync::Mutex::default(), server })
+        let server = JoinSet::from_iter([async move { drop(axum::serve(listener, router).await) }]);
+        Ok(Self { address, queue, turn: tokio::sync::Mutex::default(), _server: server })
     }
 
     /// For `AWS_LAMBDA_RUNTIME_API`.
@@ -102,7 +104,7 @@ impl RuntimeApi {
     /// Hands an event to the function and waits for what comes of it, `timeout` long at most. Others wait their turn.
     /// Fails when the time is over: Lambda would end the process now.
     pub async fn invoke(&self, event: impl Into<Bytes>, timeout: Duration) -> Result<Outcome> {
-        self.invoke_as(super::secrets::random_id(), event, Headers::new(), timeout).await
+        self.invoke_as(crate::secrets::random_id(), event, Headers::new(), timeout).await
     }
 
     /// The same under an id that the caller has made and with other headers.
@@ -126,16 +128,6 @@ impl RuntimeApi {
     }
 }
 
-impl Drop for RuntimeApi {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 async fn next(State(queue): State<Arc<InvocationQueue>>) -> Response<Body> {
     queue.initialized.notify_one();
     let event = loop {
@@ -152,7 +144,7 @@ async fn next(State(queue): State<Arc<InvocationQueue>>) -> Response<Body> {
         .header("lambda-runtime-trace-id", format!("Root=1-{}-{};Sampled=0", &trace[..8], &trace[8..]))
         .header("lambda-runtime-aws-request-id", event.id)
         .header("lambda-runtime-deadline-ms", deadline.as_millis().to_string())
-        .header("lambda-runtime-invoked-function-arn", super::function::ARN)
+        .header("lambda-runtime-invoked-function-arn", crate::function::ARN)
         .body(Body::from(event.body))
         .unwrap_or_default();
     for (name, value) in event.headers {

@@ -25,7 +25,7 @@ pub fn keep(secret: &str) {
 pub fn keep_token(header: &str) {
     let token = header.trim().split(' ').next_back().unwrap_or_default();
     keep(token);
-    keep(&super::keys::hex(&Sha256::digest(token)));
+    keep(&crate::keys::hex(&Sha256::digest(token)));
 }
 
 /// The hashes, passwords and certificates of a secret; all of a secret that is not JSON.

@@ -13,11 +13,13 @@ use std::{
 
 use anyhow::{Context, Result, anyhow};
 use axum::{Router, routing::post};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, task::JoinSet};
 
-use service::{Service, answer, lock};
+use service::{Service, answer};
 use vault::CURRENT;
 use wire::Wire;
+
+use crate::lock;
 pub use wire::WireFault;
 
 /// How the stand-in fails when it is told to.
@@ -53,7 +55,7 @@ pub struct Secrets {
     url: String,
     state: Arc<Mutex<Service>>,
     wire: Wire,
-    server: JoinHandle<()>,
+    _server: JoinSet<()>,
 }
 
 impl std::fmt::Debug for Secrets {
@@ -75,8 +77,8 @@ impl Secrets {
         let router = Router::new().route("/", post(answer)).with_state(Arc::clone(&state));
         let service = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let wire = Wire::start(listener, service.local_addr()?);
-        let server = tokio::spawn(async move { drop(axum::serve(service, router).await) });
-        Ok(Self { url, state, wire, server })
+        let server = JoinSet::from_iter([async move { drop(axum::serve(service, router).await) }]);
+        Ok(Self { url, state, wire, _server: server })
     }
 
     /// For `AWS_ENDPOINT_URL_SECRETS_MANAGER`.
@@ -93,7 +95,7 @@ impl Secrets {
     /// Gives a secret a new current value, creating it if need be; returns the version's id.
     pub fn put(&self, name: &str, text: impl Into<String>) -> Result<String> {
         let text = text.into();
-        super::secrecy::keep_secret(&text);
+        crate::secrecy::keep_secret(&text);
         let mut service = lock(&self.state);
         let put = service.vault.find_or_create(name).put(None, text, &[CURRENT.to_owned()]);
         put.map_err(|(_, message)| anyhow!(message))
@@ -136,12 +138,6 @@ impl Secrets {
     /// Closes every connection, so that the next call needs a new one.
     pub fn hang_up(&self) {
         self.wire.hang_up();
-    }
-}
-
-impl Drop for Secrets {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 

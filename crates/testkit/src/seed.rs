@@ -8,7 +8,7 @@ use anyhow::{Result, anyhow, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_postgres::{Client, Transaction, binary_copy::BinaryCopyInWriter, types::Type};
 
-use super::{
+use crate::{
     database::explain,
     keys::{Entry, Ring},
 };

@@ -5,7 +5,7 @@
 use anyhow::{Context, Result, ensure};
 use aws_sdk_secretsmanager::Client as SecretsManager;
 use serde_json::{Value, json};
-use testkit::{secrecy, secrets::random_id};
+use testkit::{random_id, secrecy};
 use tokio_postgres::{Client, Config, NoTls};
 
 const CURRENT: &str = "AWSCURRENT";

@@ -5,10 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Instant};
 use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
-use testkit::{
-    function::{Function, FunctionOptions},
-    repository,
-};
+use testkit::{Function, FunctionOptions, repository};
 
 use super::{
     candidate::Candidate,

@@ -5,11 +5,10 @@ use std::fs;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 use testkit::{
+    Server,
     database::{self, explain},
     keys::hex,
-    migrations,
-    postgres::Server,
-    repository, role,
+    migrations, repository, role,
 };
 use tokio_postgres::Client;
 

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use serde_json::json;
-use testkit::{function::Function, process};
+use testkit::{Function, process};
 
 use super::{Part, candidate::Candidate, context::BenchContext, data, question::Question, runner::body};
 use crate::measure::{

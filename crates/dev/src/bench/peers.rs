@@ -1,7 +1,7 @@
 //! The candidates that are not ours: installed or built below `target/dev/bench/peers`, where the next run finds them.
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use list_chat_sessions::sessions::DEEP_OFFSET;
 use serde_json::json;
-use testkit::{process, repository, target_folder};
+use testkit::{find_program, process, repository, target_folder};
 use tokio::process::Command;
 
 use super::question::{Question, StatementKind};
@@ -125,7 +125,5 @@ async fn run(folder: &Path, program: &str, arguments: &[&str]) -> Result<()> {
 
 /// A program's place on PATH, because a function's environment has no PATH.
 pub fn find(program: &str) -> Result<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let found = env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file());
-    found.with_context(|| format!("{program} is not on PATH: install it"))
+    find_program(program, &[]).with_context(|| format!("{program} is not on PATH: install it"))
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use testkit::{function::Function, process, runtime_api::Outcome};
+use testkit::{Function, Outcome, process};
 use tokio_postgres::Client;
 
 use super::{

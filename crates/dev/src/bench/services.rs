@@ -6,14 +6,7 @@ use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 use list_chat_sessions::auth::KeyRing;
 use serde_json::json;
-use testkit::{
-    certificates::{Authority, NOW},
-    faults::accounts,
-    keys,
-    postgres::{Server, ServerOptions},
-    role,
-    secrets::Secrets,
-};
+use testkit::{Authority, Secrets, Server, ServerOptions, certificates::NOW, faults::accounts, keys, role};
 use tokio_postgres::Client;
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_rustls::rustls::{
@@ -60,11 +53,9 @@ impl BenchServices {
         // Node verifies the name localhost when it is given an address.
         let certificate = authority.certify(&[HOST, "localhost"], NOW)?;
         let sizes = Sizes::scaled(scale);
-        let options = ServerOptions {
-            settings: SETTINGS.map(ToOwned::to_owned).to_vec(),
-            files: vec![("server.crt".into(), certificate.chain), ("server.key".into(), certificate.key)],
-            kept: Some(format!("bench-{}", sizes.large)),
-        };
+        let mut options = ServerOptions::with_tls(certificate);
+        options.settings = SETTINGS.map(ToOwned::to_owned).to_vec();
+        options.kept = Some(format!("bench-{}", sizes.large));
         let server = tokio::task::spawn_blocking(|| Server::start_with(options)).await??;
         Steps::Error.done(
             begin,

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::{
-    database::Database,
+    Database,
     keys::{Entry, Ring, json},
 };
 

@@ -10,10 +10,7 @@ use tokio_postgres::Client;
 
 use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unless};
 use crate::{
-    certificates::{Authority, Certificate, NOW},
-    connections::{end_connections, processes},
-    database::{self, Database},
-    postgres::{Server, ServerOptions},
+    Authority, Certificate, Database, Server, ServerOptions, certificates::NOW, database, end_connections, processes,
 };
 
 /// The only name in a good certificate.
@@ -77,10 +74,7 @@ struct Fixture {
 impl Fixture {
     async fn start(harness: &Harness) -> Result<Self> {
         let authority = Authority::new()?;
-        let certificate = authority.certify(&[HOST], NOW)?;
-        let files = vec![("server.crt".into(), certificate.chain), ("server.key".into(), certificate.key)];
-        let settings = vec!["ssl=on".into()];
-        let server = Server::start_with(ServerOptions { settings, files, ..ServerOptions::default() })?;
+        let server = Server::start_with(ServerOptions::with_tls(authority.certify(&[HOST], NOW)?))?;
         let database = Database::create(&server).await?;
         accounts::fill(&database, 1, 10).await?;
         let admin = database.client().await?;

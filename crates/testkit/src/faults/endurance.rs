@@ -5,7 +5,7 @@ use std::{fs, time::Instant};
 use anyhow::{Context, Result};
 
 use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, rate, under_test::event, unless};
-use crate::{database::Database, postgres::Server, process, request};
+use crate::{Database, Server, process, request};
 
 /// How often memory and files are looked at.
 const SAMPLES: u64 = 50;

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::{FaultReport, FunctionUnderTest, Harness, Setup, rate};
-use crate::{database::Database, keys, openapi, postgres::Server, runtime_api::Outcome, seed};
+use crate::{Database, Outcome, Server, keys, openapi, seed};
 
 /// How many broken events lie between two good ones.
 const BATCH: u64 = 50;

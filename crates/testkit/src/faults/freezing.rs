@@ -9,7 +9,7 @@ use nix::{
 };
 
 use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unless};
-use crate::{connections::end_connections, database::Database, postgres::Server};
+use crate::{Database, Server, end_connections};
 
 /// One cycle in so many restarts the server instead of ending the connection.
 const RESTART_EVERY: u64 = 20;

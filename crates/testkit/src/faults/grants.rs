@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 
 use super::{FaultReport, FunctionUnderTest, Harness, Reply, Setup, accounts, unless};
-use crate::{connections::end_connections, database::Database, migrations, postgres::Server, role};
+use crate::{Database, Server, end_connections, migrations, role};
 
 /// The sessions of the account, each with a message.
 const SESSIONS: u32 = 10;

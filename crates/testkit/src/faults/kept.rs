@@ -19,11 +19,7 @@ use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
 use super::FaultReport;
-use crate::{
-    database::Database,
-    migrations,
-    postgres::{Server, ServerOptions},
-};
+use crate::{Database, Server, ServerOptions, migrations};
 
 use writer::Writer;
 

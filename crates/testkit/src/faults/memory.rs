@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unless};
-use crate::{database::Database, postgres::Server, process};
+use crate::{Database, Server, process};
 
 /// The sessions of the account.
 const SESSIONS: u32 = 50;

@@ -15,12 +15,8 @@ use tokio_postgres::Client;
 
 use super::{FaultReport, FunctionUnderTest, Harness, Reply, Setup, accounts, unless};
 use crate::{
-    certificates::{Authority, NOW},
-    chaos::{DeadAddress, near_address},
-    connections::end_connections,
-    database::Database,
-    postgres::{Server, ServerOptions},
-    secrets::Secrets,
+    Authority, Database, DeadAddress, Secrets, Server, ServerOptions, certificates::NOW, chaos::near_address,
+    end_connections,
 };
 use server::{NameServer, Resolution};
 
@@ -84,10 +80,9 @@ pub const KINDS: u64 = 3 * NameFault::ALL.len() as u64;
 /// Tries every fault so many times.
 pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
     let authority = Authority::new()?;
-    let certificate = authority.certify(&[DATABASE_HOST], NOW)?;
-    let files = vec![("server.crt".into(), certificate.chain), ("server.key".into(), certificate.key)];
-    let settings = vec!["ssl=on".into(), format!("listen_addresses=127.0.0.1,{ADDRESS}")];
-    let server = Server::start_with(ServerOptions { settings, files, ..ServerOptions::default() })?;
+    let mut options = ServerOptions::with_tls(authority.certify(&[DATABASE_HOST], NOW)?);
+    options.settings.push(format!("listen_addresses=127.0.0.1,{ADDRESS}"));
+    let server = Server::start_with(options)?;
     let (server, pem) = (&server, &authority.pem());
     let names = [
         "the database's name not resolved, slowly, or to a dead address first",

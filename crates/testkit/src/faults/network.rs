@@ -10,11 +10,8 @@ use tokio_postgres::Client;
 
 use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unless};
 use crate::{
-    certificates::{Authority, NOW},
-    chaos::{Chaos, NetworkFault, Phase},
-    connections::{running, wait_for_running},
-    database::Database,
-    postgres::{Server, ServerOptions},
+    Authority, Chaos, Database, NetworkFault, Phase, Server, ServerOptions, certificates::NOW, running,
+    wait_for_running,
 };
 
 /// An invocation, and when every answer has to be there: 300 ms before its end.
@@ -64,10 +61,7 @@ pub fn round() -> u64 {
 /// Tries every case so many times; gives a report for each fault.
 pub async fn run(harness: &Harness, rounds: u64) -> Result<Vec<FaultReport>> {
     let authority = Authority::new()?;
-    let certificate = authority.certify(&["127.0.0.1"], NOW)?;
-    let files = vec![("server.crt".into(), certificate.chain), ("server.key".into(), certificate.key)];
-    let server =
-        Server::start_with(ServerOptions { settings: vec!["ssl=on".into()], files, ..ServerOptions::default() })?;
+    let server = Server::start_with(ServerOptions::with_tls(authority.certify(&["127.0.0.1"], NOW)?))?;
     let cases = cases();
     let (server, pem) = (&server, &authority.pem());
     let workers = [false, true].into_iter().flat_map(|encrypted| {

@@ -6,7 +6,7 @@ use anyhow::Result;
 use tokio_postgres::Client;
 
 use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unless};
-use crate::{connections::wait_for_running, database::Database, postgres::Server};
+use crate::{Database, Server, wait_for_running};
 
 /// What the query may take, and what the next answer may.
 const QUERY_LIMIT: Duration = Duration::from_millis(200);

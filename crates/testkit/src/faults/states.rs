@@ -14,11 +14,7 @@ use nix::{
 use tokio_postgres::Client;
 
 use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unless};
-use crate::{
-    connections::{end_connections, running, wait_for_running},
-    database::Database,
-    postgres::Server,
-};
+use crate::{Database, Server, end_connections, running, wait_for_running};
 
 /// How long connecting may take, and a little.
 const CONNECT_BUDGET: Duration = Duration::from_millis(3_500);

@@ -19,7 +19,7 @@ use super::{
     rate,
     under_test::event,
 };
-use crate::{connections::end_connections, database::Database, postgres::Server};
+use crate::{Database, Server, end_connections};
 
 const ACCOUNTS: u32 = 1_000;
 

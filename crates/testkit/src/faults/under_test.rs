@@ -9,13 +9,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::{Harness, accounts};
-use crate::{
-    database::Database,
-    function::{Function, FunctionOptions},
-    request,
-    runtime_api::Outcome,
-    secrets::Secrets,
-};
+use crate::{Database, Function, FunctionOptions, Outcome, Secrets, request};
 
 /// The secret with the key ring.
 pub const KEYS: &str = "test/api-keys";

@@ -14,11 +14,9 @@ use super::{
     unless,
 };
 use crate::{
-    database::Database,
+    Database, SecretsFault, Server,
     keys::{self, Entry, Ring},
-    postgres::Server,
     request,
-    secrets::SecretsFault,
 };
 
 /// How long a refresh may take to be made: the soft age, which is a second here, and what a fault adds to it.

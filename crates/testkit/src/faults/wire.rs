@@ -7,12 +7,7 @@ use futures_util::future::try_join_all;
 use tokio::time::{Instant, sleep};
 
 use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, under_test::KEYS, unless};
-use crate::{
-    database::Database,
-    postgres::Server,
-    process,
-    secrets::{Secrets, WireFault},
-};
+use crate::{Database, Secrets, Server, WireFault, process};
 
 /// An invocation, and when every response has to be there: 300 ms before its end.
 const INVOCATION: Duration = Duration::from_secs(3);

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -17,6 +17,7 @@ use super::{
     SecretsFault, random_id,
     vault::{CURRENT, Refusal, Vault},
 };
+use crate::lock;
 
 #[derive(Default)]
 pub struct Service {
@@ -26,10 +27,6 @@ pub struct Service {
     pub fault: Option<SecretsFault>,
     pub faults: BTreeMap<String, SecretsFault>,
     pub delay: Duration,
-}
-
-pub fn lock(state: &Mutex<Service>) -> MutexGuard<'_, Service> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Answers one request, or fails as it is told to.

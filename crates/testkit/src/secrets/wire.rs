@@ -6,7 +6,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::watch,
-    task::{JoinHandle, yield_now},
+    task::{JoinSet, yield_now},
     time::sleep,
 };
 
@@ -56,14 +56,14 @@ pub struct Wire {
     fault: watch::Sender<Option<WireFault>>,
     /// Counts up when all connections are to close.
     hung_up: watch::Sender<u32>,
-    accepting: JoinHandle<()>,
+    _accepting: JoinSet<()>,
 }
 
 impl Wire {
     pub fn start(listener: TcpListener, service: SocketAddr) -> Self {
         let (fault, hung_up) = (watch::Sender::new(None), watch::Sender::new(0));
         let (faults, hang_ups) = (fault.subscribe(), hung_up.subscribe());
-        let accepting = tokio::spawn(async move {
+        let accepting = JoinSet::from_iter([async move {
             while let Ok((client, _)) = listener.accept().await {
                 let (faults, mut hang_ups) = (faults.clone(), hang_ups.clone());
                 hang_ups.mark_unchanged();
@@ -75,8 +75,8 @@ impl Wire {
                     }
                 });
             }
-        });
-        Self { fault, hung_up, accepting }
+        }]);
+        Self { fault, hung_up, _accepting: accepting }
     }
 
     pub fn disturb(&self, fault: Option<WireFault>) {
@@ -85,13 +85,6 @@ impl Wire {
 
     pub fn hang_up(&self) {
         self.hung_up.send_modify(|count| *count += 1);
-    }
-}
-
-impl Drop for Wire {
-    fn drop(&mut self) {
-        self.accepting.abort();
-        self.hang_up();
     }
 }
 

@@ -14,7 +14,7 @@ use futures_util::SinkExt;
 use tokio_postgres::{Client, Error, error::SqlState};
 
 use super::{ACCOUNTS, WIDGETS};
-use crate::database::Database;
+use crate::Database;
 
 /// What is there before the set is: rows that only the backfill can count.
 pub const ROWS: &str = "

@@ -3,12 +3,14 @@
 use std::{
     collections::HashMap,
     net::Ipv4Addr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use anyhow::{Context, Result};
-use tokio::{net::UdpSocket, task::JoinHandle, time::sleep};
+use tokio::{net::UdpSocket, task::JoinSet, time::sleep};
+
+use crate::lock;
 
 const PORT: u16 = 53;
 
@@ -42,7 +44,7 @@ type Names = Arc<Mutex<HashMap<String, Name>>>;
 pub struct NameServer {
     address: Ipv4Addr,
     names: Names,
-    serving: JoinHandle<()>,
+    _serving: JoinSet<()>,
 }
 
 impl NameServer {
@@ -53,12 +55,12 @@ impl NameServer {
         let socket = socket.with_context(|| format!("cannot answer at {address}:{PORT}, which takes root"))?;
         let (socket, names) = (Arc::new(socket), Names::default());
         let shared = Arc::clone(&names);
-        let serving = tokio::spawn(async move {
+        let serving = JoinSet::from_iter([async move {
             let mut buffer = [0; 512];
             while let Ok((length, caller)) = socket.recv_from(&mut buffer).await {
                 let Some(query) = Query::read(&buffer[..length]) else { continue };
                 let resolution = {
-                    let mut names = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut names = lock(&shared);
                     let name = names.entry(query.name.clone()).or_default();
                     name.asked += 1;
                     name.resolution.clone()
@@ -74,8 +76,8 @@ impl NameServer {
                     }
                 });
             }
-        });
-        Ok(Self { address, names, serving })
+        }]);
+        Ok(Self { address, names, _serving: serving })
     }
 
     /// For a `nameserver` line.
@@ -85,19 +87,12 @@ impl NameServer {
 
     /// What is said of a name from now on.
     pub fn set(&self, name: &str, resolution: Resolution) {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner).entry(name.to_owned()).or_default().resolution =
-            resolution;
+        lock(&self.names).entry(name.to_owned()).or_default().resolution = resolution;
     }
 
     /// How many questions there were for a name.
     pub fn asked(&self, name: &str) -> usize {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner).get(name).map_or(0, |name| name.asked)
-    }
-}
-
-impl Drop for NameServer {
-    fn drop(&mut self) {
-        self.serving.abort();
+        lock(&self.names).get(name).map_or(0, |name| name.asked)
     }
 }
 
