@@ -7,7 +7,7 @@ use aws_config::SdkConfig;
 use crate::{
     auth::KeyRing,
     config::{Config, DatabaseSource},
-    database::{Auth, Database, Login, Logins, Signer},
+    database::{AuthMethod, AuthTokenGenerator, ConnectionSettings, Database, SettingsSource},
     error::Error,
     log::{self, UnknownTokens},
     secret::{self, Secret},
@@ -33,17 +33,17 @@ impl App {
     pub async fn start(config: Config, aws: &SdkConfig) -> Self {
         let client = secret::client(aws);
         let logins = match config.database {
-            DatabaseSource::Url(login) => Logins::Fixed(login),
+            DatabaseSource::Url(login) => SettingsSource::Fixed(login),
             DatabaseSource::Secret { id, defaults } => {
                 let policy = config.database_policy.clone();
-                let parse = move |secret: &str| Login::from_secret(secret, &defaults, &policy);
-                Logins::from_secret(client.clone(), id, config.secret_lifetime, parse)
+                let parse = move |secret: &str| ConnectionSettings::from_secret(secret, &defaults, &policy);
+                SettingsSource::from_secret(client.clone(), id, config.secret_lifetime, parse)
             }
         };
-        let signer = (config.database_policy.auth == Auth::Iam).then(|| Signer::new(aws));
+        let signer = (config.database_policy.auth == AuthMethod::Iam).then(|| AuthTokenGenerator::new(aws));
         let app = Self {
             api_keys: Secret::new(client, config.api_keys_secret_id, config.secret_lifetime, KeyRing::parse),
-            database: Database::new(logins, signer, config.query_limit),
+            database: Database::new(logins, signer, config.query_timeout),
             limit_max: config.limit_max,
             unknown_tokens: UnknownTokens::default(),
             served: AtomicBool::new(false),
@@ -66,7 +66,7 @@ impl App {
 
     /// Whether a secret is in use that could not be refreshed.
     pub fn has_stale_secret(&self) -> bool {
-        self.api_keys.is_stale() || self.database.has_stale_login()
+        self.api_keys.is_stale() || self.database.has_stale_credentials()
     }
 
     /// Whether this is the first request that this environment serves. True once.

@@ -7,25 +7,25 @@ use tokio::time::timeout;
 
 use crate::error::Error;
 
-/// Kept back from the invocation: [`crate::database::CANCEL_LIMIT`] for cancelling a query, 300 ms by which every answer
+/// Kept back from the invocation: [`crate::database::CANCEL_TIMEOUT`] for cancelling a query, 300 ms by which every answer
 /// is before the invocation's deadline, and the rest for making it.
 pub const ANSWER_RESERVE: Duration = Duration::from_millis(700);
 
 /// The time for a request whose deadline is no deadline.
 const UNBOUNDED_REQUEST: Duration = Duration::from_secs(10);
 
-/// A moment whose age counts on.
+/// A instant whose age counts on.
 ///
 /// Whether the monotonic clock runs while Lambda keeps an environment frozen is not documented, and the wall clock can
 /// be set back: the larger of the two ages is right in both cases.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub struct FreezeProofInstant {
     monotonic: Instant,
     wall: SystemTime,
 }
 
-impl Moment {
-    /// This moment.
+impl FreezeProofInstant {
+    /// This instant.
     #[must_use]
     pub fn now() -> Self {
         Self { monotonic: Instant::now(), wall: SystemTime::now() }
@@ -33,7 +33,7 @@ impl Moment {
 
     /// How long ago it was.
     #[must_use]
-    pub fn age(&self) -> Duration {
+    pub fn elapsed(&self) -> Duration {
         self.monotonic.elapsed().max(self.wall.elapsed().unwrap_or_default())
     }
 }
@@ -59,20 +59,20 @@ impl Deadline {
         Self(Instant::now() + duration)
     }
 
-    /// Ends a step when the deadline does.
+    /// Runs a future until the deadline.
     ///
     /// # Errors
     ///
-    /// The step's own, or [`Error::Unavailable`] if it was ended.
-    pub async fn end<T>(&self, step: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    /// The future's own, or [`Error::Unavailable`] if the deadline came first.
+    pub async fn timeout<T>(&self, future: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let late = || Error::Unavailable("not done before the deadline".into());
-        timeout(self.left(Duration::MAX), step).await.map_err(|_| late())?
+        timeout(self.remaining(), future).await.map_err(|_| late())?
     }
 
-    /// The time left, zero when it has passed, and at most `limit`.
+    /// The time left; zero once the deadline has passed.
     #[must_use]
-    pub fn left(&self, limit: Duration) -> Duration {
-        self.0.saturating_duration_since(Instant::now()).min(limit)
+    pub fn remaining(&self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
     }
 }
 
@@ -80,21 +80,21 @@ impl Deadline {
 mod tests {
     use std::time::{Duration, Instant, SystemTime};
 
-    use super::Moment;
+    use super::FreezeProofInstant;
 
     const HOUR: Duration = Duration::from_hours(1);
 
     /// As after a freeze during which the monotonic clock stood still: a revoked key would stay accepted for as long.
     #[test]
     fn time_that_only_the_wall_clock_has_seen_counts() {
-        let moment = Moment { monotonic: Instant::now(), wall: SystemTime::now() - HOUR };
-        assert!(moment.age() >= HOUR);
+        let instant = FreezeProofInstant { monotonic: Instant::now(), wall: SystemTime::now() - HOUR };
+        assert!(instant.elapsed() >= HOUR);
     }
 
     #[test]
     fn a_wall_clock_that_is_set_back_makes_nothing_younger() {
         let before = Instant::now().checked_sub(HOUR).unwrap();
-        let moment = Moment { monotonic: before, wall: SystemTime::now() + HOUR };
-        assert!(moment.age() >= HOUR);
+        let instant = FreezeProofInstant { monotonic: before, wall: SystemTime::now() + HOUR };
+        assert!(instant.elapsed() >= HOUR);
     }
 }

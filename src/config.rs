@@ -3,11 +3,11 @@
 //! | variable | meaning | default |
 //! | --- | --- | --- |
 //! | `API_KEYS_SECRET_ID` | name or ARN of the secret with the key ring | required |
-//! | `DATABASE_SECRET_ID` | name or ARN of the secret with the database's credentials, in a form that RDS makes, see [`Login::from_secret`] | this or `DATABASE_URL` |
+//! | `DATABASE_SECRET_ID` | name or ARN of the secret with the database's credentials, in a form that RDS makes, see [`ConnectionSettings::from_secret`] | this or `DATABASE_URL` |
 //! | `DATABASE_HOST` | host name or IP address of the database, if the secret has no `host` | none |
 //! | `DATABASE_PORT` | its port, if the secret has no `port`, 1 to 65535 | 5432 |
 //! | `DATABASE_NAME` | the database, if the secret has no `dbname` | `postgres` |
-//! | `DATABASE_URL` | `postgresql://user:password@host:port/database?sslmode=verify-full`, for local work, see [`Login::from_url`] | this or `DATABASE_SECRET_ID` |
+//! | `DATABASE_URL` | `postgresql://user:password@host:port/database?sslmode=verify-full`, for local work, see [`ConnectionSettings::from_url`] | this or `DATABASE_SECRET_ID` |
 //! | `DATABASE_AUTH` | `password`, or `iam`: a token that the function's role signs for each new connection | `password` |
 //! | `DATABASE_CA_PEM` | certificates to verify the database with, in PEM; `sslrootcert` in the secret or the URL goes before it | Amazon's: RDS and RDS Proxy |
 //! | `DATABASE_ALLOW_PLAINTEXT` | `true` lets `sslmode=disable` leave this machine | `false` |
@@ -22,7 +22,7 @@ use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use self::variables::Variables;
 use crate::{
-    database::{AddressDefaults, Login, Policy, Tls},
+    database::{AddressDefaults, ConnectionSettings, Tls, TlsPolicy},
     secret::Lifetime,
 };
 
@@ -39,11 +39,11 @@ pub struct Config {
     /// `DATABASE_SECRET_ID` with `DATABASE_HOST`, `DATABASE_PORT` and `DATABASE_NAME`, or `DATABASE_URL`
     pub database: DatabaseSource,
     /// `DATABASE_ALLOW_PLAINTEXT`, `DATABASE_AUTH` and `DATABASE_CA_PEM`
-    pub database_policy: Policy,
+    pub database_policy: TlsPolicy,
     /// `LIMIT_MAX`
     pub limit_max: i64,
     /// `QUERY_TIMEOUT_MS`
-    pub query_limit: Duration,
+    pub query_timeout: Duration,
     /// `SECRET_MAX_AGE_SECONDS` and `SECRET_MAX_STALE_SECONDS`
     pub secret_lifetime: Lifetime,
 }
@@ -59,7 +59,7 @@ pub enum DatabaseSource {
         defaults: AddressDefaults,
     },
     /// A URL.
-    Url(Arc<Login>),
+    Url(Arc<ConnectionSettings>),
 }
 
 /// Everything that is wrong with the environment.
@@ -93,7 +93,7 @@ impl Config {
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Faults> {
         let mut variables = Variables { variable, faults: Vec::new() };
         let database_policy = database_policy(&mut variables);
-        let soft = variables.number("SECRET_MAX_AGE_SECONDS", 1..=3_600, 300);
+        let max_age = variables.number("SECRET_MAX_AGE_SECONDS", 1..=3_600, 300);
         let config = Self {
             api_keys_secret_id: variables.text("API_KEYS_SECRET_ID").unwrap_or_else(|| {
                 variables.fault("API_KEYS_SECRET_ID must name the secret with the key ring".into());
@@ -102,19 +102,19 @@ impl Config {
             database: database(&mut variables, &database_policy),
             database_policy,
             limit_max: variables.number("LIMIT_MAX", 100..=1_000, 100),
-            query_limit: Duration::from_millis(variables.number("QUERY_TIMEOUT_MS", 1..=28_000, 5_000)),
+            query_timeout: Duration::from_millis(variables.number("QUERY_TIMEOUT_MS", 1..=28_000, 5_000)),
             secret_lifetime: Lifetime {
-                soft: Duration::from_secs(soft),
-                hard: Duration::from_secs(variables.number("SECRET_MAX_STALE_SECONDS", soft..=604_800, 86_400)),
+                max_age: Duration::from_secs(max_age),
+                max_stale: Duration::from_secs(variables.number("SECRET_MAX_STALE_SECONDS", max_age..=604_800, 86_400)),
             },
         };
         if variables.faults.is_empty() { Ok(config) } else { Err(Faults(variables.faults)) }
     }
 }
 
-fn database_policy(variables: &mut Variables<impl Fn(&str) -> Option<String>>) -> Policy {
+fn database_policy(variables: &mut Variables<impl Fn(&str) -> Option<String>>) -> TlsPolicy {
     let tls = variables.text("DATABASE_CA_PEM").map(|pem| Tls::from_pem(&pem)).transpose();
-    Policy {
+    TlsPolicy {
         allow_plaintext: variables.parsed("DATABASE_ALLOW_PLAINTEXT", "true or false").unwrap_or_default(),
         auth: variables.parsed("DATABASE_AUTH", "password or iam").unwrap_or_default(),
         tls: tls.unwrap_or_else(|fault| {
@@ -124,7 +124,7 @@ fn database_policy(variables: &mut Variables<impl Fn(&str) -> Option<String>>) -
     }
 }
 
-fn database(variables: &mut Variables<impl Fn(&str) -> Option<String>>, policy: &Policy) -> DatabaseSource {
+fn database(variables: &mut Variables<impl Fn(&str) -> Option<String>>, policy: &TlsPolicy) -> DatabaseSource {
     let defaults = address_defaults(variables);
     match (variables.text("DATABASE_SECRET_ID"), variables.text("DATABASE_URL")) {
         (Some(id), None) => return DatabaseSource::Secret { id, defaults },
@@ -135,7 +135,7 @@ fn database(variables: &mut Variables<impl Fn(&str) -> Option<String>>, policy: 
                     variables.fault(format!("{name} is for DATABASE_SECRET_ID; put it into DATABASE_URL or unset it"));
                 }
             }
-            match Login::from_url(&url, policy) {
+            match ConnectionSettings::from_url(&url, policy) {
                 Ok(login) => return DatabaseSource::Url(Arc::new(login)),
                 Err(fault) => variables.fault(format!("DATABASE_URL: {fault}")),
             }

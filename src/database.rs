@@ -27,10 +27,10 @@ use tokio::time::timeout;
 use self::{attempt::Attempt, connector::Connector};
 pub use self::{
     connector::Connection,
-    iam::{Signer, TOKEN_LIFETIME},
-    login::{AddressDefaults, Login},
-    logins::Logins,
-    policy::{Auth, Policy},
+    iam::{AuthTokenGenerator, TOKEN_LIFETIME},
+    login::{AddressDefaults, ConnectionSettings},
+    logins::SettingsSource,
+    policy::{AuthMethod, TlsPolicy},
     tls::Tls,
 };
 use crate::{
@@ -43,14 +43,14 @@ use crate::{
 pub const POOL_SIZE: usize = 1;
 
 /// How long opening a connection may take, from name resolution to the end of its first check.
-pub const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long one address of the host may take to accept a connection, so that there is time for a second address if the first
 /// does not respond. A lost packet is sent again after a second, which has to fit in.
 pub const ADDRESS_TIMEOUT: Duration = Duration::from_millis(1_400);
 
 /// How long a connection that was idle has to show that it is alive before it is replaced.
-pub const ALIVE_LIMIT: Duration = Duration::from_millis(500);
+pub const ALIVE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long a connection is used without a check.
 ///
@@ -60,39 +60,40 @@ pub const ALIVE_LIMIT: Duration = Duration::from_millis(500);
 pub const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a request waits until a query that ran out of time, or whose connection was lost, is cancelled.
-pub const CANCEL_LIMIT: Duration = Duration::from_millis(200);
+pub const CANCEL_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// The least time between two fetches of the secret because PostgreSQL has refused its login.
 ///
 /// While a password is rotated, PostgreSQL has the new one before Secrets Manager calls it current, and a request that is
 /// rejected then must not wait long. Only the operator can cause these fetches, not a caller. Each attempt to connect makes
 /// two at most: of the current version, and of the one that a rotation has made.
-pub const REFUSED_LOGIN_INTERVAL: Duration = Duration::from_secs(1);
+pub const REJECTED_CREDENTIALS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The database that the sessions are in.
 pub struct Database {
     pool: Pool<Connector>,
-    query_limit: Duration,
+    query_timeout: Duration,
     resent: AtomicU32,
 }
 
 impl Database {
     /// The database that `logins` lead to, with their passwords or with what `signer` makes instead. A statement may take
-    /// `query_limit`. Nothing is connected yet.
+    /// `query_timeout`. Nothing is connected yet.
     ///
     /// # Panics
     ///
     /// Never: limits need a runtime, and there is one.
     #[must_use]
-    pub fn new(logins: Logins, signer: Option<Signer>, query_limit: Duration) -> Self {
-        let limits = Timeouts { wait: Some(CONNECT_LIMIT), create: Some(CONNECT_LIMIT), recycle: Some(ALIVE_LIMIT) };
+    pub fn new(logins: SettingsSource, signer: Option<AuthTokenGenerator>, query_timeout: Duration) -> Self {
+        let limits =
+            Timeouts { wait: Some(CONNECT_TIMEOUT), create: Some(CONNECT_TIMEOUT), recycle: Some(ALIVE_TIMEOUT) };
         let pool = Pool::builder(Connector::new(logins, signer))
             .max_size(POOL_SIZE)
             .timeouts(limits)
             .runtime(Runtime::Tokio1)
             .build()
             .expect("a runtime for the limits is given");
-        Self { pool, query_limit, resent: AtomicU32::new(0) }
+        Self { pool, query_timeout, resent: AtomicU32::new(0) }
     }
 
     /// Opens the connection before a request needs it, or replaces one that has died, and runs the query for no account:
@@ -102,7 +103,7 @@ impl Database {
     ///
     /// As [`Database::query`].
     pub async fn warm_up(&self) -> Result<(), Error> {
-        self.query(&probe(), Deadline::within(ALIVE_LIMIT + CONNECT_LIMIT)).await.map(drop)
+        self.query(&probe(), Deadline::within(ALIVE_TIMEOUT + CONNECT_TIMEOUT)).await.map(drop)
     }
 
     /// Runs one read-only statement in one round trip. A connection that has died while it was idle is replaced; one that
@@ -114,14 +115,14 @@ impl Database {
     /// [`Error::Unavailable`] if there is no connection or it was lost twice, [`Error::Misconfigured`] if row level security
     /// may hide rows, [`Error::Timeout`], or [`Error::Query`] if PostgreSQL rejected the statement. Those of
     /// [`crate::secret::Secret::current`] if credentials are needed.
-    pub async fn query(&self, statement: &Statement<'_>, by: Deadline) -> Result<Vec<Row>, Error> {
-        let mut attempt = self.attempt(statement, by).await?;
+    pub async fn query(&self, statement: &Statement<'_>, deadline: Deadline) -> Result<Vec<Row>, Error> {
+        let mut attempt = self.attempt(statement, deadline).await?;
         if let Attempt::Dead = attempt {
-            attempt = self.attempt(statement, by).await?;
+            attempt = self.attempt(statement, deadline).await?;
         }
         if let Attempt::Lost(_) = attempt {
             self.resent.fetch_add(1, Ordering::Relaxed);
-            attempt = self.attempt(statement, by).await?;
+            attempt = self.attempt(statement, deadline).await?;
         }
         match attempt {
             Attempt::Rows(rows) => Ok(rows),
@@ -136,17 +137,17 @@ impl Database {
     }
 
     /// Whether new connections use credentials that could not be refreshed.
-    pub fn has_stale_login(&self) -> bool {
+    pub fn has_stale_credentials(&self) -> bool {
         self.pool.manager().logins.is_stale()
     }
 
-    async fn attempt(&self, statement: &Statement<'_>, by: Deadline) -> Result<Attempt, Error> {
-        Attempt::make(self.connection(by).await?, statement, self.query_limit, by).await
+    async fn attempt(&self, statement: &Statement<'_>, deadline: Deadline) -> Result<Attempt, Error> {
+        Attempt::make(self.connection(deadline).await?, statement, self.query_timeout, deadline).await
     }
 
-    async fn connection(&self, by: Deadline) -> Result<Object<Connector>, Error> {
+    async fn connection(&self, deadline: Deadline) -> Result<Object<Connector>, Error> {
         // deadpool limits waiting, recycling and connecting one by one; the deadline is for all of them.
-        match timeout(by.left(ALIVE_LIMIT + CONNECT_LIMIT), self.pool.get()).await {
+        match timeout(deadline.remaining().min(ALIVE_TIMEOUT + CONNECT_TIMEOUT), self.pool.get()).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(PoolError::Backend(error))) => Err(error),
             Ok(Err(error)) => Err(Error::Unavailable(format!("no connection: {error}"))),
@@ -157,6 +158,6 @@ impl Database {
 
 impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Database").field("query_limit", &self.query_limit).finish_non_exhaustive()
+        f.debug_struct("Database").field("query_timeout", &self.query_timeout).finish_non_exhaustive()
     }
 }

@@ -110,7 +110,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// An error and its sources in one line, without their `Debug` forms, which quote what they worked on.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn display_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

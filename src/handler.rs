@@ -50,12 +50,12 @@ async fn answer(app: &App, request: &Request, record: &mut Record) -> Result<Res
 
 /// The account that the request's token belongs to. A token that the key ring does not know may be a new one, so the
 /// ring is asked for anew, as often as [`UNKNOWN_TOKEN_INTERVAL`] allows.
-async fn authenticate(app: &App, headers: &HeaderMap, by: Deadline) -> Result<Authenticated, Error> {
+async fn authenticate(app: &App, headers: &HeaderMap, deadline: Deadline) -> Result<Authenticated, Error> {
     let hash = BearerToken::from_headers(headers)?.hash();
-    if let Some(caller) = by.end(app.api_keys.current()).await?.authenticate(&hash, Timestamp::now()) {
+    if let Some(caller) = deadline.timeout(app.api_keys.current()).await?.authenticate(&hash, Timestamp::now()) {
         return Ok(caller);
     }
-    let newest = by.end(app.api_keys.newest(UNKNOWN_TOKEN_INTERVAL)).await;
+    let newest = deadline.timeout(app.api_keys.newest(UNKNOWN_TOKEN_INTERVAL)).await;
     let caller = newest.and_then(|ring| ring.authenticate(&hash, Timestamp::now()).ok_or(Error::Unauthorized));
     if caller.is_err() {
         app.unknown_tokens.count();

@@ -10,7 +10,7 @@ use self::{
     fields::{Field, Fields},
     integer::integer,
 };
-use crate::{error::Error, timestamp::Timestamp};
+use crate::{error::Error, timestamp::PgTimestamp};
 
 /// The largest body that is read, in bytes.
 pub const MAX_BODY_BYTES: usize = 65_536;
@@ -33,7 +33,7 @@ pub struct ListRequest {
     /// Sessions in this state only.
     pub status: Option<Status>,
     /// Sessions created at or after this instant only.
-    pub from_date: Option<Timestamp>,
+    pub from_date: Option<PgTimestamp>,
 }
 
 /// The state of a session, as far as callers can filter by it.
@@ -74,7 +74,12 @@ impl ListRequest {
             offset: broken.number("offset", fields.offset, 0, i64::MAX),
             widget_id: broken.filter("widget_id", fields.widget_id, uuid, "a UUID"),
             status: broken.filter("status", fields.status, status, "\"active\" or \"closed\""),
-            from_date: broken.filter("from_date", fields.from_date, Timestamp::parse, "an ISO 8601 date or date-time"),
+            from_date: broken.filter(
+                "from_date",
+                fields.from_date,
+                PgTimestamp::parse,
+                "an ISO 8601 date or date-time",
+            ),
         };
         if broken.0.is_empty() { Ok(request) } else { Err(Error::Validation(broken.0.join("; "))) }
     }

@@ -20,8 +20,8 @@ use tokio::time::timeout;
 pub use self::cache::Lifetime;
 use self::cache::{Cache, Need};
 use crate::{
-    clock::Moment,
-    error::{Error, chain},
+    clock::FreezeProofInstant,
+    error::{Error, display_chain},
     log,
 };
 
@@ -29,16 +29,16 @@ use crate::{
 pub const MAX_SECRET_BYTES: usize = 65_536;
 
 /// How long the first fetch of a secret may take, in init or in the request that needs it.
-pub const FIRST_FETCH_LIMIT: Duration = Duration::from_secs(3);
+pub const FIRST_FETCH_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a refresh may hold up the request that makes it, which has a good value already.
-pub const REFRESH_LIMIT: Duration = Duration::from_secs(1);
+pub const REFRESH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long a refresh that failed is not tried again, so that an outage does not slow every request. The log says at
 /// most once in this time that a fetch failed.
 pub const REFRESH_RETRY_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How long connecting to Secrets Manager may take, TLS included. The rest of [`FIRST_FETCH_LIMIT`] is for a retry.
+/// How long connecting to Secrets Manager may take, TLS included. The rest of [`FIRST_FETCH_TIMEOUT`] is for a retry.
 pub const SECRETS_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The longest pause before the first retry of a call. With the SDK's own second, a refresh would end in its pause, as
@@ -105,8 +105,8 @@ impl<T> Secret<T> {
         Self { label: Some(label), ..self }
     }
 
-    /// The value, refreshed if it has reached its soft age. A failed refresh leaves the last good value in use until
-    /// its hard age.
+    /// The value, refreshed if it has reached its maximum age. A failed refresh leaves the last good value in use until
+    /// its maximum stale age.
     ///
     /// # Errors
     ///
@@ -123,7 +123,7 @@ impl<T> Secret<T> {
                 }
             }
             Need::Fetch => {
-                let began = Moment::now();
+                let began = FreezeProofInstant::now();
                 let _flight = self.fetching.lock().await;
                 let is_needed = self.cache().needs_fetch_since(began);
                 if is_needed {
@@ -139,7 +139,7 @@ impl<T> Secret<T> {
     ///
     /// Calls of this function fetch at most once in `interval`, counted from the start of a fetch that succeeds and from
     /// the end of one that fails. During an outage, fetches therefore take at most half of the environment's time if
-    /// `interval` is [`REFRESH_LIMIT`]; after it, a new value is found within the sum of the two.
+    /// `interval` is [`REFRESH_TIMEOUT`]; after it, a new value is found within the sum of the two.
     ///
     /// # Errors
     ///
@@ -163,7 +163,7 @@ impl<T> Secret<T> {
     }
 
     async fn refresh(&self, retry: Retry) {
-        let limit = if self.cache().value().is_ok() { REFRESH_LIMIT } else { FIRST_FETCH_LIMIT };
+        let limit = if self.cache().value().is_ok() { REFRESH_TIMEOUT } else { FIRST_FETCH_TIMEOUT };
         let fetched = Box::pin(self.fetch(limit, retry)).await;
         let mut cache = self.cache();
         if let (Err(error), None) = (&fetched, self.label)
@@ -218,5 +218,5 @@ fn cause<E: ProvideErrorMetadata + std::error::Error + 'static, R: fmt::Debug>(e
     if let Some(code) = error.code() {
         return format!("Secrets Manager answers {code}");
     }
-    chain(error)
+    display_chain(error)
 }

@@ -20,7 +20,8 @@ pub use self::{
 };
 
 use crate::{
-    auth::Authenticated, clock::Deadline, database::Database, error::Error, request::ListRequest, timestamp::Timestamp,
+    auth::Authenticated, clock::Deadline, database::Database, error::Error, request::ListRequest,
+    timestamp::PgTimestamp,
 };
 
 /// Where a page's statement has the total, behind the columns of [`ChatSession`].
@@ -49,10 +50,10 @@ pub struct ChatSession<'a> {
     pub visitor_email: Option<Text<'a>>,
     pub status: Option<Text<'a>>,
     pub last_message: Option<Text<'a>>,
-    pub last_message_at: Option<Timestamp>,
+    pub last_message_at: Option<PgTimestamp>,
     pub message_count: i64,
     pub page_url: Option<Text<'a>>,
-    pub created_at: Option<Timestamp>,
+    pub created_at: Option<PgTimestamp>,
 }
 
 /// Lists the sessions of the caller's account that match the request.

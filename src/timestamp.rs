@@ -25,9 +25,9 @@ const LONG_CLOCK_BYTES: usize = "T00:00:00".len();
 /// Kept as PostgreSQL has it because jiff's own `Timestamp` ends on 9999-12-30, a day before what people write for
 /// "never".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Timestamp(i64);
+pub struct PgTimestamp(i64);
 
-impl Timestamp {
+impl PgTimestamp {
     /// The first instant that PostgreSQL can have at or after an ISO 8601 calendar date or date-time of the years 0000
     /// to 9999.
     ///
@@ -91,23 +91,23 @@ fn epoch() -> DateTime {
 }
 
 /// RFC 3339, or words where it has none.
-impl fmt::Display for Timestamp {
+impl fmt::Display for PgTimestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.rfc_3339().as_deref().unwrap_or("not in RFC 3339"))
     }
 }
 
 #[cfg(test)]
-impl serde::Serialize for Timestamp {
+impl serde::Serialize for PgTimestamp {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.rfc_3339().serialize(serializer)
     }
 }
 
 #[cfg(test)]
-impl schemars::JsonSchema for Timestamp {
+impl schemars::JsonSchema for PgTimestamp {
     fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Timestamp".into()
+        "PgTimestamp".into()
     }
 
     fn inline_schema() -> bool {
@@ -121,10 +121,10 @@ impl schemars::JsonSchema for Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use super::Timestamp;
+    use super::PgTimestamp;
 
     fn read(text: &str) -> Option<String> {
-        Timestamp::parse(text).map(|timestamp| timestamp.to_string())
+        PgTimestamp::parse(text).map(|timestamp| timestamp.to_string())
     }
 
     #[test]
@@ -182,8 +182,8 @@ mod tests {
     fn the_first_and_the_last_year_are_whole() {
         assert_eq!(read("0000-01-01").as_deref(), Some("0000-01-01T00:00:00Z"));
         assert_eq!(read("9999-12-31T23:59:59.999999Z").as_deref(), Some("9999-12-31T23:59:59.999999Z"));
-        assert!(Timestamp::parse("9999-12-31T23:59:59-15:59") > Timestamp::parse("9999-12-31T23:59:59Z"));
-        assert!(Timestamp::parse("0000-01-01T00:00:00+15:59") < Timestamp::parse("0000-01-01"));
+        assert!(PgTimestamp::parse("9999-12-31T23:59:59-15:59") > PgTimestamp::parse("9999-12-31T23:59:59Z"));
+        assert!(PgTimestamp::parse("0000-01-01T00:00:00+15:59") < PgTimestamp::parse("0000-01-01"));
     }
 
     #[test]

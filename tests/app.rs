@@ -8,7 +8,7 @@ use lambda_http::{Body, Context, RequestExt, Response, http::StatusCode};
 use list_chat_sessions::{
     app::App,
     config::{Config, DatabaseSource},
-    database::{Login, Policy},
+    database::{ConnectionSettings, TlsPolicy},
     handler::handle,
     secret::Lifetime,
 };
@@ -115,11 +115,13 @@ pub async fn secrets() -> Secrets {
 pub fn config(database: &Database) -> Config {
     Config {
         api_keys_secret_id: API_KEYS.into(),
-        database: DatabaseSource::Url(Login::from_url(database.url(), &Policy::default()).unwrap().into()),
-        database_policy: Policy::default(),
+        database: DatabaseSource::Url(
+            ConnectionSettings::from_url(database.url(), &TlsPolicy::default()).unwrap().into(),
+        ),
+        database_policy: TlsPolicy::default(),
         limit_max: 100,
-        query_limit: Duration::from_secs(5),
-        secret_lifetime: Lifetime { soft: Duration::from_mins(5), hard: Duration::from_hours(24) },
+        query_timeout: Duration::from_secs(5),
+        secret_lifetime: Lifetime { max_age: Duration::from_mins(5), max_stale: Duration::from_hours(24) },
     }
 }
 

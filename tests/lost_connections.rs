@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use list_chat_sessions::{
     config::{Config, DatabaseSource},
-    database::{Login, Policy},
+    database::{ConnectionSettings, TlsPolicy},
 };
 use tokio_postgres::Client;
 
@@ -56,7 +56,8 @@ async fn behind_chaos() -> (TestApp, Chaos) {
     let database = Database::create(Server::shared()).await.unwrap();
     let chaos = Chaos::start(Server::shared().port()).await.unwrap();
     let [direct, through] = [Server::shared().port(), chaos.port()].map(|port| format!(":{port}/"));
-    let login = Login::from_url(&database.url().replace(&direct, &through), &Policy::default()).unwrap();
+    let login =
+        ConnectionSettings::from_url(&database.url().replace(&direct, &through), &TlsPolicy::default()).unwrap();
     let configure = |config: &mut Config| config.database = DatabaseSource::Url(login.into());
     (TestApp::start_on(database, secrets().await, configure).await, chaos)
 }

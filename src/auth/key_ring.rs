@@ -102,6 +102,6 @@ impl ApiKey {
 fn expiry(time: &str) -> Option<Timestamp> {
     let has_offset = || time.get(11..).is_some_and(|rest| rest.contains(['Z', 'z', '+', '-']));
     let is_later =
-        || has_offset() && time.starts_with("9999-12-3") && crate::timestamp::Timestamp::parse(time).is_some();
+        || has_offset() && time.starts_with("9999-12-3") && crate::timestamp::PgTimestamp::parse(time).is_some();
     time.parse().ok().or_else(|| is_later().then_some(Timestamp::MAX))
 }

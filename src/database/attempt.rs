@@ -6,13 +6,13 @@ use deadpool::managed::Object;
 use tokio::time::{error::Elapsed, timeout};
 
 use super::{
-    ALIVE_LIMIT, CANCEL_LIMIT, CHECK_INTERVAL,
+    ALIVE_TIMEOUT, CANCEL_TIMEOUT, CHECK_INTERVAL,
     check::CheckError,
     connector::Connector,
     failure::{describe, is_lost, may_run_on, refusal},
 };
 use crate::{
-    clock::{Deadline, Moment},
+    clock::{Deadline, FreezeProofInstant},
     error::Error,
     sessions::{Row, Statement},
 };
@@ -36,11 +36,11 @@ impl Attempt {
         mut connection: Object<Connector>,
         statement: &Statement<'_>,
         limit: Duration,
-        by: Deadline,
+        deadline: Deadline,
     ) -> Result<Self, Error> {
-        let started = Moment::now();
-        let is_due = connection.checked_at.age() >= CHECK_INTERVAL;
-        let Some(outcome) = run(&connection, statement, is_due, limit, by).await else {
+        let started = FreezeProofInstant::now();
+        let is_due = connection.checked_at.elapsed() >= CHECK_INTERVAL;
+        let Some(outcome) = run(&connection, statement, is_due, limit, deadline).await else {
             // The server may have got the statement all the same.
             abandon(connection, true).await;
             return Ok(Self::Dead);
@@ -85,34 +85,34 @@ async fn run(
     statement: &Statement<'_>,
     is_due: bool,
     limit: Duration,
-    by: Deadline,
+    deadline: Deadline,
 ) -> Option<Result<Result<Vec<Row>, CheckError>, Elapsed>> {
     let rows = async { connection.rows(statement).await.map_err(CheckError::Postgres) };
     if !is_due {
-        return Some(timeout(by.left(limit), rows).await);
+        return Some(timeout(deadline.remaining().min(limit), rows).await);
     }
     // Everything goes out in one packet and costs one round trip: the question whether the connection is alive, the check,
     // the statement. No row is used before the check has passed.
     let mut checked = Box::pin(async { tokio::try_join!(biased; connection.check(), rows).map(|((), rows)| rows) });
     tokio::select! {
         biased;
-        alive = is_alive(connection, by) => if !alive { return None },
+        alive = is_alive(connection, deadline) => if !alive { return None },
         outcome = &mut checked => return Some(Ok(outcome)),
     }
-    Some(timeout(by.left(limit), checked).await)
+    Some(timeout(deadline.remaining().min(limit), checked).await)
 }
 
 /// Whether a connection that was idle is still alive. That it is not closed says little: after a freeze the end of the
 /// connection is in the socket, and nobody has read it yet.
-async fn is_alive(connection: &Object<Connector>, by: Deadline) -> bool {
-    matches!(timeout(by.left(ALIVE_LIMIT), connection.check_connection()).await, Ok(Ok(())))
+async fn is_alive(connection: &Object<Connector>, deadline: Deadline) -> bool {
+    matches!(timeout(deadline.remaining().min(ALIVE_TIMEOUT), connection.check_connection()).await, Ok(Ok(())))
 }
 
 /// Takes the connection out of the pool, and ends what it may be running. Neither is enough alone: without the cancel the
 /// server works on, and in the pool the next request would wait for the rest of this one's answer.
 async fn abandon(connection: Object<Connector>, is_running: bool) {
     if is_running {
-        let _ = timeout(CANCEL_LIMIT, connection.cancel()).await;
+        let _ = timeout(CANCEL_TIMEOUT, connection.cancel()).await;
     }
     drop(Object::take(connection));
 }

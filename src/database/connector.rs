@@ -8,37 +8,37 @@ use tokio::{task::JoinHandle, time::timeout};
 use tokio_postgres::{Client, Error as PgError, NoTls, error::SqlState};
 
 use super::{
-    CONNECT_LIMIT, Login, Logins, Signer,
+    AuthTokenGenerator, CONNECT_TIMEOUT, ConnectionSettings, SettingsSource,
     cancel::cancel,
     check::{CheckError, SchemaFeatures},
     failure::{describe, is_lost},
 };
-use crate::{clock::Moment, error::Error};
+use crate::{clock::FreezeProofInstant, error::Error};
 
 /// The pool's manager.
 ///
 /// deadpool-postgres has one too, but it can fail with PostgreSQL's errors alone: that Secrets Manager did not give the
 /// credentials for a new connection could not be told.
 pub struct Connector {
-    pub(super) logins: Logins,
-    signer: Option<Signer>,
+    pub(super) logins: SettingsSource,
+    signer: Option<AuthTokenGenerator>,
 }
 
 /// A connection of the pool.
 pub struct Connection {
     client: ClientWrapper,
-    login: Arc<Login>,
+    login: Arc<ConnectionSettings>,
     /// When the last check was sent.
-    pub(super) checked_at: Moment,
+    pub(super) checked_at: FreezeProofInstant,
     pub(super) features: SchemaFeatures,
 }
 
 impl Connector {
-    pub fn new(logins: Logins, signer: Option<Signer>) -> Self {
+    pub fn new(logins: SettingsSource, signer: Option<AuthTokenGenerator>) -> Self {
         Self { logins, signer }
     }
 
-    async fn connect(&self, login: Arc<Login>) -> Result<Connection, ConnectError> {
+    async fn connect(&self, login: Arc<ConnectionSettings>) -> Result<Connection, ConnectError> {
         let config = match &self.signer {
             Some(signer) => Cow::Owned(signer.sign(&login).await.map_err(ConnectError::Other)?),
             None => Cow::Borrowed(&login.config),
@@ -51,7 +51,8 @@ impl Connector {
             (client, run(connection))
         };
         let client = ClientWrapper::new(client, task);
-        let connection = Connection { client, login, checked_at: Moment::now(), features: SchemaFeatures::default() };
+        let connection =
+            Connection { client, login, checked_at: FreezeProofInstant::now(), features: SchemaFeatures::default() };
         match connection.first_check().await {
             Ok(()) => Ok(connection),
             Err(CheckError::Postgres(error)) if is_lost(&error) || connection.is_closed() => {
@@ -77,7 +78,7 @@ impl Manager for Connector {
         let login = self.logins.current().await?;
         let outcome = Box::pin(self.connect(login.clone())).await;
         let again = match &outcome {
-            Err(error) if error.is_refused_login() => self.logins.instead_of(&login).await?,
+            Err(error) if error.is_refused_login() => self.logins.refreshed_after_rejection(&login).await?,
             Err(error) if error.is_lost() => Some(login),
             _ => None,
         };
@@ -99,7 +100,7 @@ impl Connection {
     pub(super) fn cancel(&self) -> JoinHandle<()> {
         let (token, login) = (self.cancel_token(), Arc::clone(&self.login));
         tokio::spawn(async move {
-            let _ = timeout(CONNECT_LIMIT, cancel(token, &login.config, login.tls.as_ref())).await;
+            let _ = timeout(CONNECT_TIMEOUT, cancel(token, &login.config, login.tls.as_ref())).await;
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use tokio_postgres::{Error as PgError, error::Severity};
 
-use crate::error::{Error, chain};
+use crate::error::{Error, display_chain};
 
 /// Whether the session is over, and the statement therefore worth sending again on another connection: closed under
 /// us, a connection exception (SQLSTATE class 08), a shutdown or a restart (57P01 to 57P03), anything `FATAL`.
@@ -45,7 +45,7 @@ const CLASSES_WITHOUT_ROWS: [&str; 15] =
 
 /// The error for the log. PostgreSQL's DETAIL and HINT stay out, and so does a message that can quote rows.
 pub(super) fn describe(error: &PgError) -> String {
-    let Some(refused) = error.as_db_error() else { return chain(error) };
+    let Some(refused) = error.as_db_error() else { return display_chain(error) };
     let (severity, code) = (refused.severity(), refused.code().code());
     if CLASSES_WITHOUT_ROWS.iter().any(|class| code.starts_with(class)) {
         format!("{severity} {code}: {}", refused.message())

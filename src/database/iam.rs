@@ -16,8 +16,8 @@ use lambda_http::http::Request;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio_postgres::config::{Config, Host};
 
-use super::login::Login;
-use crate::error::{Error, chain};
+use super::login::ConnectionSettings;
+use crate::error::{Error, display_chain};
 
 /// How long a token is accepted, which is RDS's own limit. It matters while a connection is opened, not after.
 pub const TOKEN_LIFETIME: Duration = Duration::from_mins(15);
@@ -32,12 +32,12 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 
 /// Signs with the function's own role, which needs `rds-db:connect` for the database's user.
 #[derive(Debug)]
-pub struct Signer {
+pub struct AuthTokenGenerator {
     credentials: Option<SharedCredentialsProvider>,
     region: Option<Region>,
 }
 
-impl Signer {
+impl AuthTokenGenerator {
     /// With the credentials and in the region of the SDK.
     #[must_use]
     pub fn new(aws: &SdkConfig) -> Self {
@@ -49,13 +49,14 @@ impl Signer {
     /// # Errors
     ///
     /// [`Error::Unavailable`] if there are no credentials at present, [`Error::Internal`] if there can be no token.
-    pub async fn sign(&self, login: &Login) -> Result<Config, Error> {
+    pub async fn sign(&self, login: &ConnectionSettings) -> Result<Config, Error> {
         let (Some(credentials), Some(region)) = (&self.credentials, &self.region) else {
             return Err(Error::Internal("DATABASE_AUTH=iam: AWS gives this function no credentials or region".into()));
         };
         let credentials = credentials.provide_credentials().await;
-        let credentials = credentials
-            .map_err(|error| Error::Unavailable(format!("no credentials to sign a token with: {}", chain(&error))))?;
+        let credentials = credentials.map_err(|error| {
+            Error::Unavailable(format!("no credentials to sign a token with: {}", display_chain(&error)))
+        })?;
         let mut config = login.config.clone();
         let token = token(credentials, region, &config, SystemTime::now());
         config.password(token.map_err(|cause| Error::Internal(format!("no token for the database: {cause}")))?);
@@ -83,12 +84,12 @@ fn token(credentials: Credentials, region: &Region, config: &Config, time: Syste
         .time(time)
         .settings(settings)
         .build()
-        .map_err(|error| chain(&error))?
+        .map_err(|error| display_chain(&error))?
         .into();
     let signed = SignableRequest::new("GET", &url, std::iter::empty(), SignableBody::Bytes(&[]))
         .and_then(|request| sign(request, &parameters))
-        .map_err(|error| chain(&error))?;
-    let mut request = Request::get(&url).body(()).map_err(|error| chain(&error))?;
+        .map_err(|error| display_chain(&error))?;
+    let mut request = Request::get(&url).body(()).map_err(|error| display_chain(&error))?;
     signed.into_parts().0.apply_to_request_http1x(&mut request);
     Ok(request.uri().to_string().split_off(SCHEME.len()))
 }

@@ -6,14 +6,14 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use tokio_postgres::config::{ChannelBinding, Config, SslMode};
 
-use super::{ADDRESS_TIMEOUT, Policy, Tls, policy::Auth};
-use crate::error::chain;
+use super::{ADDRESS_TIMEOUT, Tls, TlsPolicy, policy::AuthMethod};
+use crate::error::display_chain;
 
 /// How PostgreSQL and what lies between see this function in their lists.
 const APPLICATION_NAME: &str = "list-chat-sessions";
 
 /// How long data may stay unacknowledged before the kernel gives the connection up.
-const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(5);
+const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The server and database of a secret that does not name them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,20 +27,20 @@ pub struct AddressDefaults {
 }
 
 /// A server, a user and what shows that it is them.
-pub struct Login {
+pub struct ConnectionSettings {
     pub(super) config: Config,
     /// `None` for plain text.
     pub(super) tls: Option<Tls>,
 }
 
-impl Login {
+impl ConnectionSettings {
     /// Reads `postgresql://user:password@host:port/database`, with `sslmode` and `sslrootcert` (a file) as libpq writes
     /// them: tokio-postgres knows neither `verify-full`, which is the default here, nor the file.
     ///
     /// # Errors
     ///
     /// What is wrong with the URL, in words that hold none of it.
-    pub fn from_url(url: &str, policy: &Policy) -> Result<Self, String> {
+    pub fn from_url(url: &str, policy: &TlsPolicy) -> Result<Self, String> {
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             return Err("it is not of the form postgresql://user:password@host:port/database".into());
         }
@@ -70,7 +70,7 @@ impl Login {
     /// # Errors
     ///
     /// What is wrong with the secret, in words that hold none of its content.
-    pub fn from_secret(secret: &str, defaults: &AddressDefaults, policy: &Policy) -> Result<Self, String> {
+    pub fn from_secret(secret: &str, defaults: &AddressDefaults, policy: &TlsPolicy) -> Result<Self, String> {
         let secret: Value = serde_json::from_str(secret)
             .map_err(|error| format!("it is not JSON, at line {} column {}", error.line(), error.column()))?;
         let text = |name| secret.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
@@ -93,20 +93,20 @@ impl Login {
                 Some("disable") => ChannelBinding::Disable,
                 Some(_) => return Err("channel_binding must be require, prefer or disable".into()),
             });
-        if policy.auth == Auth::Password {
+        if policy.auth == AuthMethod::Password {
             config.password(required("password")?);
         }
         let tls = text("sslrootcert").map(Tls::from_pem).transpose();
         Self::new(config, text("sslmode"), tls.map_err(|fault| format!("sslrootcert: {fault}"))?, policy)
     }
 
-    fn new(mut config: Config, ssl_mode: Option<&str>, tls: Option<Tls>, policy: &Policy) -> Result<Self, String> {
-        let tls = policy.encryption(&config, ssl_mode, tls)?;
+    fn new(mut config: Config, ssl_mode: Option<&str>, tls: Option<Tls>, policy: &TlsPolicy) -> Result<Self, String> {
+        let tls = policy.tls_for(&config, ssl_mode, tls)?;
         config
             .ssl_mode(if tls.is_some() { SslMode::Require } else { SslMode::Disable })
             .application_name(APPLICATION_NAME)
             .connect_timeout(ADDRESS_TIMEOUT)
-            .tcp_user_timeout(UNACKNOWLEDGED_LIMIT);
+            .tcp_user_timeout(UNACKNOWLEDGED_TIMEOUT);
         Ok(Self { config, tls })
     }
 }
@@ -114,7 +114,7 @@ impl Login {
 /// What is wrong with a URL. tokio-postgres quotes an option that it does not know, and a `?` in a password makes one of
 /// the password's rest.
 fn fault(error: &tokio_postgres::Error) -> String {
-    let fault = chain(error);
+    let fault = display_chain(error);
     match fault.split_once(" `") {
         Some((before, _)) if before.ends_with("unknown option") => before.to_owned(),
         _ => fault,
@@ -128,8 +128,8 @@ fn read_certificates(path: &str) -> Result<Tls, String> {
     Tls::from_pem(&pem).map_err(|fault| format!("sslrootcert: {fault}"))
 }
 
-impl fmt::Debug for Login {
+impl fmt::Debug for ConnectionSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Login").field("encrypted", &self.tls.is_some()).finish_non_exhaustive()
+        f.debug_struct("ConnectionSettings").field("encrypted", &self.tls.is_some()).finish_non_exhaustive()
     }
 }

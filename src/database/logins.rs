@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Login, REFUSED_LOGIN_INTERVAL};
+use super::{ConnectionSettings, REJECTED_CREDENTIALS_INTERVAL};
 use crate::{
     error::Error,
     secret::{Client, Lifetime, Secret},
@@ -14,25 +14,25 @@ const PENDING: &str = "AWSPENDING";
 /// The login, or the secret that it is read from.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "there is one in the process")]
-pub enum Logins {
+pub enum SettingsSource {
     /// `DATABASE_URL`: the same one always.
-    Fixed(Arc<Login>),
+    Fixed(Arc<ConnectionSettings>),
     /// `DATABASE_SECRET_ID`
     Secret {
         /// The version that is current.
-        current: Secret<Login>,
+        current: Secret<ConnectionSettings>,
         /// The version that a rotation is about to make current.
-        pending: Secret<Login>,
+        pending: Secret<ConnectionSettings>,
     },
 }
 
-impl Logins {
-    /// Logins from the secret with this name or ARN. Nothing is fetched yet; `parse` is as [`Secret::new`] takes it.
+impl SettingsSource {
+    /// The source that reads the secret with this name or ARN. Nothing is fetched yet; `parse` is as [`Secret::new`] takes it.
     pub fn from_secret(
         client: Client,
         id: String,
         lifetime: Lifetime,
-        parse: impl Fn(&str) -> Result<Login, String> + Clone + Send + Sync + 'static,
+        parse: impl Fn(&str) -> Result<ConnectionSettings, String> + Clone + Send + Sync + 'static,
     ) -> Self {
         Self::Secret {
             pending: Secret::new(client.clone(), id.clone(), lifetime, parse.clone()).with_label(PENDING),
@@ -45,7 +45,7 @@ impl Logins {
     /// # Errors
     ///
     /// As [`Secret::current`].
-    pub async fn current(&self) -> Result<Arc<Login>, Error> {
+    pub async fn current(&self) -> Result<Arc<ConnectionSettings>, Error> {
         match self {
             Self::Fixed(login) => Ok(login.clone()),
             Self::Secret { current, .. } => current.current().await,
@@ -62,17 +62,20 @@ impl Logins {
     /// # Errors
     ///
     /// As [`Secret::newest`].
-    pub async fn instead_of(&self, refused: &Login) -> Result<Option<Arc<Login>>, Error> {
+    pub async fn refreshed_after_rejection(
+        &self,
+        refused: &ConnectionSettings,
+    ) -> Result<Option<Arc<ConnectionSettings>>, Error> {
         match self {
             Self::Fixed(_) => Ok(None),
             Self::Secret { current, pending } => {
-                let other = |login: &Arc<Login>| login.config != refused.config;
-                let newest = Some(current.newest(REFUSED_LOGIN_INTERVAL).await?).filter(other);
+                let other = |login: &Arc<ConnectionSettings>| login.config != refused.config;
+                let newest = Some(current.newest(REJECTED_CREDENTIALS_INTERVAL).await?).filter(other);
                 if newest.is_some() {
                     return Ok(newest);
                 }
                 // Most of the time there is none, and PostgreSQL's refusal says more than its absence does.
-                Ok(pending.newest(REFUSED_LOGIN_INTERVAL).await.ok().filter(other))
+                Ok(pending.newest(REJECTED_CREDENTIALS_INTERVAL).await.ok().filter(other))
             }
         }
     }

@@ -8,27 +8,27 @@ use super::Tls;
 
 /// What the operator demands of every login. A login can ask for more, never for less.
 #[derive(Clone, Debug, Default)]
-pub struct Policy {
+pub struct TlsPolicy {
     /// `DATABASE_ALLOW_PLAINTEXT`: whether `sslmode=disable` may leave this machine.
     pub allow_plaintext: bool,
     /// `DATABASE_CA_PEM`: what verifies the server of a login that brings no certificates of its own; Amazon's roots
     /// if there is none.
     pub tls: Option<Tls>,
     /// `DATABASE_AUTH`
-    pub auth: Auth,
+    pub auth: AuthMethod,
 }
 
 /// What shows PostgreSQL who we are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Auth {
+pub enum AuthMethod {
     /// The login's password.
     #[default]
     Password,
-    /// A token, see [`super::Signer`].
+    /// A token, see [`super::AuthTokenGenerator`].
     Iam,
 }
 
-impl FromStr for Auth {
+impl FromStr for AuthMethod {
     type Err = ();
 
     fn from_str(auth: &str) -> Result<Self, ()> {
@@ -40,7 +40,7 @@ impl FromStr for Auth {
     }
 }
 
-impl Policy {
+impl TlsPolicy {
     /// What encrypts the connections of a login, or `None` for plain text.
     ///
     /// `ssl_mode` is as libpq has it, and the default `verify-full`, except on this machine: there it is `disable`.
@@ -49,7 +49,7 @@ impl Policy {
     /// # Errors
     ///
     /// What is wrong with the login, in words that hold none of it.
-    pub fn encryption(&self, config: &Config, ssl_mode: Option<&str>, own: Option<Tls>) -> Result<Option<Tls>, String> {
+    pub fn tls_for(&self, config: &Config, ssl_mode: Option<&str>, own: Option<Tls>) -> Result<Option<Tls>, String> {
         let is_local = is_local(config);
         let is_encrypted = match ssl_mode {
             None => !is_local,
@@ -69,9 +69,9 @@ impl Policy {
         let binds = config.get_channel_binding() == ChannelBinding::Require;
         match self.auth {
             _ if binds && !is_encrypted => Err("channel_binding=require needs TLS; use sslmode=verify-full".into()),
-            Auth::Iam if !is_encrypted => Err("DATABASE_AUTH=iam needs TLS; use sslmode=verify-full".into()),
-            Auth::Iam if binds => Err("a token cannot be bound to a channel; leave channel_binding away".into()),
-            Auth::Iam if !matches!(config.get_hosts(), [Host::Tcp(_)]) || config.get_user().is_none() => {
+            AuthMethod::Iam if !is_encrypted => Err("DATABASE_AUTH=iam needs TLS; use sslmode=verify-full".into()),
+            AuthMethod::Iam if binds => Err("a token cannot be bound to a channel; leave channel_binding away".into()),
+            AuthMethod::Iam if !matches!(config.get_hosts(), [Host::Tcp(_)]) || config.get_user().is_none() => {
                 Err("a token is for one user at one host; give both".into())
             }
             _ => Ok(is_encrypted.then(|| own.or_else(|| self.tls.clone()).unwrap_or_else(Tls::amazon))),

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Level, write};
-use crate::clock::Moment;
+use crate::clock::FreezeProofInstant;
 
 /// The tokens since the last line that the key ring did not accept: unknown, revoked or expired.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ pub struct UnknownTokens(Mutex<Option<Counted>>);
 #[derive(Debug)]
 struct Counted {
     since: Timestamp,
-    began: Moment,
+    began: FreezeProofInstant,
     count: u64,
 }
 
@@ -36,7 +36,7 @@ impl UnknownTokens {
     /// Counts one.
     pub fn count(&self) {
         let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Counted { since: Timestamp::now(), began: Moment::now(), count: 0 };
+        let new = || Counted { since: Timestamp::now(), began: FreezeProofInstant::now(), count: 0 };
         counted.get_or_insert_with(new).count += 1;
     }
 
@@ -44,7 +44,7 @@ impl UnknownTokens {
     /// runs in an environment without requests, so the last count is written by the next request, whatever it is.
     pub fn report(&self, interval: Duration) {
         let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if counted.as_ref().is_some_and(|counted| counted.began.age() >= interval)
+        if counted.as_ref().is_some_and(|counted| counted.began.elapsed() >= interval)
             && let Some(Counted { since, count, .. }) = take(&mut *counted)
         {
             let (timestamp, level) = (Timestamp::now(), Level::Info);

@@ -12,7 +12,7 @@ use crate::{
         ChatSession, Page, Text, TextLimit, TextLimits,
         fit::{self, ELLIPSIS, Length},
     },
-    timestamp::Timestamp,
+    timestamp::PgTimestamp,
 };
 
 /// What a session's JSON has beyond what PostgreSQL sends of it, in bytes: keys, quotes, UUIDs and times as text.
@@ -137,8 +137,8 @@ impl Json {
         self.quoted(uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
     }
 
-    fn time(&mut self, time: Option<Timestamp>) {
-        match time.and_then(Timestamp::rfc_3339) {
+    fn time(&mut self, time: Option<PgTimestamp>) {
+        match time.and_then(PgTimestamp::rfc_3339) {
             Some(time) => self.quoted(&time),
             None => self.raw("null"),
         }
@@ -165,7 +165,7 @@ fn is_plain(text: &str) -> bool {
 mod tests {
     use proptest::{prelude::*, proptest};
 
-    use super::{ChatSession, Json, Length, TextLimits, Timestamp, Uuid, longest, size_in_answer, written};
+    use super::{ChatSession, Json, Length, PgTimestamp, TextLimits, Uuid, longest, size_in_answer, written};
     use crate::sessions::{Text, TextLimit};
 
     /// A text of each kind, and what an answer has of it: a session's message and its URL.
@@ -180,7 +180,7 @@ mod tests {
     }
 
     fn plain() -> ChatSession<'static> {
-        let time = |text| Timestamp::parse(text);
+        let time = |text| PgTimestamp::parse(text);
         ChatSession {
             id: Uuid::from_u128(0xe5f6_a7b8_c9d0_1e2f_3a4b_5678_90cd_ef12),
             widget_id: Uuid::max(),

@@ -3,33 +3,33 @@
 use std::{sync::Arc, time::Duration};
 
 use super::REFRESH_RETRY_INTERVAL;
-use crate::{clock::Moment, error::Error};
+use crate::{clock::FreezeProofInstant, error::Error};
 
 /// How long a fetched value is used.
 #[derive(Clone, Copy, Debug)]
 pub struct Lifetime {
     /// From this age on a value is refreshed before it is used, up to 10 % sooner by chance, so that environments that
     /// started together do not call together.
-    pub soft: Duration,
+    pub max_age: Duration,
     /// Up to this age a value is used while it cannot be refreshed.
-    pub hard: Duration,
+    pub max_stale: Duration,
 }
 
 /// The last good value, and how the refreshes since have gone.
 pub(super) struct Cache<T> {
     lifetime: Lifetime,
     value: Option<Fetched<T>>,
-    failure: Option<(Moment, Error)>,
+    failure: Option<(FreezeProofInstant, Error)>,
     /// When the last forced refresh began.
-    forced: Option<Moment>,
+    forced: Option<FreezeProofInstant>,
     /// When the log last said that a fetch failed.
-    reported: Option<Moment>,
+    reported: Option<FreezeProofInstant>,
 }
 
 /// What has to be done before the value can be used.
 pub(super) enum Need {
     Nothing,
-    /// There is a value, past its soft age.
+    /// There is a value, past its maximum age.
     Refresh,
     /// There is none.
     Fetch,
@@ -37,8 +37,8 @@ pub(super) enum Need {
 
 struct Fetched<T> {
     value: Arc<T>,
-    at: Moment,
-    soft: Duration,
+    at: FreezeProofInstant,
+    max_age: Duration,
 }
 
 impl<T> Cache<T> {
@@ -49,32 +49,34 @@ impl<T> Cache<T> {
     /// While a value can be used, a fetch that failed is not tried again before [`REFRESH_RETRY_INTERVAL`].
     pub(super) fn need(&self) -> Need {
         match self.good() {
-            Some(held) if held.at.age() < held.soft || self.failed_within(REFRESH_RETRY_INTERVAL) => Need::Nothing,
+            Some(held) if held.at.elapsed() < held.max_age || self.failed_within(REFRESH_RETRY_INTERVAL) => {
+                Need::Nothing
+            }
             Some(_) => Need::Refresh,
             None => Need::Fetch,
         }
     }
 
     /// Whether there is no value, and no fetch has failed since `began` either.
-    pub(super) fn needs_fetch_since(&self, began: Moment) -> bool {
-        let waited = began.age();
+    pub(super) fn needs_fetch_since(&self, began: FreezeProofInstant) -> bool {
+        let waited = began.elapsed();
         self.good().is_none() && !self.failed_within(waited)
     }
 
     /// Whether a refresh may be forced now: if none began and no fetch failed within `interval`. If so, one begins.
     pub(super) fn may_force(&mut self, interval: Duration) -> bool {
-        let may = self.forced.is_none_or(|at| at.age() >= interval) && !self.failed_within(interval);
+        let may = self.forced.is_none_or(|at| at.elapsed() >= interval) && !self.failed_within(interval);
         if may {
-            self.forced = Some(Moment::now());
+            self.forced = Some(FreezeProofInstant::now());
         }
         may
     }
 
     /// Whether the log may say now that a fetch failed. If so, it does.
     pub(super) fn may_report(&mut self) -> bool {
-        let may = self.reported.is_none_or(|at| at.age() >= REFRESH_RETRY_INTERVAL);
+        let may = self.reported.is_none_or(|at| at.elapsed() >= REFRESH_RETRY_INTERVAL);
         if may {
-            self.reported = Some(Moment::now());
+            self.reported = Some(FreezeProofInstant::now());
         }
         may
     }
@@ -88,11 +90,11 @@ impl<T> Cache<T> {
     pub(super) fn store(&mut self, fetched: Result<T, Error>) {
         match fetched {
             Ok(value) => {
-                let soft = self.lifetime.soft.mul_f64(1.0 - 0.1 * fastrand::f64());
-                self.value = Some(Fetched { value: Arc::new(value), at: Moment::now(), soft });
+                let max_age = self.lifetime.max_age.mul_f64(1.0 - 0.1 * fastrand::f64());
+                self.value = Some(Fetched { value: Arc::new(value), at: FreezeProofInstant::now(), max_age });
                 self.failure = None;
             }
-            Err(error) => self.failure = Some((Moment::now(), error)),
+            Err(error) => self.failure = Some((FreezeProofInstant::now(), error)),
         }
     }
 
@@ -114,10 +116,10 @@ impl<T> Cache<T> {
     }
 
     fn failed_within(&self, time: Duration) -> bool {
-        self.failure.as_ref().is_some_and(|(at, _)| at.age() < time)
+        self.failure.as_ref().is_some_and(|(at, _)| at.elapsed() < time)
     }
 
     fn good(&self) -> Option<&Fetched<T>> {
-        self.value.as_ref().filter(|held| held.at.age() < self.lifetime.hard)
+        self.value.as_ref().filter(|held| held.at.elapsed() < self.lifetime.max_stale)
     }
 }

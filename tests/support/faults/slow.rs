@@ -9,7 +9,7 @@ use super::{Lab, Setup, Subject, Tally, accounts, subject::wait_for_running, unl
 use crate::support::{database::Database, postgres::Server};
 
 /// What the query may take, and what the next answer may.
-const QUERY_LIMIT: Duration = Duration::from_millis(200);
+const QUERY_TIMEOUT: Duration = Duration::from_millis(200);
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// A table that takes a minute to read, and the way back.
@@ -31,7 +31,7 @@ pub async fn run(lab: &Lab, count: u64) -> Result<Vec<Tally>> {
     let server = Server::start()?;
     let database = Database::create(&server).await?;
     accounts::fill(&database, 1, 10).await?;
-    let variables = vec![("QUERY_TIMEOUT_MS", QUERY_LIMIT.as_millis().to_string())];
+    let variables = vec![("QUERY_TIMEOUT_MS", QUERY_TIMEOUT.as_millis().to_string())];
     let subject = Subject::start(lab, database, Setup { variables, ..Setup::default() }).await?;
     let [admin, other] = [subject.database.client().await?, subject.database.client().await?];
     let mut tallies = Vec::new();

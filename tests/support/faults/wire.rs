@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
-use list_chat_sessions::secret::REFRESH_LIMIT;
+use list_chat_sessions::secret::REFRESH_TIMEOUT;
 use tokio::time::{Instant, sleep};
 
 use super::{Lab, Setup, Subject, Tally, accounts, subject::KEYS, unless};
@@ -22,7 +22,7 @@ const LATEST: Duration = Duration::from_millis(2_700);
 /// The most that a request may take whose refresh gets nothing: the refresh's own time-out, and a little for the rest.
 const LATEST_REFRESH: Duration = Duration::from_millis(1_300);
 
-/// How long a refresh may take to be made: the soft age, which is a second here, and the faults that came before.
+/// How long a refresh may take to be made: the maximum age, which is a second here, and the faults that came before.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How much more memory a response may take than the function had before it, in KiB. An endless one brings hundreds of
