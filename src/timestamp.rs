@@ -2,11 +2,14 @@
 
 mod sql;
 
-use std::fmt;
+use std::{
+    fmt,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use jiff::{
     SignedDuration,
-    civil::{DateTime, Time, date},
+    civil::{Date, DateTime, Time, date},
     fmt::temporal::{DateTimePrinter, Pieces},
 };
 
@@ -74,7 +77,28 @@ impl PgTimestamp {
         text.push('Z');
         Some(text)
     }
+
+    /// The first day, in UTC, that begins at or after this instant, and whether it begins at this instant.
+    ///
+    /// None outside of the years 1 to 9999, which both PostgreSQL and jiff can write as a date.
+    pub(crate) fn first_whole_day(self) -> Option<(Date, bool)> {
+        const DAY: i64 = 86_400_000_000;
+        let is_midnight = self.0.rem_euclid(DAY) == 0;
+        let days = self.0.div_euclid(DAY) + i64::from(!is_midnight);
+        let day = epoch().checked_add(SignedDuration::from_hours(24 * days)).ok()?.date();
+        (1..=9999).contains(&day.year()).then_some((day, is_midnight))
+    }
+
+    /// The instant a duration ago.
+    pub(crate) fn ago(duration: Duration) -> Self {
+        let since_epoch = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let micros = since_epoch(SystemTime::now()).saturating_sub(duration).as_micros();
+        Self(i64::try_from(micros).unwrap_or(i64::MAX) - UNIX_EPOCH_TO_EPOCH_MICROS)
+    }
 }
+
+/// From 1970-01-01 to 2000-01-01.
+const UNIX_EPOCH_TO_EPOCH_MICROS: i64 = 946_684_800_000_000;
 
 /// The microseconds of a fraction's digits, rounded up.
 fn microseconds(digits: &str) -> Option<i64> {

@@ -1,21 +1,21 @@
-//! Where PostgreSQL is, who we are there, and whether the way is encrypted.
+//! Server, user and credentials of a connection, and where they come from.
 
-use std::{borrow::Cow, fmt, fs, time::Duration};
+use std::{borrow::Cow, fmt, fs, sync::Arc};
 
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use tokio_postgres::config::{ChannelBinding, Config, SslMode};
 
-use super::{ADDRESS_TIMEOUT, Tls, TlsPolicy, policy::AuthMethod};
-use crate::error::display_chain;
+use super::{ADDRESS_TIMEOUT, AuthMethod, REJECTED_CREDENTIALS_INTERVAL, Tls, TlsPolicy, UNACKNOWLEDGED_TIMEOUT};
+use crate::{
+    error::{Error, display_chain},
+    secret::{Client, Lifetime, Secret},
+};
 
-/// How PostgreSQL and what lies between see this function in their lists.
+/// The name of this function in `pg_stat_activity` and in a pooler's lists.
 const APPLICATION_NAME: &str = "list-chat-sessions";
 
-/// How long data may stay unacknowledged before the kernel gives the connection up.
-const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The server and database of a secret that does not name them.
+/// The server and the database for a secret that does not name them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressDefaults {
     /// `DATABASE_HOST`: a host name or an IP address.
@@ -26,7 +26,7 @@ pub struct AddressDefaults {
     pub name: Option<String>,
 }
 
-/// A server, a user and what shows that it is them.
+/// Server, user and credentials.
 pub struct ConnectionSettings {
     pub(super) config: Config,
     /// `None` for plain text.
@@ -131,5 +131,86 @@ fn read_certificates(path: &str) -> Result<Tls, String> {
 impl fmt::Debug for ConnectionSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConnectionSettings").field("encrypted", &self.tls.is_some()).finish_non_exhaustive()
+    }
+}
+
+/// The label of the version that a rotation is about to make current.
+const PENDING: &str = "AWSPENDING";
+
+/// Where each new connection takes its settings from.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one in the process")]
+pub enum SettingsSource {
+    /// `DATABASE_URL`: always the same settings.
+    Fixed(Arc<ConnectionSettings>),
+    /// `DATABASE_SECRET_ID`
+    Secret {
+        /// The version that is current.
+        current: Secret<ConnectionSettings>,
+        /// The version that a rotation is about to make current.
+        pending: Secret<ConnectionSettings>,
+    },
+}
+
+impl SettingsSource {
+    /// Reads the secret with this name or ARN. Nothing is fetched yet; `parse` is as [`Secret::new`] takes it.
+    pub fn from_secret(
+        client: Client,
+        id: String,
+        lifetime: Lifetime,
+        parse: impl Fn(&str) -> Result<ConnectionSettings, String> + Clone + Send + Sync + 'static,
+    ) -> Self {
+        Self::Secret {
+            pending: Secret::new(client.clone(), id.clone(), lifetime, parse.clone()).with_label(PENDING),
+            current: Secret::new(client, id, lifetime, parse),
+        }
+    }
+
+    /// The settings of a new connection.
+    ///
+    /// # Errors
+    ///
+    /// As [`Secret::current`].
+    pub async fn current(&self) -> Result<Arc<ConnectionSettings>, Error> {
+        match self {
+            Self::Fixed(settings) => Ok(settings.clone()),
+            Self::Secret { current, .. } => current.current().await,
+        }
+    }
+
+    /// Settings other than those whose credentials PostgreSQL rejected, if there are any: the current version of the
+    /// secret, or else the one that a rotation is about to make current. A [rotation of a single user][single] changes the
+    /// password in PostgreSQL seconds before it makes it current, or much longer if it is interrupted in between.
+    ///
+    /// [single]: https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotation-strategy.html
+    ///
+    /// # Errors
+    ///
+    /// As [`Secret::newest`].
+    pub async fn refreshed_after_rejection(
+        &self,
+        rejected: &ConnectionSettings,
+    ) -> Result<Option<Arc<ConnectionSettings>>, Error> {
+        match self {
+            Self::Fixed(_) => Ok(None),
+            Self::Secret { current, pending } => {
+                let differs = |settings: &Arc<ConnectionSettings>| settings.config != rejected.config;
+                let newest = Some(current.newest(REJECTED_CREDENTIALS_INTERVAL).await?).filter(differs);
+                if newest.is_some() {
+                    return Ok(newest);
+                }
+                // Usually there is no such version, and PostgreSQL's error says more than its absence.
+                Ok(pending.newest(REJECTED_CREDENTIALS_INTERVAL).await.ok().filter(differs))
+            }
+        }
+    }
+
+    /// As [`Secret::is_stale`].
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        match self {
+            Self::Fixed(_) => false,
+            Self::Secret { current, .. } => current.is_stale(),
+        }
     }
 }
