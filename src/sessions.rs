@@ -38,8 +38,8 @@ pub struct Page {
 }
 
 /// A session as callers see it, in the contract's order of keys. It borrows its texts from the [`Page`].
-#[derive(Clone, Copy)]
-#[cfg_attr(test, derive(serde::Serialize, schemars::JsonSchema))]
+#[derive(Clone, Copy, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[expect(missing_docs, reason = "the contract defines the fields")]
 pub struct ChatSession<'a> {
     pub id: Uuid,
