@@ -40,7 +40,7 @@ pub use self::{
     tls::{AuthMethod, Tls, TlsPolicy},
 };
 use crate::{
-    clock::{ANSWER_RESERVE, Deadline},
+    clock::{Deadline, RESPONSE_RESERVE},
     error::Error,
 };
 
@@ -82,7 +82,7 @@ const RESPONSE_MARGIN: Duration = Duration::from_millis(300);
 const _: () = {
     assert!(2 * ADDRESS_TIMEOUT.as_millis() < CONNECT_TIMEOUT.as_millis(), "a second address gets its time");
     let margin = CANCEL_TIMEOUT.as_millis() + RESPONSE_MARGIN.as_millis();
-    assert!(margin <= ANSWER_RESERVE.as_millis(), "a query that times out is cancelled before the response is due");
+    assert!(margin <= RESPONSE_RESERVE.as_millis(), "a query that times out is cancelled before the response is due");
 };
 
 /// How often one query is tried again, by what ended the attempt before. Nothing else is retried.
@@ -157,17 +157,6 @@ impl Database {
         Self { pool, query_timeout }
     }
 
-    /// Opens the connection before a request needs it, or replaces one that has died, and runs `statement`, so that
-    /// PostgreSQL has read the catalogue entries it needs, which costs a connection's first statement some milliseconds.
-    ///
-    /// # Errors
-    ///
-    /// As [`Database::query`].
-    pub async fn warm_up(&self, statement: &Statement<'_>) -> Result<(), Error> {
-        let deadline = Deadline::within(ALIVE_TIMEOUT + CONNECT_TIMEOUT);
-        self.query(statement, Vec::new, deadline, &mut 0).await.map(drop)
-    }
-
     /// Runs one read-only statement in one round trip and collects its rows as they arrive. Adds to `resent` how often the
     /// statement was sent again because the connection was lost while it ran. A statement that times out, or may still be
     /// running on a lost connection, is cancelled on the server.
@@ -216,6 +205,7 @@ impl Database {
     }
 
     /// Whether new connections use credentials that could not be refreshed.
+    #[must_use]
     pub fn has_stale_credentials(&self) -> bool {
         self.pool.manager().settings.is_stale()
     }
@@ -255,7 +245,8 @@ impl Database {
         match timeout(deadline.remaining().min(ALIVE_TIMEOUT + CONNECT_TIMEOUT), self.pool.get()).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(PoolError::Backend(error))) => Err(error),
-            Ok(Err(error)) => Err(unavailable(format!("no connection: {error}"))),
+            Ok(Err(PoolError::Timeout(step))) => Err(unavailable(format!("no connection: timed out ({step:?})"))),
+            Ok(Err(_)) => Err(unavailable("no connection: the pool is closed".into())),
             Err(_) => Err(unavailable("no connection before the deadline".into())),
         }
     }

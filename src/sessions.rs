@@ -7,7 +7,7 @@ mod rows;
 mod statement;
 mod text;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio_postgres::types::FromSql;
 use uuid::Uuid;
@@ -23,7 +23,7 @@ pub use self::{
 use crate::{
     auth::Authenticated,
     clock::Deadline,
-    database::{Database, Statement},
+    database::{ALIVE_TIMEOUT, CONNECT_TIMEOUT, Database, Statement},
     error::Error,
     request::ListRequest,
     timestamp::PgTimestamp,
@@ -49,8 +49,8 @@ pub struct Page {
 }
 
 /// A session as callers see it, in the contract's order of keys. It borrows its texts from the [`Page`].
-#[derive(Clone, Copy)]
-#[cfg_attr(test, derive(serde::Serialize, schemars::JsonSchema))]
+#[derive(Clone, Copy, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[expect(missing_docs, reason = "the contract defines the fields")]
 pub struct ChatSession<'a> {
     pub id: Uuid,
@@ -83,7 +83,8 @@ pub async fn list(
     resent: &mut u32,
 ) -> Result<Page, Error> {
     let texts = TextLimits::of(request.limit);
-    let is_recent = request.from_date.is_some_and(|from_date| from_date > PgTimestamp::ago(RECENT));
+    let is_recent =
+        request.from_date.is_some_and(|from_date| from_date > PgTimestamp::from(SystemTime::now() - RECENT));
     let mut reading = Reading { counted_total: !is_recent, ..Reading::default() };
     let mut read = async |statement: Compose, counts: &[usize]| loop {
         let rows = database.query(&statement(caller, request, reading), || Rows::new(texts), deadline, resent).await;
@@ -109,13 +110,16 @@ pub async fn list(
 
 type Compose = for<'a> fn(&'a Authenticated, &'a ListRequest, Reading) -> Statement<'a>;
 
-/// Prepares the connection for the first request, as [`Database::warm_up`] does.
+/// Opens the connection before a request needs it, or replaces a dead one, and reads a page of no account: PostgreSQL then
+/// reads the catalogue entries that a page needs, which costs a connection's first page some milliseconds. Adds to `resent`
+/// as [`Database::query`] does.
 ///
 /// # Errors
 ///
 /// As [`Database::query`].
-pub async fn warm_up(database: &Database) -> Result<(), Error> {
-    database.warm_up(&statement::warm_up()).await
+pub async fn warm_up(database: &Database, resent: &mut u32) -> Result<(), Error> {
+    let deadline = Deadline::within(ALIVE_TIMEOUT + CONNECT_TIMEOUT);
+    database.query(&statement::warm_up(), Vec::new, deadline, resent).await.map(drop)
 }
 
 impl Page {

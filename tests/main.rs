@@ -12,6 +12,7 @@ mod environment;
 mod events;
 mod freezing;
 mod fuzzing;
+mod house;
 mod iam;
 mod kept;
 mod key_ring;

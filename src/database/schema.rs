@@ -25,9 +25,9 @@ pub struct Schema {
 /// level security apply to the role. Sending that statement to find out would log an error on the server for each connection
 /// to a database without the preferred tables.
 const RELATIONS: &str = "-- list-chat-sessions: what the role can read
-SELECT CASE WHEN place <= $2 THEN name <> $3 OR EXISTS (SELECT FROM pg_attribute
-                                                         WHERE attrelid = oid AND attname = $4 AND NOT attisdropped)
-            ELSE coalesce(has_table_privilege(oid, 'SELECT'), false) END,
+SELECT CASE WHEN name = ANY ($2) THEN coalesce(has_table_privilege(oid, 'SELECT'), false)
+            ELSE name <> $3 OR EXISTS (SELECT FROM pg_attribute
+                                        WHERE attrelid = oid AND attname = $4 AND NOT attisdropped) END,
        coalesce(row_security_active(oid), false)
 FROM unnest($1) WITH ORDINALITY relations (name, place), to_regclass(name) oid
 ORDER BY place";
@@ -98,9 +98,13 @@ impl Schema {
     }
 
     async fn relations(&self, client: &Client) -> Result<Vec<Relation>, PgError> {
-        let (names, required, (table, column)) = (self.names(), self.tables.len() as i64, self.preferred_column);
-        let parameters: Parameters =
-            vec![(&names, Type::TEXT_ARRAY), (&required, Type::INT8), (&table, Type::TEXT), (&column, Type::TEXT)];
+        let (names, (table, column)) = (self.names(), self.preferred_column);
+        let parameters: Parameters = vec![
+            (&names, Type::TEXT_ARRAY),
+            (&self.preferred_tables, Type::TEXT_ARRAY),
+            (&table, Type::TEXT),
+            (&column, Type::TEXT),
+        ];
         let rows = client.query_typed(RELATIONS, &parameters).await?;
         rows.iter().map(Relation::try_from).collect()
     }

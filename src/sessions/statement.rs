@@ -4,6 +4,8 @@
 //! values. `limit`, `offset` and `status` are validated and stand in the text: PostgreSQL plans a page for them.
 //! `snapshots/` has every text that can be composed; each can be pasted into psql, with values for `$1`, `$2`, `$3`.
 
+use std::fmt::Write;
+
 use jiff::civil::Date;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -18,12 +20,6 @@ use crate::{
 /// From this offset on the ids of a page are found first, in the index alone, and then its rows. That is slower by half for
 /// the first page and five times faster at offset 100,000.
 pub const DEEP_OFFSET: i64 = 1_000;
-
-/// Where a row of a page has its texts.
-pub(super) const TEXT_COLUMNS: [usize; 7] = [2, 3, 4, 5, 6, 7, 10];
-
-/// Where a row of a page has its counts: `message_count` and `total`.
-pub(super) const COUNT_COLUMNS: [usize; 2] = [9, 12];
 
 /// How a page or a total is read.
 #[derive(Clone, Copy, Debug)]
@@ -151,18 +147,18 @@ fn filters<'a>(request: &'a ListRequest, parameters: &mut Parameters<'a>) -> Fil
     let (mut key, mut label) = (String::new(), String::new());
     if let Some(widget_id) = &request.widget_id {
         parameters.push((widget_id, Type::UUID));
-        key.push_str(&format!(" AND widget_id = ${}", parameters.len()));
+        let _ = write!(key, " AND widget_id = ${}", parameters.len());
         label.push_str(", widget_id");
     }
     if let Some(status) = request.status {
-        key.push_str(&format!(" AND status = '{}'", status.as_str()));
+        let _ = write!(key, " AND status = '{}'", status.as_str());
         label.push_str(", status");
     }
     let (mut sessions, mut from) = (key.clone(), None);
     if let Some(from_date) = &request.from_date {
         parameters.push((from_date, Type::TIMESTAMPTZ));
         let parameter = format!("${}", parameters.len());
-        sessions.push_str(&format!(" AND created_at >= {parameter}"));
+        let _ = write!(sessions, " AND created_at >= {parameter}");
         label.push_str(", from_date");
         from = from_date.first_whole_day().map(|(first_whole_day, is_midnight)| FromDate {
             parameter,
