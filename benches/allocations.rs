@@ -4,14 +4,6 @@
 //! that grows counts each time, with its whole new size. The median of many requests, in which whatever is made once and
 //! kept has no part.
 
-#[path = "../tests/app.rs"]
-#[allow(dead_code, reason = "the tests use the rest")]
-mod app;
-#[path = "../tests/support/mod.rs"]
-mod support;
-
-#[allow(dead_code, reason = "the other benches use the rest")]
-mod account;
 mod drained;
 
 use allocation_counter::{AllocationInfo, measure};
@@ -23,9 +15,8 @@ use list_chat_sessions::{
     request::ListRequest,
     response, sessions,
 };
+use testkit::account::{Account, PAGES, Page, key_ring, runtime};
 use tokio::runtime::Runtime;
-
-use account::{Account, PAGES, Page, key_ring, runtime};
 
 const ROUNDS: usize = 201;
 
@@ -42,7 +33,7 @@ fn main() {
 
 fn report(runtime: &Runtime, account: &Account, page: &Page) {
     let client = runtime.block_on(account.connect());
-    let statement = sessions::page_query(&account.caller, &page.list).text(sessions::Form::Computed);
+    let statement = sessions::page_statement(&account.caller, &page.list, sessions::Reading::default()).fallback;
     let ring = KeyRing::parse(&key_ring()).expect("a ring");
     let by = Deadline::within(std::time::Duration::from_mins(5));
     // Boxed before it is counted: `block_on` would box a future of this size.

@@ -8,20 +8,13 @@
 //! `cargo bench --bench handler -- rounds handler 20 5000 >/dev/null` does nothing but 5,000 pages of 20 by the handler,
 //! `rounds bare …` by the statement: for a profiler, and for `valgrind --tool=callgrind` the instructions of each.
 
-#[path = "../tests/app.rs"]
-#[allow(dead_code, reason = "the tests use the rest")]
-mod app;
-#[path = "../tests/support/mod.rs"]
-mod support;
-
-mod account;
 mod drained;
 mod rounds;
 
-use list_chat_sessions::sessions::{Form, page_query};
+use list_chat_sessions::sessions::{Reading, page_statement};
 
-use account::{Account, PAGES, Page, runtime};
 use rounds::Times;
+use testkit::account::{Account, KEYS, PAGES, Page, runtime};
 
 const ROUNDS: usize = 3_000;
 /// The first rounds warm everything up.
@@ -53,7 +46,7 @@ async fn only(handler: bool, limit: i64, rounds: usize) {
     let account = Account::start().await;
     let page = Page::new(limit);
     let client = account.connect().await;
-    let statement = page_query(&account.caller, &page.list).text(Form::Computed);
+    let statement = page_statement(&account.caller, &page.list, Reading::default()).fallback;
     for _ in 0..rounds {
         // Both sides make it, so that it falls out of a comparison.
         let request = page.request();
@@ -68,14 +61,11 @@ async fn only(handler: bool, limit: i64, rounds: usize) {
 async fn compare() {
     let account = Account::start().await;
     let clients = [account.connect().await, account.connect().await];
-    eprintln!(
-        "{ROUNDS} rounds; microseconds, of which CPU is this process's own; {} keys in the ring\n",
-        account::KEYS
-    );
+    eprintln!("{ROUNDS} rounds; microseconds, of which CPU is this process's own; {KEYS} keys in the ring\n");
     eprintln!("{:<22}{:>9}{:>9}{:>9}{:>9}   of the statement's p50", "", "p10", "p50", "p99", "CPU p50");
     for limit in PAGES {
         let page = Page::new(limit);
-        let statement = page_query(&account.caller, &page.list).text(Form::Computed);
+        let statement = page_statement(&account.caller, &page.list, Reading::default()).fallback;
         let mut times: [Times; 4] = Default::default();
         for round in 0..WARM_UP + ROUNDS {
             for turn in 0..times.len() {

@@ -1,14 +1,5 @@
 //! The parts of a request that need no network, each by itself: `cargo bench --bench parts`.
 
-#[path = "../tests/app.rs"]
-#[allow(dead_code, reason = "the tests use the rest")]
-mod app;
-#[path = "../tests/support/mod.rs"]
-mod support;
-
-#[allow(dead_code, reason = "the other benches use the rest")]
-mod account;
-
 use std::{hint::black_box, time::Duration};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -20,8 +11,7 @@ use list_chat_sessions::{
     request::{ListRequest, MAX_BODY_BYTES},
     response, sessions, timestamp,
 };
-
-use account::{Account, KEYS, PAGES, Page, key_ring, runtime, token};
+use testkit::account::{Account, KEYS, PAGES, Page, key_ring, runtime, token};
 
 /// From the header to the account.
 fn authenticate(criterion: &mut Criterion) {

@@ -1,9 +1,6 @@
 //! Every parser that reads what others write, on inputs that proptest makes up: raw bytes, words of the grammar in any
-//! order, and good examples with faults in them. `PROPTEST_CASES` says how many of each; .ci/run takes 100,000.
-//! tests/fuzz has the same targets for libFuzzer.
-
-#[path = "fuzz/targets/mod.rs"]
-mod targets;
+//! order, and good examples with mutations in them. `PROPTEST_CASES` says how many of each; .ci/run takes 100,000.
+//! fuzz/ has the same targets for libFuzzer.
 
 use std::{fs, path::Path};
 
@@ -19,9 +16,9 @@ impl std::fmt::Debug for Input {
     }
 }
 
-/// The files of `tests/fuzz/seeds/<target>`, which libFuzzer starts from as well.
+/// The files of `fuzz/seeds/<target>`, which libFuzzer starts from as well.
 fn examples(target: &str) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds").join(target);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
     files.iter().map(|file| fs::read(file).unwrap().trim_ascii_end().to_vec()).collect()
@@ -29,23 +26,23 @@ fn examples(target: &str) -> Vec<Vec<u8>> {
 
 /// One change to an input: a byte, a word put in, a stretch taken out or doubled.
 #[derive(Clone, Debug)]
-enum Fault {
+enum Mutation {
     Byte(u8),
     Word(&'static str),
     Cut(usize),
     Double(usize),
 }
 
-fn spoil(mut input: Vec<u8>, faults: &[(usize, Fault)]) -> Vec<u8> {
-    for (place, fault) in faults {
+fn spoil(mut input: Vec<u8>, mutations: &[(usize, Mutation)]) -> Vec<u8> {
+    for (place, mutation) in mutations {
         let at = place % (input.len() + 1);
         let stretch = |length: &usize| at..input.len().min(at + length);
-        match fault {
-            Fault::Byte(byte) if at < input.len() => input[at] = *byte,
-            Fault::Byte(byte) => input.push(*byte),
-            Fault::Word(word) => drop(input.splice(at..at, word.bytes())),
-            Fault::Cut(length) => drop(input.drain(stretch(length))),
-            Fault::Double(length) => {
+        match mutation {
+            Mutation::Byte(byte) if at < input.len() => input[at] = *byte,
+            Mutation::Byte(byte) => input.push(*byte),
+            Mutation::Word(word) => drop(input.splice(at..at, word.bytes())),
+            Mutation::Cut(length) => drop(input.drain(stretch(length))),
+            Mutation::Double(length) => {
                 let again = input[stretch(length)].to_vec();
                 input.splice(at..at, again);
             }
@@ -56,17 +53,17 @@ fn spoil(mut input: Vec<u8>, faults: &[(usize, Fault)]) -> Vec<u8> {
 
 /// Inputs for a target, of all three kinds.
 fn inputs(target: &str, words: &'static [&'static str]) -> impl Strategy<Value = Input> + use<> {
-    let fault = prop_oneof![
-        any::<u8>().prop_map(Fault::Byte),
-        select(words).prop_map(Fault::Word),
-        (1..20_usize).prop_map(Fault::Cut),
-        (1..20_usize).prop_map(Fault::Double),
+    let mutation = prop_oneof![
+        any::<u8>().prop_map(Mutation::Byte),
+        select(words).prop_map(Mutation::Word),
+        (1..20_usize).prop_map(Mutation::Cut),
+        (1..20_usize).prop_map(Mutation::Double),
     ];
     prop_oneof![
         1 => vec(any::<u8>(), 0..200),
         3 => vec(select(words), 0..24).prop_map(|words| words.concat().into_bytes()),
-        6 => (select(examples(target)), vec((any::<usize>(), fault), 0..5))
-            .prop_map(|(input, faults)| spoil(input, &faults)),
+        6 => (select(examples(target)), vec((any::<usize>(), mutation), 0..5))
+            .prop_map(|(input, mutations)| spoil(input, &mutations)),
     ]
     .prop_map(Input)
 }
@@ -101,7 +98,7 @@ macro_rules! targets {
         proptest! {
             $(#[test]
             fn $claim(input in inputs(stringify!($target), const { &concat_words(&$words) })) {
-                targets::$target(&input.0);
+                fuzzing::$target(&input.0);
             })*
         }
     };
@@ -125,7 +122,7 @@ targets! {
         "\"20240115T103000,5-0330\"", "100", "50", "T24", "+15:59", "[Europe/Berlin]", "\\u0073",
     ];
     any_authorization_header_is_the_one_token_that_it_holds: authorization, [
-        "Bearer", "bearer", "BEARER", "Basic", "Bearer ", "bEaReR  ", targets::TOKEN, "mgp_", "\t", "  ", ",", "Bearer,",
+        "Bearer", "bearer", "BEARER", "Basic", "Bearer ", "bEaReR  ", fuzzing::TOKEN, "mgp_", "\t", "  ", ",", "Bearer,",
         "01234567", "=", "é", "\u{7f}", "\u{a0}", "\r\n",
     ];
     any_key_ring_opens_for_its_good_keys_or_is_wrong_in_fixed_words: key_ring, [

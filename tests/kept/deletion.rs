@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use tokio_postgres::Client;
-
-use crate::support::{
-    database::Database,
+use testkit::{
+    Database, Server,
     migrations::{KEPT, apply_kept, reconcile, run_kept},
-    postgres::Server,
 };
+use tokio_postgres::Client;
 
 const ROWS: &str = "
     INSERT INTO users SELECT md5('account ' || a)::uuid FROM generate_series(1, 2) a;

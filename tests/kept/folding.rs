@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use tokio_postgres::Client;
-
-use crate::support::{
-    database::Database,
+use testkit::{
+    Database, Server,
     migrations::{apply_kept, reconcile},
-    postgres::Server,
 };
+use tokio_postgres::Client;
 
 /// The most rows that a writer folds who makes one, and those that it leaves in its slot.
 const FOLDED_MAX: i64 = 16;
@@ -19,7 +17,7 @@ async fn database() -> Database {
     let database = Database::create(Server::shared()).await.unwrap();
     let sql = "INSERT INTO users VALUES ('USER');
                INSERT INTO chat_widgets SELECT md5(w::text)::uuid, 'USER' FROM generate_series(1, 200) w";
-    database.load(&sql.replace("USER", crate::app::ACCOUNT)).await.unwrap();
+    database.load(&sql.replace("USER", testkit::ACCOUNT)).await.unwrap();
     apply_kept(&database.client().await.unwrap()).await.unwrap();
     database
 }

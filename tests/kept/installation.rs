@@ -1,12 +1,8 @@
 //! What the set changes in a database, what it refuses to be installed on, and that it leaves nothing behind.
 
-use crate::{
-    support::{
-        database::Database,
-        migrations::{KEPT, apply_kept, reconcile, run_kept},
-        postgres::Server,
-    },
-    tooling::migrations::schema,
+use testkit::{
+    Database, Server,
+    migrations::{KEPT, apply_kept, reconcile, run_kept, schema},
 };
 
 #[tokio::test]

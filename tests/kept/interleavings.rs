@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use tokio_postgres::{Client, error::SqlState};
-
-use crate::support::{
-    database::Database,
+use testkit::{
+    Database, Server,
     migrations::{apply_kept, reconcile},
-    postgres::Server,
 };
+use tokio_postgres::{Client, error::SqlState};
 
 const LONG: &str = "5eed0000-0000-4000-8000-000000000001";
 const EMPTY: &str = "5eed0000-0000-4000-8000-000000000002";
@@ -22,8 +20,8 @@ fn rows() -> String {
            VALUES ('{LONG}', '{user}', '{widget}', 'v'), ('{EMPTY}', '{user}', '{widget}', 'v');
          INSERT INTO chat_messages (session_id, role, content, created_at)
            VALUES ('{LONG}', 'agent', 'first', '2026-01-01Z'), ('{LONG}', 'agent', 'second', '2026-01-02Z')",
-        user = crate::app::ACCOUNT,
-        widget = crate::app::WIDGET,
+        user = testkit::ACCOUNT,
+        widget = testkit::WIDGET,
     )
 }
 
@@ -108,7 +106,7 @@ async fn who_cannot_see_it_is_refused() {
 
 #[tokio::test]
 async fn two_who_add_what_the_counts_lack_add_it_once() {
-    let call = format!("CALL keep_chat_sessions_of('{}')", crate::app::ACCOUNT);
+    let call = format!("CALL keep_chat_sessions_of('{}')", testkit::ACCOUNT);
     for lacking in ["chat_session_counts", "chat_session_totals", "chat_session_counts, chat_session_totals"] {
         let first = format!("TRUNCATE {lacking}; COMMIT; BEGIN; {call}");
         assert_eq!(meet(&first, &call).await, (Ok(()), vec![]), "without {lacking}");

@@ -1,13 +1,11 @@
 //! A load of data brings the rows of the set along, and what is kept is true after it.
 
 use futures_util::{SinkExt, StreamExt, pin_mut};
-use tokio_postgres::Client;
-
-use crate::support::{
-    database::Database,
+use testkit::{
+    Database, Server,
     migrations::{apply_kept, reconcile, run_kept},
-    postgres::Server,
 };
+use tokio_postgres::Client;
 
 /// The product's tables in the order that their references ask for, and the set's before, between and after them.
 const ORDERS: [[&str; 7]; 2] = [

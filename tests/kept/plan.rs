@@ -2,19 +2,19 @@
 
 use list_chat_sessions::{
     request::ListRequest,
-    sessions::{Form, page_query},
+    sessions::{Reading, page_statement},
 };
 use serde_json::{Value, json};
-
-use crate::{
+use testkit::{
+    Database, Server,
+    migrations::apply_kept,
     plan::{ROWS, caller, json_of, nodes},
-    support::{database::Database, migrations::apply_kept, postgres::Server},
 };
 
 #[tokio::test]
 async fn nothing_is_counted_that_is_kept() {
     let database = Database::create(Server::shared()).await.unwrap();
-    database.load(&ROWS.replace("ACCOUNT", crate::app::ACCOUNT)).await.unwrap();
+    database.load(&ROWS.replace("ACCOUNT", testkit::ACCOUNT)).await.unwrap();
     let client = database.client().await.unwrap();
     apply_kept(&client).await.unwrap();
     client.batch_execute("VACUUM ANALYZE").await.unwrap();
@@ -30,8 +30,8 @@ async fn nothing_is_counted_that_is_kept() {
     ] {
         let list = ListRequest::parse(request.to_string().as_bytes(), 100).unwrap();
         let caller = caller();
-        let statement = page_query(&caller, &list);
-        let text = format!("EXPLAIN (ANALYZE, TIMING off, FORMAT JSON) {}", statement.text(Form::Kept));
+        let statement = page_statement(&caller, &list, Reading::default());
+        let text = format!("EXPLAIN (ANALYZE, TIMING off, FORMAT JSON) {}", statement.preferred);
         let plan = json_of(&client.query_typed(&text, &statement.parameters).await.unwrap()[0]);
         for node in nodes(&plan) {
             let read = node["Actual Loops"].as_f64().unwrap() * node["Actual Rows"].as_f64().unwrap();

@@ -1,12 +1,10 @@
 //! No setting of a session, and nothing else that a writer brings along, makes what is kept wrong.
 
-use tokio_postgres::Client;
-
-use crate::support::{
-    database::Database,
+use testkit::{
+    Database, Server,
     migrations::{apply_kept, reconcile},
-    postgres::Server,
 };
+use tokio_postgres::Client;
 
 async fn database() -> (Database, Client) {
     let database = Database::create(Server::shared()).await.unwrap();
@@ -19,8 +17,8 @@ async fn database() -> (Database, Client) {
            SELECT '{user}', '{widget}', 'v', timestamptz '2026-01-01Z' + n * interval '1 day' FROM generate_series(1, 60) n;
          INSERT INTO chat_messages (session_id, role, content, created_at)
            SELECT id, 'agent', 'first', '2026-01-01Z' FROM chat_sessions;",
-        user = crate::app::ACCOUNT,
-        widget = crate::app::WIDGET,
+        user = testkit::ACCOUNT,
+        widget = testkit::WIDGET,
     );
     database.load(&rows).await.unwrap();
     (database, client)
@@ -73,8 +71,8 @@ async fn what_waits_for_the_end_of_a_transaction_does_not_outlive_its_sessions()
     let sql = format!(
         "BEGIN; UPDATE chat_sessions SET status = 'closed'; TRUNCATE chat_sessions CASCADE;
          INSERT INTO chat_sessions (user_id, widget_id, visitor_id) VALUES ('{}', '{}', 'v'); COMMIT",
-        crate::app::ACCOUNT,
-        crate::app::WIDGET
+        testkit::ACCOUNT,
+        testkit::WIDGET
     );
     client.batch_execute(&sql).await.unwrap();
     assert!(wrong(&client).await.is_empty());

@@ -1,14 +1,9 @@
 //! What callers get while the set is there, half there, or comes and goes.
 
 use serde_json::{Value, json};
-
-use crate::{
-    app::{ACCOUNT, TestApp, WIDGET},
-    contract,
-    support::{
-        migrations::{GRANT_KEPT, KEPT, apply_kept, reconcile, run_kept},
-        postgres::Server,
-    },
+use testkit::{
+    ACCOUNT, Server, TestApp, WIDGET, contract,
+    migrations::{GRANT_KEPT, KEPT, apply_kept, reconcile, run_kept},
 };
 
 #[tokio::test]
@@ -62,7 +57,7 @@ async fn a_living_connection_stays_right_while_the_set_comes_and_goes() {
     add(&test, "installed").await;
     assert_eq!(seen(&test).await, (json!("installed"), json!(1), 2));
     // From here on it is the kept form that is sent: what is kept shows.
-    crate::outages::end_connections(&admin).await;
+    testkit::end_connections(&admin).await.unwrap();
     admin.batch_execute("UPDATE chat_sessions SET last_message = 'kept: ' || last_message").await.unwrap();
     assert_eq!(seen(&test).await, (json!("kept: installed"), json!(1), 2));
     run_kept(&admin, "drop.sql").await.unwrap();
@@ -85,7 +80,7 @@ async fn an_account_that_goes_before_the_backfill_comes_leaves_nothing_behind() 
     }
     assert!(reconcile(&admin).await.unwrap().is_empty());
     add(&test, "new").await;
-    crate::outages::end_connections(&admin).await;
+    testkit::end_connections(&admin).await.unwrap();
     admin.batch_execute(GRANT_KEPT).await.unwrap();
     assert_eq!(seen(&test).await, (json!("new"), json!(1), 1));
 }

@@ -7,20 +7,15 @@ use std::sync::{
 
 use list_chat_sessions::{
     request::ListRequest,
-    sessions::{Form, page_query},
+    sessions::{Reading, page_statement},
 };
 use serde_json::json;
-use tokio_postgres::Client;
-
-use crate::{
+use testkit::{
+    Database, Server,
+    migrations::{KEPT, reconcile, run_kept, schema, statements},
     plan,
-    support::{
-        database::Database,
-        migrations::{KEPT, reconcile, run_kept, statements},
-        postgres::Server,
-    },
-    tooling::migrations::schema,
 };
+use tokio_postgres::Client;
 
 const BEFORE: &str = include_str!("before_totals.sql");
 
@@ -37,7 +32,7 @@ async fn totals(client: &Client) -> Vec<(i64, i64)> {
     for request in [json!({}), json!({ "status": "active" }), json!({ "from_date": "2026-02-10T12:00:00Z" })] {
         let list = ListRequest::parse(request.to_string().as_bytes(), 100).unwrap();
         let caller = plan::caller();
-        let statement = page_query(&caller, &list);
+        let statement = page_statement(&caller, &list, Reading::default());
         let mut both = [0, 0];
         for (total, form) in both.iter_mut().zip([Form::Kept, Form::Computed]) {
             *total = client.query_typed(&statement.text(form), &statement.parameters).await.unwrap()[0].get("total");
@@ -52,7 +47,7 @@ async fn totals(client: &Client) -> Vec<(i64, i64)> {
 async fn the_set_of_before_is_brought_over_under_its_writers() {
     let database = Database::create(Server::shared()).await.unwrap();
     let client = database.client().await.unwrap();
-    database.load(&ROWS.replace("ACCOUNT", crate::app::ACCOUNT)).await.unwrap();
+    database.load(&ROWS.replace("ACCOUNT", testkit::ACCOUNT)).await.unwrap();
     let of_a_new_database = {
         let other = Database::create(Server::shared()).await.unwrap().client().await.unwrap();
         for file in KEPT {

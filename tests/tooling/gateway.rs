@@ -4,14 +4,10 @@ use std::sync::Arc;
 
 use axum::{body::Bytes, http::Request};
 use serde_json::json;
-
-use crate::{
-    app::{TOKEN, ring},
+use testkit::{
+    Arrival, Gateway, TOKEN, client,
     environment::{database, secrets_with, start},
-    support::{
-        client,
-        gateway::{self, Arrival, Gateway},
-    },
+    gateway, ring,
 };
 
 #[test]

@@ -4,12 +4,9 @@ use std::time::Duration;
 
 use axum::http::{Method, Request};
 use serde_json::json;
-
-use crate::support::{
-    client,
-    function::{Function, FunctionOptions},
+use testkit::{
+    Function, FunctionOptions, Outcome, RuntimeApi, client,
     keys::{self, Entry, Ring},
-    runtime_api::{Outcome, RuntimeApi},
 };
 
 #[tokio::test]

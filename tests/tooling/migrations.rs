@@ -1,23 +1,9 @@
 //! The migrations and their runner.
 
-use crate::support::{database::Database, migrations, postgres::Server};
-
-/// Columns, indexes, triggers and functions, one line each.
-pub async fn schema(client: &tokio_postgres::Client) -> anyhow::Result<Vec<String>> {
-    let rows = client
-        .query_typed(
-            "SELECT concat_ws(' ', table_name, column_name, data_type, column_default, is_nullable) AS line
-               FROM information_schema.columns WHERE table_schema = 'public'
-             UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'
-             UNION ALL SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
-             UNION ALL SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
-             UNION ALL SELECT concat(relname, reloptions) FROM pg_class WHERE relnamespace = 'public'::regnamespace
-             ORDER BY line",
-            &[],
-        )
-        .await?;
-    Ok(rows.iter().map(|row| row.get("line")).collect())
-}
+use testkit::{
+    Database, Server,
+    migrations::{self, schema},
+};
 
 #[tokio::test]
 async fn migrations_change_nothing_the_second_time() -> anyhow::Result<()> {

@@ -1,16 +1,16 @@
 //! Servers, databases and the rows in them.
 
-use crate::support::{
-    database::{self, Database},
-    keys,
-    postgres::{Options, Server, home},
+use testkit::{
+    Database, Server, ServerOptions, database, keys,
+    postgres::home,
     seed::{self, Volume},
 };
 
 #[tokio::test]
 async fn servers_live_side_by_side_and_come_back_with_their_data() -> anyhow::Result<()> {
     let mut one = Server::start()?;
-    let other = Server::start_with(Options { settings: vec!["max_connections=7".into()], ..Options::default() })?;
+    let other =
+        Server::start_with(ServerOptions { settings: vec!["max_connections=7".into()], ..ServerOptions::default() })?;
     assert_ne!(one.port(), other.port());
     let setting = database::connect(&other.url("postgres")).await?.query_one("SHOW max_connections", &[]).await?;
     assert_eq!(setting.get::<_, String>(0), "7");
@@ -29,7 +29,7 @@ async fn servers_live_side_by_side_and_come_back_with_their_data() -> anyhow::Re
 #[tokio::test]
 async fn a_kept_server_leaves_its_data_to_the_next_one_and_is_nobody_elses_meanwhile() -> anyhow::Result<()> {
     let name = format!("test-{:08x}", fastrand::u32(..));
-    let start = || Server::start_with(Options { kept: Some(name.clone()), ..Options::default() });
+    let start = || Server::start_with(ServerOptions { kept: Some(name.clone()), ..ServerOptions::default() });
     let one = start()?;
     database::connect(&one.url("postgres")).await?.batch_execute("CREATE TABLE kept ()").await?;
     let refusal = start().err().map(|error| error.to_string()).unwrap_or_default();

@@ -6,8 +6,7 @@ use aws_sdk_secretsmanager::{
     Client, Config,
     config::{BehaviorVersion, Credentials, Region, retry::RetryConfig},
 };
-
-use crate::support::secrets::{Fault, Secrets};
+use testkit::{Secrets, SecretsFault};
 
 /// The real SDK in front of the stand-in.
 fn sdk(secrets: &Secrets) -> Client {
@@ -73,20 +72,20 @@ async fn the_stand_in_fails_as_the_service_does() -> anyhow::Result<()> {
     secrets.put("ring", "one")?;
     assert_eq!(code("other").await.as_deref(), Some("ResourceNotFoundException"));
     for (fault, expected) in [
-        (Fault::Throttled, "ThrottlingException"),
-        (Fault::Unavailable, "InternalServiceError"),
-        (Fault::AccessDenied, "AccessDeniedException"),
-        (Fault::NotFound, "ResourceNotFoundException"),
-        (Fault::Deleted, "InvalidRequestException"),
-        (Fault::Garbage, "no code"),
+        (SecretsFault::Throttled, "ThrottlingException"),
+        (SecretsFault::Unavailable, "InternalServiceError"),
+        (SecretsFault::AccessDenied, "AccessDeniedException"),
+        (SecretsFault::NotFound, "ResourceNotFoundException"),
+        (SecretsFault::Deleted, "InvalidRequestException"),
+        (SecretsFault::Garbage, "no code"),
     ] {
         secrets.fail(fault);
         assert_eq!(code("ring").await.as_deref(), Some(expected), "{fault:?}");
     }
-    secrets.fail(Fault::Silent);
+    secrets.fail(SecretsFault::Silent);
     assert!(tokio::time::timeout(Duration::from_millis(200), code("ring")).await.is_err());
     secrets.fail(None);
-    secrets.fail_secret("other", Fault::Throttled);
+    secrets.fail_secret("other", SecretsFault::Throttled);
     assert_eq!(code("ring").await, None);
     assert_eq!(code("other").await.as_deref(), Some("ThrottlingException"));
     Ok(())

@@ -1,6 +1,6 @@
 //! The lines of a terminal.
 
-use crate::support::terminal::{WIDTH, short, wrapped};
+use testkit::terminal::{WIDTH, short, wrapped};
 
 const REQUEST: &str = r#"{"timestamp":"2026-01-02T03:04:05.678Z","level":"INFO","message":"request","request_id":"r",
     "trace_id":"t","status":200,"rows":20,"_aws":{},"FunctionName":"f","Outcome":"ok","Count":1,"Duration":1.234,

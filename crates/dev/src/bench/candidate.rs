@@ -1,0 +1,73 @@
+//! Who is measured.
+
+/// One who answers the requests, or a part of it; the first is the one that the others are compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Candidate {
+    Ours,
+    Kept,
+    Node,
+    Bundle,
+    Python,
+    Postgrest,
+    Statement,
+    Empty,
+}
+
+impl Candidate {
+    pub const ALL: [Self; 8] =
+        [Self::Ours, Self::Kept, Self::Node, Self::Bundle, Self::Python, Self::Postgrest, Self::Statement, Self::Empty];
+
+    /// What it is called in tables and plots.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::Kept => "ours, kept counts",
+            Self::Node => "Node",
+            Self::Bundle => "Node, bundled",
+            Self::Python => "Python",
+            Self::Postgrest => "PostgREST's statement",
+            Self::Statement => "our statement alone",
+            Self::Empty => "empty function",
+        }
+    }
+
+    /// What it is.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::Ours => "this function's release binary",
+            Self::Kept => "the same on a database with migrations/kept",
+            Self::Node => "crates/dev/bench/peers/node: `pg` and the AWS SDK from node_modules, our SQL",
+            Self::Bundle => "the same in one file made by esbuild",
+            Self::Python => "crates/dev/bench/peers/python: psycopg and boto3, our SQL",
+            Self::Postgrest => {
+                "crates/dev/bench/peers/postgrest.sql: the edge function's query without PostgREST, HTTP and the edge function"
+            }
+            Self::Statement => "our SQL without a function: what the database and one round trip take",
+            Self::Empty => "crates/dev/bench/peers/empty: lambda_runtime alone, no secrets, no database",
+        }
+    }
+
+    /// Whether it is a process under the Runtime API; the others are statements that this program sends.
+    pub fn is_function(self) -> bool {
+        !matches!(self, Self::Postgrest | Self::Statement)
+    }
+
+    /// The database that it reads.
+    pub fn database(self) -> &'static str {
+        if self == Self::Kept { super::data::KEPT } else { super::data::PLAIN }
+    }
+
+    /// How the plots show it. The palette can be told apart by the colour-blind.
+    pub fn colour(self) -> &'static str {
+        match self {
+            Self::Ours => "#0072b2",
+            Self::Kept => "#009e73",
+            Self::Node => "#e69f00",
+            Self::Bundle => "#b07700",
+            Self::Python => "#cc79a7",
+            Self::Postgrest => "#d55e00",
+            Self::Statement => "#222222",
+            Self::Empty => "#777777",
+        }
+    }
+}

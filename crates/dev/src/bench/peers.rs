@@ -1,0 +1,129 @@
+//! The candidates that are not ours: installed or built below `target/dev/bench/peers`, where the next run finds them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use anyhow::{Context, Result, bail};
+use list_chat_sessions::sessions::DEEP_OFFSET;
+use serde_json::json;
+use testkit::{find_program, process, repository, target_folder};
+use tokio::process::Command;
+
+use super::question::{Question, StatementKind};
+use crate::build::build_package;
+
+/// A program to start, and what is deployed of it.
+pub struct Program {
+    pub binary: PathBuf,
+    pub arguments: Vec<PathBuf>,
+    pub variables: Vec<(String, String)>,
+    /// Unpacked, in bytes.
+    pub size: u64,
+}
+
+impl Program {
+    pub fn binary(binary: PathBuf) -> Result<Self> {
+        let size = process::size(&binary)?;
+        Ok(Self { binary, arguments: Vec::new(), variables: Vec::new(), size })
+    }
+}
+
+/// What both interpreters read: the SQL of this very checkout, by the offset from which on it is sent.
+const SQL: [(&str, i64); 3] = [("first_page.sql", 0), ("page.sql", 1), ("deep_page.sql", DEEP_OFFSET)];
+
+fn source(path: &str) -> PathBuf {
+    repository().join(path)
+}
+
+/// A folder of the peer with these files of crates/dev/bench/peers in it, and the SQL in `within`.
+fn prepare(name: &str, from: &str, files: &[&str], within: &str) -> Result<PathBuf> {
+    let folder = target_folder()?.join("dev/bench/peers").join(name);
+    fs::create_dir_all(folder.join(within))?;
+    for file in files {
+        fs::copy(source("crates/dev/bench/peers").join(from).join(file), folder.join(file))?;
+    }
+    for (file, offset) in SQL {
+        let statement = Question::new(1, &json!({ "limit": 100, "offset": offset }))?.statement(StatementKind::Ours);
+        let statement = statement.replace("WHERE user_id = $1 ", "WHERE user_id = $1 /* filters */ ");
+        fs::write(folder.join(within).join(file), statement)?;
+    }
+    Ok(folder)
+}
+
+/// With `node_modules` as npm makes it.
+pub async fn node() -> Result<Program> {
+    let folder = prepare("node", "node", &["package.json", "package-lock.json", "index.mjs"], "")?;
+    install(&folder, "package-lock.json", &[("npm", &["ci", "--omit=dev", "--no-audit", "--no-fund"])]).await?;
+    let size = process::size(&folder)?;
+    Ok(Program { binary: find("node")?, arguments: vec![folder.join("index.mjs")], variables: Vec::new(), size })
+}
+
+/// In one file, as esbuild makes it.
+pub async fn bundle() -> Result<Program> {
+    let folder = prepare("bundle", "node", &["package.json", "package-lock.json", "index.mjs"], "bundle")?;
+    install(&folder, "package-lock.json", &[("npm", &["ci", "--no-audit", "--no-fund"])]).await?;
+    run(&folder, "npm", &["run", "--silent", "bundle"]).await?;
+    let folder = folder.join("bundle");
+    let size = process::size(&folder)?;
+    Ok(Program { binary: find("node")?, arguments: vec![folder.join("index.cjs")], variables: Vec::new(), size })
+}
+
+/// With its packages beside it, compiled to bytecode, as they are deployed.
+pub async fn python() -> Result<Program> {
+    let folder = prepare("python", "python", &["requirements.txt", "index.py"], "package")?;
+    let pip = [
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--disable-pip-version-check",
+        "--target=package",
+        "-r",
+        "requirements.txt",
+    ];
+    install(&folder, "requirements.txt", &[("python3", &["-m", "venv", "venv"]), ("venv/bin/pip", &pip)]).await?;
+    let package = folder.join("package");
+    fs::copy(folder.join("index.py"), package.join("index.py"))?;
+    let size = process::size(&package)?;
+    let variables = vec![("PYTHONPATH".to_owned(), package.display().to_string())];
+    Ok(Program { binary: folder.join("venv/bin/python"), arguments: vec![package.join("index.py")], variables, size })
+}
+
+/// `lambda_runtime` alone.
+pub async fn empty() -> Result<Program> {
+    let target = target_folder()?.join("dev/bench/peers/empty");
+    Program::binary(build_package(&source("crates/dev/bench/peers/empty"), &target, "empty").await?)
+}
+
+/// Runs the commands unless they have run for this very list of packages.
+async fn install(folder: &Path, list: &str, commands: &[(&str, &[&str])]) -> Result<()> {
+    let (list, done) = (fs::read(folder.join(list))?, folder.join("installed"));
+    if fs::read(&done).is_ok_and(|done| done == list) {
+        return Ok(());
+    }
+    for (program, arguments) in commands {
+        run(folder, program, arguments).await?;
+    }
+    Ok(fs::write(done, list)?)
+}
+
+async fn run(folder: &Path, program: &str, arguments: &[&str]) -> Result<()> {
+    // A program of the folder itself, or one on PATH.
+    let path = if program.contains('/') { folder.join(program) } else { PathBuf::from(program) };
+    let mut command = Command::new(path);
+    command.args(arguments).current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
+    let output = command.output().await.with_context(|| format!("{program} cannot be started: install it"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let line = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it does not say why");
+        bail!("{program} {}: {line}", arguments.first().unwrap_or(&""));
+    }
+    Ok(())
+}
+
+/// A program's place on PATH, because a function's environment has no PATH.
+pub fn find(program: &str) -> Result<PathBuf> {
+    find_program(program, &[]).with_context(|| format!("{program} is not on PATH: install it"))
+}

@@ -1,0 +1,76 @@
+//! What is asked, in the forms in which the candidates take it.
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use lambda_http::http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use list_chat_sessions::{
+    auth::{Authenticated, BearerToken},
+    request::ListRequest,
+    sessions::{Reading, page_statement},
+};
+use serde_json::Value;
+use testkit::{faults::accounts, request};
+use tokio_postgres::Client;
+
+use super::services;
+
+const POSTGREST: &str = include_str!("../../bench/peers/postgrest.sql");
+
+/// More than any request of the bench asks for.
+const LIMIT_MAX: i64 = 100;
+
+pub struct Question {
+    /// As API Gateway delivers it, in JSON.
+    pub event: String,
+    caller: Authenticated,
+    request: ListRequest,
+}
+
+/// Which statement a database is asked by itself.
+#[derive(Clone, Copy)]
+pub enum StatementKind {
+    Ours,
+    Postgrest,
+}
+
+impl Question {
+    pub fn new(account: u32, body: &Value) -> Result<Self> {
+        let token = accounts::token(account);
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {token}"))?)]);
+        let hash = BearerToken::from_headers(&headers).ok().context("a token")?.hash();
+        let caller = services::key_ring()?.authenticate(&hash, Timestamp::now()).context("the token is in the ring")?;
+        let body = body.to_string();
+        let request =
+            ListRequest::parse(body.as_bytes(), LIMIT_MAX).map_err(|_| anyhow::anyhow!("{body} is refused"))?;
+        Ok(Self { event: request::post(&token, &body).to_string(), caller, request })
+    }
+
+    /// The statement's text. Composing it is the candidate's affair, so it is made before the clock starts.
+    pub fn statement(&self, kind: StatementKind) -> String {
+        match kind {
+            StatementKind::Ours => page_statement(&self.caller, &self.request, Reading::default()).fallback,
+            StatementKind::Postgrest => POSTGREST.replace("/* filters */", &self.filters()),
+        }
+    }
+
+    /// Sends the statement, unnamed, and gives the total that it answers; no row is none.
+    pub async fn send(&self, client: &Client, statement: &str) -> Result<i64> {
+        let parameters = page_statement(&self.caller, &self.request, Reading::default()).parameters;
+        let rows = client.query_typed(statement, &parameters).await?;
+        rows.first().map_or(Ok(0), |row| row.try_get("total")).context("no total")
+    }
+
+    fn filters(&self) -> String {
+        let ListRequest { widget_id, status, from_date, .. } = &self.request;
+        let present = [
+            (widget_id.is_some(), "widget_id ="),
+            (status.is_some(), "status ="),
+            (from_date.is_some(), "created_at >="),
+        ];
+        let conditions = present.iter().filter(|(present, _)| *present).zip(4..);
+        conditions
+            .map(|((_, condition), number)| format!("AND chat_sessions.{condition} ${number} "))
+            .collect::<Vec<_>>()
+            .concat()
+    }
+}

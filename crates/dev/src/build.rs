@@ -1,0 +1,88 @@
+//! Builds the function's binary, and others to measure it against.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use anyhow::{Context, Result, ensure};
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+use serde_json::Value;
+use testkit::{function::NAME, repository};
+use tokio::process::Command;
+
+/// Builds the binary and says where it is. Cargo's own messages go to standard error.
+pub async fn build(release: bool) -> Result<PathBuf> {
+    let mut cargo = cargo(repository());
+    cargo.args(["--package", NAME, "--bin", NAME]);
+    if release {
+        cargo.arg("--release");
+    } else {
+        cargo.arg("--quiet");
+        // Together with this very program, the binary is built with the same features of every dependency as it and
+        // the tests, so that nothing is compiled twice.
+        cargo.args(["--package", "dev", "--bin", "dev"]);
+    }
+    compile(cargo, NAME).await
+}
+
+/// Builds this very program, optimised, and says where it is.
+pub async fn build_driver() -> Result<PathBuf> {
+    let mut cargo = cargo(repository());
+    cargo.args(["--profile", "driver", "--package", "dev", "--bin", "dev"]);
+    compile(cargo, "dev").await
+}
+
+/// Builds the binary of another package, optimised, into a build folder of its own, and says where it is.
+pub async fn build_package(package: &Path, target: &Path, name: &str) -> Result<PathBuf> {
+    let mut cargo = cargo(package);
+    cargo.args(["--bin", name, "--release", "--locked", "--target-dir"]).arg(target);
+    compile(cargo, name).await
+}
+
+fn cargo(package: &Path) -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--message-format=json-render-diagnostics"]).current_dir(package);
+    cargo
+}
+
+async fn compile(mut cargo: Command, name: &str) -> Result<PathBuf> {
+    // `.cargo/config.toml` holds where we stand in the package, and a relative build folder where we stand now.
+    if let Some(target) = env::var_os("CARGO_TARGET_DIR") {
+        cargo.env("CARGO_TARGET_DIR", env::current_dir()?.join(target));
+    }
+    // `cargo run` has described this program in the environment. Build scripts that look at that would run again in each
+    // of the two builds, for ever.
+    for (name, _) in env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            cargo.env_remove(name);
+        }
+    }
+    cargo.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
+    let cargo = cargo.spawn().context("cargo cannot be started")?;
+    let mut group = Group(cargo.id());
+    let output = cargo.wait_with_output().await?;
+    group.0 = None;
+    ensure!(output.status.success(), "{name} does not compile");
+    let executable = output.stdout.split(|byte| *byte == b'\n').find_map(|line| {
+        let message: Value = serde_json::from_slice(line).ok()?;
+        (message["target"]["name"] == name).then(|| message["executable"].as_str().map(PathBuf::from)).flatten()
+    });
+    executable.context("cargo does not say where the binary is")
+}
+
+/// The process group of cargo and the compilers that it runs: when the build is dropped before its end, all of them go.
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0.and_then(|leader| i32::try_from(leader).ok()) {
+            // They may have ended at this moment.
+            let _ = killpg(Pid::from_raw(leader), Signal::SIGTERM);
+        }
+    }
+}

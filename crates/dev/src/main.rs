@@ -1,0 +1,129 @@
+//! `cargo dev`: the function on this machine, with everything around it. `cargo dev --help` lists what it does.
+
+// They panic when their reader has gone; testkit::terminal does not.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+mod bench;
+mod build;
+mod commit;
+mod invoke;
+mod local;
+mod measure;
+mod pretty_json;
+mod seed;
+mod services;
+mod soak;
+mod steps;
+mod token;
+mod up;
+
+use std::{io::ErrorKind, path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::{Parser, Subcommand};
+use testkit::terminal;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Runs list-chat-sessions on this machine: PostgreSQL, Secrets Manager, Lambda and API Gateway around the real binary.
+#[derive(Parser)]
+#[command(name = "cargo dev", bin_name = "cargo dev", version, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    up: up::UpOptions,
+}
+
+/// What a shell says of a command that Ctrl-C has ended, and of one that a closed pipe has.
+const INTERRUPTED: u8 = 130;
+const READER_GONE: u8 = 141;
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the function over HTTP until Ctrl-C (what `cargo dev` alone does)
+    Up(up::UpOptions),
+    /// Start the database and the secrets only, for a function that `sam local` or `cargo lambda` starts
+    Services(services::ServicesOptions),
+    /// Run one event through the function; its response goes to standard output, everything else to standard error
+    Invoke {
+        /// The event, a JSON file; `events/` has some of each kind
+        file: PathBuf,
+        #[command(flatten)]
+        options: local::ServiceOptions,
+        #[command(flatten)]
+        run: local::RunOptions,
+    },
+    /// Fill a database with realistic accounts, sessions and messages
+    Seed(seed::SeedOptions),
+    /// Inject faults repeatedly and count lost requests
+    Soak(soak::SoakOptions),
+    /// Measure the function against other implementations, and write a table and plots
+    Bench(bench::BenchOptions),
+    /// Print a new token and its entry for the key ring
+    NewToken(token::TokenOptions),
+    /// Print the hash of the token on standard input
+    HashToken,
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Standard output may be closed already.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    let command = arguments.command.unwrap_or(Command::Up(arguments.up));
+    // Being stopped is how these two end; the others are not finished then.
+    let is_finished = matches!(command, Command::Up(_) | Command::Services(_));
+    let unfinished = |code| ExitCode::from(if is_finished { 0 } else { code });
+    let result = runtime.block_on(async {
+        // Everything that was started is stopped when `run` is dropped.
+        tokio::select! {
+            biased;
+            result = run(command) => result.map(|()| ExitCode::SUCCESS),
+            result = interrupted() => result.map(|()| unfinished(INTERRUPTED)),
+            error = terminal::failed() => match error.kind() {
+                ErrorKind::BrokenPipe => Ok(unfinished(READER_GONE)),
+                _ => Err(anyhow::Error::new(error).context("cannot print")),
+            },
+        }
+    });
+    // A thread may still be waiting for initdb: what it starts ends with this process.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    result.unwrap_or_else(|error| fail(&error))
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    terminal::err(format_args!("error: {error:#}"));
+    ExitCode::FAILURE
+}
+
+async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Up(options) => up::up(options).await,
+        Command::Services(options) => services::services(options).await,
+        Command::Invoke { file, options, run } => invoke::invoke(&file, options, run).await,
+        Command::Seed(options) => seed::seed(options).await,
+        Command::Soak(options) => soak::soak(options).await,
+        Command::Bench(options) => bench::bench(options).await,
+        Command::NewToken(options) => token::new(&options),
+        Command::HashToken => token::hash(),
+    }
+}
+
+/// Returns when somebody asks us to end: Ctrl-C, `kill`, or a terminal that closes.
+async fn interrupted() -> anyhow::Result<()> {
+    let mut signals =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
+    tokio::select! {
+        _ = signals.0.recv() => (),
+        _ = signals.1.recv() => (),
+        _ = signals.2.recv() => (),
+    }
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! One table of figures: a row for what was asked, a column for each candidate, all compared with the first.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::Serialize;
+use testkit::terminal::wrapped;
+
+use super::{number, sample::Sample};
+
+/// A candidate's figure.
+#[derive(Clone, Debug, Serialize)]
+pub struct Cell {
+    /// In the row's unit; of several values, their median.
+    pub value: f64,
+    pub p10: Option<f64>,
+    pub p99: Option<f64>,
+    /// Of how many values.
+    pub count: usize,
+    /// Milliseconds that the candidate's process had a core, each time.
+    pub cpu: Option<f64>,
+}
+
+impl Cell {
+    /// A figure that was read once.
+    pub fn once(value: f64) -> Self {
+        Self { value, p10: None, p99: None, count: 1, cpu: None }
+    }
+
+    /// `None` if nothing was measured.
+    pub fn of(sample: &Sample, cpu: Option<f64>) -> Option<Self> {
+        let (p10, p99) = (sample.percentile(10), sample.percentile(99));
+        Some(Self { value: sample.median()?, p10, p99, count: sample.count(), cpu })
+    }
+}
+
+/// What was measured, of every candidate that took part.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    pub part: &'static str,
+    pub case: String,
+    /// What stands after a figure: `ms`, `MB`, `/s`.
+    pub unit: &'static str,
+    pub cells: BTreeMap<&'static str, Cell>,
+    /// Who took part and has no figure, and why.
+    pub failed: BTreeMap<&'static str, String>,
+}
+
+impl Row {
+    pub fn new(part: &'static str, case: impl Into<String>, unit: &'static str) -> Self {
+        Self { part, case: case.into(), unit, cells: BTreeMap::new(), failed: BTreeMap::new() }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub struct Table {
+    /// The candidates; the first is the one that the others are compared with.
+    pub columns: Vec<&'static str>,
+    /// Who could not take part at all, and why.
+    pub missing: BTreeMap<&'static str, String>,
+    pub rows: Vec<Row>,
+}
+
+impl Table {
+    pub fn row(&self, part: &str, case: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.part == part && row.case == case)
+    }
+
+    pub fn part<'a>(&'a self, part: &'a str) -> impl Iterator<Item = &'a Row> {
+        self.rows.iter().filter(move |row| row.part == part)
+    }
+
+    /// A candidate's figure.
+    pub fn value(&self, part: &str, case: &str, column: &str) -> Result<f64, String> {
+        let unmeasured = || format!("{part} was not measured");
+        let row = self.row(part, case).ok_or_else(unmeasured)?;
+        let reason = || row.failed.get(column).or(self.missing.get(column)).cloned().unwrap_or_else(unmeasured);
+        row.cells.get(column).map(|cell| cell.value).ok_or_else(reason)
+    }
+
+    /// For a terminal: the figures of each row below its name, and why any is missing.
+    pub fn text(&self) -> String {
+        let mut lines = Vec::new();
+        let mut part = "";
+        for row in &self.rows {
+            if row.part != part {
+                part = row.part;
+                lines.push(format!("\n{part}"));
+            }
+            lines.push(format!("  {}", row.case));
+            let is_known = |column: &&&str| row.cells.contains_key(**column);
+            let figures =
+                self.columns.iter().filter(is_known).map(|column| format!("{column} {}", self.shown(row, column)));
+            lines.push(wrapped(&figures.collect::<Vec<_>>().join(", "), 4));
+            lines.extend(row.failed.iter().map(|(column, reason)| wrapped(&format!("{column} failed: {reason}"), 4)));
+        }
+        lines.extend(self.missing.iter().map(|(column, reason)| wrapped(&format!("{column} is missing: {reason}"), 0)));
+        lines.join("\n")
+    }
+
+    fn shown(&self, row: &Row, column: &'static str) -> String {
+        let Some(cell) = row.cells.get(column) else {
+            let reason = if row.failed.contains_key(column) { "failed" } else { "missing" };
+            let is_known = row.failed.contains_key(column) || self.missing.contains_key(column);
+            return if is_known { reason.to_owned() } else { "–".to_owned() };
+        };
+        let figure = format!("{} {}", number(cell.value), row.unit);
+        match self.columns.first().filter(|first| **first != column).and_then(|first| row.cells.get(first)) {
+            Some(first) => format!("{figure} (×{})", number(cell.value / first.value)),
+            None => figure,
+        }
+    }
+}
+
+/// In Markdown, and below it why anything is missing.
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "| | {} |", self.columns.join(" | "))?;
+        writeln!(f, "| --- |{}", " ---: |".repeat(self.columns.len()))?;
+        let mut part = "";
+        for row in &self.rows {
+            if row.part != part {
+                part = row.part;
+                writeln!(f, "| **{part}** |{}", " |".repeat(self.columns.len()))?;
+            }
+            let cells: Vec<String> = self.columns.iter().map(|column| self.shown(row, column)).collect();
+            writeln!(f, "| {} | {} |", row.case, cells.join(" | "))?;
+        }
+        writeln!(f)?;
+        for (column, reason) in &self.missing {
+            writeln!(f, "- {column} is missing: {reason}")?;
+        }
+        for row in &self.rows {
+            for (column, reason) in &row.failed {
+                writeln!(f, "- {column} failed at {}, {}: {reason}", row.part, row.case)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,76 @@
+//! `cargo dev up`: the function over HTTP.
+
+use std::{sync::Arc, time::Instant};
+
+use anyhow::{Context, Result};
+use axum::{
+    body::Bytes,
+    http::{Method, Request},
+};
+use testkit::{Gateway, client, request::PATH, seed::DEMO_TOKEN, terminal::out};
+
+use crate::{
+    local::{self, Input, LocalFunction},
+    pretty_json::shown,
+    steps::Steps,
+};
+
+/// The contract's own request.
+const BODY: &str = r#"{"limit": 20, "status": "active"}"#;
+
+#[derive(clap::Args)]
+#[group(skip)]
+pub struct UpOptions {
+    /// Serve on this port of 127.0.0.1, 0 for any that is free
+    #[arg(long, value_name = "N", default_value_t = 9000)]
+    port: u16,
+    #[command(flatten)]
+    local: local::ServiceOptions,
+    #[command(flatten)]
+    run: local::RunOptions,
+}
+
+/// Serves until the process is told to end.
+pub async fn up(options: UpOptions) -> Result<()> {
+    let begin = Instant::now();
+    // Of a caller's own keys we know hashes only, and of their rows not whose they are.
+    let token = options.local.is_demo().then_some(DEMO_TOKEN);
+    let input = Input::read(options.local)?;
+    let gateway = Gateway::bind(options.port).await?;
+    let url = format!("{}{PATH}", gateway.url()?);
+
+    let local = LocalFunction::start(input, options.run, Steps::Output).await?;
+    let _serving = gateway.serve(Arc::clone(&local.function));
+    first_call(&url, token).await?;
+    out(format_args!("{:6.2} s  in all\n", begin.elapsed().as_secs_f64()));
+    out(format_args!("ready {url}"));
+    out(curl(&url, token.unwrap_or("$TOKEN")));
+    if let Some(psql) = local.services.psql() {
+        out(format_args!("\n{psql}"));
+    }
+    out("\nCtrl-C stops and removes everything.");
+    std::future::pending().await
+}
+
+/// A line to paste into a shell, in which `$TOKEN` is the shell's to fill in.
+fn curl(url: &str, token: &str) -> String {
+    format!("curl -sS {url} -H \"Authorization: Bearer {token}\" -d '{BODY}'")
+}
+
+/// Makes a call and shows its answer: the contract's request with the demo's token, or a preflight without a token.
+async fn first_call(url: &str, token: Option<&str>) -> Result<()> {
+    let begin = Instant::now();
+    let request = Request::builder().uri(url).header("content-type", "application/json");
+    let request = match token {
+        Some(token) => {
+            request.method(Method::POST).header("authorization", format!("Bearer {token}")).body(BODY.into())
+        }
+        None => request.method(Method::OPTIONS).body(Bytes::new()),
+    };
+    let response = client::send(request?).await.context("the first call failed")?;
+    let what =
+        if token.is_some() { format!("POST {BODY}") } else { "OPTIONS, for which no token is needed".to_owned() };
+    Steps::Output.done(begin, "first call", &format!("{what}: {}\n", response.status()));
+    out(format_args!("{}\n", shown(&String::from_utf8_lossy(response.body()))));
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! What must hold of every input that is parsed, whoever makes it up: proptest in tests/fuzzing.rs, or libFuzzer in
+//! fuzz/. A target panics over an input of which it does not hold.
+
+mod login;
+
+use jiff::Timestamp;
+use lambda_http::http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use list_chat_sessions::{
+    auth::{BearerToken, KeyRing, TokenHash},
+    error::Error,
+    request::{ListRequest, MAX_BODY_BYTES},
+};
+use serde_json::{Value, json};
+
+pub use login::{login_secret, login_url};
+
+/// Everything that may be said about a body, with `#` for numbers.
+const BODY_FAULTS: [&str; 13] = [
+    "the body must be a JSON object",
+    "the body must be a JSON object in UTF-#",
+    "the body must be a JSON object: broken at line # column #",
+    "limit must be given once",
+    "offset must be given once",
+    "widget_id must be given once",
+    "status must be given once",
+    "from_date must be given once",
+    "limit must be an integer from # to #",
+    "offset must be an integer from # to #",
+    "widget_id must be a UUID",
+    "status must be \"active\" or \"closed\"",
+    "from_date must be an ISO # date or date-time",
+];
+
+/// A body is a request that survives being written and read again, too large, or wrong in ways that the contract names
+/// without a word of its content.
+pub fn body(body: &[u8]) {
+    match ListRequest::parse(body, 100) {
+        Ok(request) => {
+            assert!((0..=100).contains(&request.limit) && request.offset >= 0, "{request:?}");
+            assert!(!has_raw_control_character(body), "{request:?}");
+            let from_date = request.from_date.map(|from| from.to_string());
+            // What RFC 3339 cannot write is a day beyond the years 0000 to 9999, by way of its offset.
+            let from_date = from_date.filter(|from| from.ends_with('Z'));
+            let again = json!({
+                "limit": request.limit, "offset": request.offset, "widget_id": request.widget_id,
+                "status": request.status.map(list_chat_sessions::request::Status::as_str), "from_date": from_date,
+            });
+            let mut again = ListRequest::parse(again.to_string().as_bytes(), 100).expect("it was a request before");
+            again.from_date = again.from_date.or(request.from_date);
+            assert_eq!(again, request);
+        }
+        Err(Error::PayloadTooLarge) => assert!(body.len() > MAX_BODY_BYTES),
+        Err(Error::Validation(message)) => message.split("; ").for_each(|fault| assert_is_one_of(fault, &BODY_FAULTS)),
+        Err(error) => panic!("a body cannot be {error:?}"),
+    }
+}
+
+/// Whether a JSON text has a control character in a string, or one outside that is not white space.
+fn has_raw_control_character(json: &[u8]) -> bool {
+    let (mut in_string, mut escaped) = (false, false);
+    json.iter().any(|&byte| {
+        let is_quote = byte == b'"' && !escaped;
+        escaped = in_string && byte == b'\\' && !escaped;
+        in_string ^= is_quote;
+        byte < b' ' && (in_string || !b"\t\n\r".contains(&byte))
+    })
+}
+
+/// The token that the authorization target knows.
+pub const TOKEN: &str = "mgp_0123456789abcdef0123456789abcdef01234567";
+
+/// A header is a token or none, as the contract's grammar says, written here a second time; and a key opens for the
+/// exact bytes of its token and for nothing else.
+pub fn authorization(value: &[u8]) {
+    let Ok(header) = HeaderValue::from_bytes(value) else { return };
+    let expected = {
+        let value = value.trim_ascii();
+        let scheme_ends = value.iter().position(|byte| *byte == b' ').unwrap_or(value.len());
+        let (scheme, rest) = value.split_at(scheme_ends);
+        let token = rest.trim_ascii_start();
+        let only_spaces = rest[..rest.len() - token.len()].iter().all(|byte| *byte == b' ');
+        let is_bearer = String::from_utf8_lossy(scheme).to_lowercase() == "bearer" && scheme.len() == 6;
+        let is_one_word = !token.is_empty() && !token.contains(&b' ') && !token.contains(&b'\t');
+        (is_bearer && only_spaces && is_one_word && token.len() <= 10_240).then_some(token)
+    };
+    let mut headers = HeaderMap::from_iter([(AUTHORIZATION, header.clone())]);
+    let token = BearerToken::from_headers(&headers);
+    assert_eq!(token.is_ok(), expected.is_some());
+    if let (Ok(token), Some(bytes)) = (&token, expected) {
+        assert_eq!(format!("{token:?} {:?}", token.hash()), "BearerToken(…) TokenHash(…)");
+        assert_eq!(opens(&ring(TOKEN.as_bytes()), token), bytes == TOKEN.as_bytes());
+        assert!(opens(&ring(bytes), token));
+        for at in [0, bytes.len() / 2, bytes.len() - 1] {
+            let mut other = bytes.to_vec();
+            other[at] ^= 1;
+            assert!(!opens(&ring(&other), token));
+        }
+        assert!(!opens(&ring(&bytes[1..]), token));
+    }
+    headers.append(AUTHORIZATION, header);
+    assert!(matches!(BearerToken::from_headers(&headers), Err(Error::Unauthorized)), "two headers are none");
+}
+
+fn opens(ring: &KeyRing, token: &BearerToken<'_>) -> bool {
+    ring.authenticate(&token.hash(), Timestamp::UNIX_EPOCH).is_some()
+}
+
+fn ring(token: &[u8]) -> KeyRing {
+    use sha2::Digest;
+    let hash = sha2::Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
+    let secret = json!({ "api_keys": [{ "key_hash": hash, "user_id": "11111111-1111-4111-8111-111111111111" }] });
+    KeyRing::parse(&secret.to_string()).expect("a ring")
+}
+
+const RING_FAULTS: [&str; 10] = [
+    "it is not JSON, at line # column #",
+    "it has no array \"api_keys\"",
+    "api_keys[#] is not an object",
+    "api_keys[#].key_hash is not # lower-case hex digits",
+    "api_keys[#].user_id is not a UUID",
+    "api_keys[#].is_active is not a boolean",
+    "api_keys[#].expires_at is not an RFC # time",
+    "api_keys[#] has the key_hash of api_keys[#] and another user_id: remove one of them",
+    "api_keys[#] has the key_hash of api_keys[#] and another is_active: remove one of them",
+    "api_keys[#] has the key_hash of api_keys[#] and another expires_at: remove one of them",
+];
+
+/// A key ring opens for the entries that are active and have not expired, told here a second time, and again after it was
+/// written and read; or its fault is named without a word of its content.
+pub fn key_ring(secret: &[u8]) {
+    let Ok(secret) = str::from_utf8(secret) else { return };
+    let ring = match KeyRing::parse(secret) {
+        Ok(ring) => ring,
+        Err(fault) => return assert_is_one_of(&fault, &RING_FAULTS),
+    };
+    let json: Value = serde_json::from_str(secret).expect("it was JSON before");
+    let again = KeyRing::parse(&json.to_string()).expect("it was a ring before");
+    let entries = json["api_keys"].as_array().expect("an array");
+    let debug = format!("{ring:?}");
+    let now: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
+    for entry in entries {
+        let hash = entry["key_hash"].as_str().expect("a hash");
+        let is_good = |entry: &&Value| {
+            let expiry = entry["expires_at"].as_str().map(|time| time.parse::<Timestamp>().expect("a time"));
+            entry["key_hash"] == hash && entry["is_active"] != json!(false) && expiry.is_none_or(|expiry| now < expiry)
+        };
+        let expected = entries.iter().find(is_good).map(|entry| entry["user_id"].as_str().expect("an id"));
+        for ring in [&ring, &again] {
+            let caller = ring.authenticate(&TokenHash::from_hex(hash).expect("a hash"), now);
+            assert_eq!(caller.map(|caller| *caller.user_id()), expected.map(|id| id.parse().expect("an id")));
+        }
+        assert!(!debug.contains(hash), "Debug shows a hash");
+    }
+}
+
+/// Asserts that a message is one of a few fixed ones, so that it cannot hold a word of the input.
+fn assert_is_one_of(message: &str, known: &[&str]) {
+    let digits = |character: char| character.is_ascii_digit();
+    let mut numberless = String::new();
+    for (place, character) in message.char_indices() {
+        match digits(character) {
+            true if message[..place].ends_with(digits) => {}
+            true => numberless.push('#'),
+            false => numberless.push(character),
+        }
+    }
+    assert!(known.contains(&numberless.as_str()), "{message:?} is none of the messages that are known");
+}

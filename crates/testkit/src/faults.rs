@@ -1,0 +1,100 @@
+//! Faults that are really caused, and what they cost: each module is one kind of fault, tried as often as it is told.
+//! The tests try them a few times, and `cargo dev soak` as often as it takes to trust the figures.
+
+pub mod accounts;
+pub mod certificates;
+pub mod endurance;
+pub mod events;
+pub mod freezing;
+pub mod grants;
+pub mod kept;
+pub mod memory;
+pub mod names;
+pub mod network;
+pub mod slow;
+pub mod states;
+pub mod tenants;
+mod under_test;
+pub mod vault;
+pub mod wire;
+
+use std::{fmt, path::PathBuf, time::Instant};
+
+use indicatif::ProgressBar;
+
+pub use under_test::{FunctionUnderTest, Reply, Setup};
+
+/// Where faults are tried: with which binary, and who is told how far it has come.
+#[derive(Clone)]
+pub struct Harness {
+    pub binary: PathBuf,
+    pub bar: ProgressBar,
+}
+
+impl Harness {
+    /// Without a bar.
+    pub fn quiet(binary: PathBuf) -> Self {
+        Self { binary, bar: ProgressBar::hidden() }
+    }
+}
+
+/// What became of one kind of fault.
+#[derive(Clone, Debug)]
+pub struct FaultReport {
+    pub fault: String,
+    pub tried: u64,
+    pub lost: u64,
+    /// What else is worth knowing; of what was lost, the first.
+    pub remarks: String,
+}
+
+impl FaultReport {
+    pub fn new(fault: impl Into<String>) -> Self {
+        Self { fault: fault.into(), tried: 0, lost: 0, remarks: String::new() }
+    }
+
+    /// Counts one trial, and what was wrong with it.
+    pub fn count(&mut self, wrong: Option<String>) {
+        self.tried += 1;
+        if let Some(wrong) = wrong {
+            self.lost += 1;
+            if self.lost == 1 {
+                self.remark(&wrong);
+            }
+        }
+    }
+
+    /// Adds the trials of another report of the same fault.
+    pub fn add(&mut self, other: &Self) {
+        self.tried += other.tried;
+        self.lost += other.lost;
+        if !self.remarks.contains(&other.remarks) {
+            self.remark(&other.remarks);
+        }
+    }
+
+    pub fn remark(&mut self, remark: &str) {
+        if !self.remarks.is_empty() {
+            self.remarks.push_str("; ");
+        }
+        self.remarks.push_str(remark);
+    }
+}
+
+/// A row of a table in Markdown.
+impl fmt::Display for FaultReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "| {} | {} | {} | {} |", self.fault, self.tried, self.lost, self.remarks.replace('|', "\\|"))
+    }
+}
+
+/// How many that is in a second.
+fn rate(tried: u64, since: Instant) -> u128 {
+    u128::from(tried) * 1_000 / since.elapsed().as_millis().max(1)
+}
+
+/// Says what is wrong if the answer is not one of these.
+pub fn unless(reply: &Reply, expected: &[u16]) -> Option<String> {
+    let known = expected.contains(&reply.status) && (reply.status != 503 || reply.retry_after);
+    (!known).then(|| format!("{} instead of {expected:?}: {}", reply.status, reply.text()))
+}

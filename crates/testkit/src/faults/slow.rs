@@ -1,0 +1,54 @@
+//! The query takes too long, for its own sake or for somebody else's.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio_postgres::Client;
+
+use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unless};
+use crate::{Database, Server, wait_for_running};
+
+/// What the query may take, and what the next answer may.
+const QUERY_TIMEOUT: Duration = Duration::from_millis(200);
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// A table that takes a minute to read, and the way back.
+const SLOW_VIEW: [&str; 2] = [
+    "ALTER TABLE chat_messages RENAME TO chat_messages_kept;
+     CREATE VIEW chat_messages AS
+       SELECT m.* FROM chat_messages_kept m, LATERAL (SELECT pg_sleep(60), m.id) slow WHERE slow.id = m.id;
+     GRANT SELECT ON chat_messages TO list_chat_sessions",
+    "DROP VIEW chat_messages; ALTER TABLE chat_messages_kept RENAME TO chat_messages",
+];
+const LOCK: [&str; 2] = ["BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE", "COMMIT"];
+
+/// Asks so many times while the query is slow: the answer is 504, nothing runs on, and the next is served at once.
+pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
+    let server = Server::start()?;
+    let database = Database::create(&server).await?;
+    accounts::fill(&database, 1, 10).await?;
+    let variables = vec![("QUERY_TIMEOUT_MS", QUERY_TIMEOUT.as_millis().to_string())];
+    let tested = FunctionUnderTest::start(harness, database, Setup { variables, ..Setup::default() }).await?;
+    let [admin, other] = [tested.database.client().await?, tested.database.client().await?];
+    let mut reports = Vec::new();
+    for (name, [begin, end]) in [("slow query: `pg_sleep` in a view", SLOW_VIEW), ("slow query: table locked", LOCK)] {
+        let mut report = FaultReport::new(name);
+        for _ in 0..count {
+            admin.batch_execute(begin).await?;
+            let wrong = attempt(&tested, &other).await?;
+            admin.batch_execute(end).await?;
+            let next = tested.ask().await?;
+            let late = (next.after > AT_ONCE).then(|| format!("the next answer after {:?}", next.after));
+            report.count(wrong.or_else(|| unless(&next, &[200])).or(late));
+            harness.bar.inc(1);
+        }
+        reports.push(report);
+    }
+    Ok(reports)
+}
+
+async fn attempt(tested: &FunctionUnderTest, other: &Client) -> Result<Option<String>> {
+    let answer = tested.ask().await?;
+    let left = wait_for_running(other, |running| running == 0).await.is_err();
+    Ok(unless(&answer, &[504]).or_else(|| left.then(|| "the query runs on".to_owned())))
+}

@@ -1,0 +1,190 @@
+//! The database is in each state that is not the usual one, and in the usual one again.
+
+use std::{
+    cell::Cell,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, ensure};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tokio_postgres::Client;
+
+use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unless};
+use crate::{Database, Server, end_connections, running, wait_for_running};
+
+/// How long connecting may take, and a little.
+const CONNECT_BUDGET: Duration = Duration::from_millis(3_500);
+
+/// How long PostgreSQL may take to recover.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The kinds of state.
+pub const KINDS: u64 = 7;
+
+/// Brings the database into each state so many times.
+pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
+    let fixture = Fixture::start(harness).await?;
+    let mut reports = [
+        "database restarted under load",
+        "database shutting down (57P03)",
+        "database out of connections (53300)",
+        "database read-only",
+        "database a standby, then promoted",
+        "backend ended in mid-query (57P01)",
+        "backend crashed in mid-query (57P02)",
+    ]
+    .map(FaultReport::new);
+    for _ in 0..count {
+        let [restarted, closing, full, read_only, standby, ended, crashed] = &mut reports;
+        fixture.restart(restarted).await?;
+        closing.count(fixture.close().await?);
+        full.count(fixture.fill().await?);
+        read_only.count(fixture.read_only().await?);
+        standby.count(fixture.stand_by().await?);
+        ended.count(fixture.end_query().await?);
+        crashed.count(fixture.crash().await?);
+        harness.bar.inc(KINDS);
+    }
+    Ok(reports.into())
+}
+
+struct Fixture {
+    server: Arc<Mutex<Server>>,
+    tested: FunctionUnderTest,
+}
+
+impl Fixture {
+    async fn start(harness: &Harness) -> Result<Self> {
+        let server = Server::start()?;
+        let database = Database::create(&server).await?;
+        accounts::fill(&database, 1, 10).await?;
+        Ok(Self {
+            tested: FunctionUnderTest::start(harness, database, Setup::default()).await?,
+            server: Arc::new(Mutex::new(server)),
+        })
+    }
+
+    async fn admin(&self) -> Result<Client> {
+        self.tested.database.client().await
+    }
+
+    /// Does something to the server that takes its time, in which requests go on.
+    async fn server<T: Send + 'static>(&self, act: fn(&mut Server) -> Result<T>) -> Result<T> {
+        let server = Arc::clone(&self.server);
+        tokio::task::spawn_blocking(move || act(&mut server.lock().unwrap_or_else(PoisonError::into_inner))).await?
+    }
+
+    /// The first answer when the database is well again.
+    async fn recovered(&self) -> Result<Option<String>> {
+        Ok(unless(&self.tested.ask().await?, &[200]).map(|wrong| format!("after it {wrong}")))
+    }
+
+    /// While requests run, the server goes and comes back: all that fail say when to come again, and in time.
+    async fn restart(&self, report: &mut FaultReport) -> Result<()> {
+        let done = Cell::new(false);
+        let restart = async {
+            self.server(Server::stop).await?;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let started = self.server(Server::start_again).await;
+            done.set(true);
+            started
+        };
+        let load = async {
+            let mut replies = Vec::new();
+            while !done.get() {
+                replies.push(self.tested.ask().await?);
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            Ok(replies)
+        };
+        let ((), replies) = tokio::try_join!(restart, load)?;
+        for reply in &replies {
+            let late = (reply.after > CONNECT_BUDGET).then(|| format!("{} after {:?}", reply.status, reply.after));
+            report.count(unless(reply, &[200, 503]).or(late));
+        }
+        ensure!(replies.iter().any(|reply| reply.status == 503), "no request met the restart");
+        report.count(self.recovered().await?);
+        Ok(())
+    }
+
+    /// The server lets those who are there finish, and nobody new in.
+    async fn close(&self) -> Result<Option<String>> {
+        let admin = self.admin().await?;
+        let postmaster = self.server(|server| {
+            let pid = std::fs::read_to_string(server.folder().join("data/postmaster.pid"))?;
+            Ok(pid.lines().next().unwrap_or_default().parse()?)
+        });
+        kill(Pid::from_raw(postmaster.await?), Signal::SIGTERM)?;
+        while self.admin().await.is_ok() {}
+        let there = self.tested.ask().await?;
+        end_connections(&admin).await?;
+        let new = self.tested.ask().await?;
+        drop(admin);
+        self.server(Server::start_again).await?;
+        Ok(unless(&there, &[200]).or_else(|| unless(&new, &[503])).or(self.recovered().await?))
+    }
+
+    async fn fill(&self) -> Result<Option<String>> {
+        let admin = self.admin().await?;
+        admin.batch_execute("ALTER ROLE list_chat_sessions CONNECTION LIMIT 0").await?;
+        end_connections(&admin).await?;
+        let full = self.tested.ask().await?;
+        admin.batch_execute("ALTER ROLE list_chat_sessions CONNECTION LIMIT -1").await?;
+        Ok(unless(&full, &[503]).or(self.recovered().await?))
+    }
+
+    async fn read_only(&self) -> Result<Option<String>> {
+        let admin = self.admin().await?;
+        admin.batch_execute("ALTER ROLE list_chat_sessions SET default_transaction_read_only = on").await?;
+        end_connections(&admin).await?;
+        let wrong = self.recovered().await?;
+        admin.batch_execute("ALTER ROLE list_chat_sessions RESET default_transaction_read_only").await?;
+        Ok(wrong)
+    }
+
+    /// As a failover looks from here: the server goes, a standby answers in its place, and is promoted.
+    async fn stand_by(&self) -> Result<Option<String>> {
+        self.admin().await?.batch_execute("CHECKPOINT").await?;
+        self.server(Server::stand_by).await?;
+        let standing_by = self.recovered().await?;
+        let admin = self.admin().await?;
+        let promoted: bool = admin.query_typed_one("SELECT pg_is_in_recovery() AND pg_promote()", &[]).await?.get(0);
+        ensure!(promoted, "the server is no standby");
+        Ok(standing_by.or(self.recovered().await?))
+    }
+
+    async fn end_query(&self) -> Result<Option<String>> {
+        let [admin, other] = [self.admin().await?, self.admin().await?];
+        admin.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await?;
+        let fault = async {
+            wait_for_running(&other, |running| running > 0).await?;
+            end_connections(&other).await?;
+            wait_for_running(&other, |running| running > 0).await?;
+            Ok(admin.batch_execute("COMMIT").await?)
+        };
+        let (reply, ()) = tokio::try_join!(self.tested.ask(), fault)?;
+        Ok(unless(&reply, &[200]))
+    }
+
+    /// A backend that dies takes the server into recovery, and all connections with it.
+    async fn crash(&self) -> Result<Option<String>> {
+        let [admin, other] = [self.admin().await?, self.admin().await?];
+        admin.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await?;
+        let fault = async {
+            wait_for_running(&other, |running| running > 0).await?;
+            let backend = running(&other).await?[0];
+            Ok(kill(Pid::from_raw(backend), Signal::SIGKILL)?)
+        };
+        let (reply, ()) = tokio::try_join!(self.tested.ask(), fault)?;
+        let begin = Instant::now();
+        while self.admin().await.is_err() {
+            ensure!(begin.elapsed() < PATIENCE, "the server does not recover");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(unless(&reply, &[200, 503]).or(self.recovered().await?))
+    }
+}

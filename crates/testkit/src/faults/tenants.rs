@@ -1,0 +1,133 @@
+//! A thousand accounts take turns on few connections, which are killed, locked out and timed out all the while.
+
+use std::{
+    cell::Cell,
+    collections::BTreeMap,
+    ops::RangeInclusive,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use fastrand::Rng;
+use futures_util::future::try_join_all;
+use tokio::time::sleep;
+use tokio_postgres::Client;
+
+use super::{
+    FaultReport, FunctionUnderTest, Harness, Reply, Setup,
+    accounts::{self, RING_MAX},
+    rate,
+    under_test::event,
+};
+use crate::{Database, Server, end_connections};
+
+const ACCOUNTS: u32 = 1_000;
+
+/// The sessions of each account.
+const SESSIONS: usize = 3;
+
+/// Functions with a connection each: as many as it takes for the rings to know all accounts.
+const WORKERS: u32 = ACCOUNTS.div_ceil(RING_MAX);
+
+/// A query is cancelled after this, and a lock is held for longer.
+const QUERY_TIMEOUT: Duration = Duration::from_millis(60);
+const LOCK: Duration = Duration::from_millis(100);
+
+/// Between two locks, and between two kills.
+const PAUSE: Duration = Duration::from_millis(400);
+
+/// Sends so many requests, for the same seed to the same accounts in the same order; a row of another account is what can
+/// be lost, or an answer that does not belong here.
+pub async fn run(harness: &Harness, requests: u64, seed: u64) -> Result<FaultReport> {
+    let server = Server::start()?;
+    let database = Database::create(&server).await?;
+    accounts::fill(&database, ACCOUNTS, SESSIONS.try_into()?).await?;
+    let [admin, other] = [database.client().await?, database.client().await?];
+    let begin = Instant::now();
+    let killed = Cell::new(0);
+    let each = requests / u64::from(WORKERS);
+    let workers = (0..WORKERS).map(|number| {
+        let (first, last) = (number * ACCOUNTS / WORKERS + 1, (number + 1) * ACCOUNTS / WORKERS);
+        worker(harness, database.clone(), first..=last, each, Rng::with_seed(seed.wrapping_add(number.into())))
+    });
+    let counted = tokio::select! {
+        counted = try_join_all(workers) => counted?,
+        Err(error) = disturb(&admin, &other, &killed) => return Err(error),
+    };
+    let mut report = FaultReport::new("tenants");
+    let mut statuses = BTreeMap::<u16, u64>::new();
+    for (part, counts) in &counted {
+        report.add(part);
+        for (status, count) in counts {
+            *statuses.entry(*status).or_default() += count;
+        }
+    }
+    let statuses: Vec<_> = statuses.iter().map(|(status, count)| format!("{count} × {status}")).collect();
+    let (statuses, killed) = (statuses.join(", "), killed.get());
+    report
+        .remark(&format!("{ACCOUNTS} accounts on {WORKERS} connections, which were killed {killed} times: {statuses}"));
+    report.remark(&format!("{} requests a second", rate(report.tried, begin)));
+    Ok(report)
+}
+
+type Counts = BTreeMap<u16, u64>;
+
+async fn worker(
+    harness: &Harness,
+    database: Database,
+    of: RangeInclusive<u32>,
+    requests: u64,
+    mut random: Rng,
+) -> Result<(FaultReport, Counts)> {
+    let events: Vec<_> = of.clone().map(|account| (account, event(account))).collect();
+    let variables = vec![("QUERY_TIMEOUT_MS", QUERY_TIMEOUT.as_millis().to_string())];
+    let tested = FunctionUnderTest::start(
+        harness,
+        database,
+        Setup { ring: Some(accounts::ring(of)?), variables, ..Setup::default() },
+    )
+    .await?;
+    let (mut report, mut statuses) = (FaultReport::new("tenants"), Counts::new());
+    for _ in 0..requests {
+        let (account, event) = &events[random.usize(..events.len())];
+        let reply = tested.send(event.clone()).await?;
+        *statuses.entry(reply.status).or_default() += 1;
+        report.count(wrong(&reply, *account)?);
+        harness.bar.inc(1);
+    }
+    Ok((report, statuses))
+}
+
+/// What is wrong with an answer to this account.
+fn wrong(reply: &Reply, account: u32) -> Result<Option<String>> {
+    if matches!(reply.status, 503 | 504) {
+        return Ok(None);
+    }
+    let page = reply.json()?;
+    let mark = accounts::mark(account);
+    let own = |session: &serde_json::Value| session["id"].as_str().is_some_and(|id| id.starts_with(&mark));
+    let sessions = page["sessions"].as_array();
+    let is_right = reply.status == 200
+        && sessions.is_some_and(|sessions| sessions.len() == SESSIONS && sessions.iter().all(own))
+        && page["total"] == SESSIONS;
+    Ok((!is_right).then(|| format!("account {account} gets {}: {}", reply.status, reply.text())))
+}
+
+/// Kills connections and locks the table, again and again.
+async fn disturb(admin: &Client, other: &Client, killed: &Cell<usize>) -> Result<()> {
+    let kill = async || {
+        killed.set(killed.get() + end_connections(other).await?);
+        anyhow::Ok(())
+    };
+    loop {
+        kill().await?;
+        sleep(PAUSE).await;
+        admin.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await?;
+        sleep(LOCK / 2).await;
+        // Some wait for the lock now.
+        kill().await?;
+        sleep(LOCK).await;
+        admin.batch_execute("COMMIT").await?;
+        sleep(PAUSE).await;
+    }
+}

@@ -1,0 +1,131 @@
+//! The function that the faults are tried on: its real binary, a database with rows, and a Secrets Manager.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::{Harness, accounts};
+use crate::{Database, Function, FunctionOptions, Outcome, Secrets, request};
+
+/// The secret with the key ring.
+pub const KEYS: &str = "test/api-keys";
+
+/// What differs between the faults.
+pub struct Setup {
+    /// The key ring in JSON; that of the first account, if nothing is said.
+    pub ring: Option<String>,
+    /// Where the function believes its database is; where it is, if nothing is said.
+    pub url: Option<String>,
+    /// The function's variables beside the usual ones.
+    pub variables: Vec<(&'static str, String)>,
+    /// A Secrets Manager that is prepared already; an undisturbed one, if nothing is said.
+    pub secrets: Option<Secrets>,
+    /// By which name the function knows the host of Secrets Manager; its address, if nothing is said.
+    pub secrets_host: Option<String>,
+    /// A program and its arguments that start the binary, whose path follows them.
+    pub launcher: Vec<String>,
+    /// The longest that one event may take.
+    pub timeout: Duration,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            ring: None,
+            url: None,
+            variables: Vec::new(),
+            secrets: None,
+            secrets_host: None,
+            launcher: Vec::new(),
+            timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+pub struct FunctionUnderTest {
+    pub function: Function,
+    pub database: Database,
+    pub secrets: Secrets,
+    event: String,
+}
+
+/// What a caller gets, and when.
+pub struct Reply {
+    pub status: u16,
+    pub retry_after: bool,
+    pub after: Duration,
+    body: String,
+}
+
+impl Reply {
+    /// The beginning of the body.
+    pub fn text(&self) -> String {
+        self.body.chars().take(200).collect()
+    }
+
+    pub fn json(&self) -> Result<Value> {
+        Ok(serde_json::from_str(&self.body)?)
+    }
+}
+
+impl FunctionUnderTest {
+    pub async fn start(harness: &Harness, database: Database, setup: Setup) -> Result<Self> {
+        let secrets = match setup.secrets {
+            Some(secrets) => secrets,
+            None => Secrets::start().await?,
+        };
+        secrets.put(KEYS, setup.ring.map_or_else(|| accounts::ring(1..=1), Ok)?)?;
+        let url = setup.url.unwrap_or_else(|| database.url().to_owned());
+        let endpoint = setup.secrets_host.map_or_else(|| secrets.url().to_owned(), |host| secrets.url_at(&host));
+        let env = [
+            ("API_KEYS_SECRET_ID", KEYS),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", endpoint.as_str()),
+            ("DATABASE_URL", url.as_str()),
+        ];
+        let mut options = FunctionOptions::new(&harness.binary, &env);
+        if let [program, arguments @ ..] = setup.launcher.as_slice() {
+            options.arguments = arguments.iter().map(PathBuf::from).chain([harness.binary.clone()]).collect();
+            options.binary = program.into();
+        }
+        options.env.extend(setup.variables.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        (options.timeout, options.log_max) = (setup.timeout, 1_000);
+        let function = Function::start(options).await?;
+        Ok(Self { function, database, secrets, event: event(1) })
+    }
+
+    /// A page of the first account.
+    pub async fn ask(&self) -> Result<Reply> {
+        self.send(self.event.clone()).await
+    }
+
+    /// What becomes of an event, in form of JSON text. Status 0 is none: the process died, or the time was over.
+    pub async fn send(&self, event: String) -> Result<Reply> {
+        let begin = Instant::now();
+        let outcome = self.function.invoke(event).await?;
+        let after = begin.elapsed();
+        Ok(match outcome {
+            Outcome::Response(answer) => Reply {
+                status: answer["statusCode"].as_u64().context("no status")?.try_into()?,
+                retry_after: answer["headers"]["retry-after"].is_string(),
+                after,
+                body: answer["body"].as_str().unwrap_or_default().to_owned(),
+            },
+            Outcome::Error(error) => Reply { status: 0, retry_after: false, after, body: error.to_string() },
+        })
+    }
+
+    /// The cause that the log gave last.
+    pub fn cause(&self) -> String {
+        let cause = |line: &String| serde_json::from_str::<Value>(line).ok()?["cause"].as_str().map(ToOwned::to_owned);
+        self.function.log().iter().rev().find_map(cause).unwrap_or_default()
+    }
+}
+
+/// A request for an account's first page.
+pub fn event(account: u32) -> String {
+    request::post(&accounts::token(account), r#"{"limit": 100}"#).to_string()
+}

@@ -1,0 +1,158 @@
+//! Secrets Manager fails, and the key ring is rotated, while requests run.
+
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, ensure};
+use futures_util::future::try_join_all;
+
+use super::{
+    FaultReport, FunctionUnderTest, Harness, Setup, accounts,
+    under_test::{KEYS, event},
+    unless,
+};
+use crate::{
+    Database, SecretsFault, Server,
+    keys::{self, Entry, Ring},
+    request,
+};
+
+/// How long a refresh may take to be made: the maximum age, which is a second here, and what a fault adds to it.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How many functions wait for their secrets to age side by side.
+const WORKERS: u64 = 10;
+
+/// What is put in the place of a good ring.
+const BAD: [&str; 4] = ["empty", "huge", "not JSON", "of another form"];
+
+/// The kinds of fault, of which each trial is one.
+pub const KINDS: u64 = (SecretsFault::ALL.len() + BAD.len() + 1) as u64;
+
+/// The first account, and a second token of it.
+const OWNER: &str = "00000000-0000-4000-8000-000000000001";
+const NEW_TOKEN: &str = "mgp_000000000000000000000000000000000000beef";
+
+/// Tries every fault, and a rotation, so many times. What is counted are requests.
+pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
+    let server = Server::start()?;
+    let server = &server;
+    let reports =
+        || ["Secrets Manager fails", "the secret is bad", "keys rotated with an overlap"].map(FaultReport::new);
+    let workers = WORKERS.min(KINDS);
+    let counted = try_join_all((0..workers).map(|worker| async move {
+        let mut counted = reports();
+        for trial in (0..count * KINDS).filter(|trial| trial % workers == worker) {
+            let [failing, bad, rotated] = &mut counted;
+            let tested = start(harness, server).await?;
+            match usize::try_from(trial % KINDS)? {
+                kind if kind < SecretsFault::ALL.len() => {
+                    let cause = |tested: &FunctionUnderTest| tested.secrets.fail(SecretsFault::ALL[kind]);
+                    attempt(&tested, failing, &format!("{:?}", SecretsFault::ALL[kind]), cause).await?;
+                }
+                kind if kind < SecretsFault::ALL.len() + BAD.len() => {
+                    let name = BAD[kind - SecretsFault::ALL.len()];
+                    let cause = |tested: &FunctionUnderTest| drop(tested.secrets.put(KEYS, text(name)));
+                    attempt(&tested, bad, name, cause).await?;
+                }
+                _ => rotate(&tested, rotated).await?,
+            }
+            harness.bar.inc(1);
+        }
+        anyhow::Ok(counted)
+    }))
+    .await?;
+    let mut sums = reports();
+    for counted in &counted {
+        sums.iter_mut().zip(counted).for_each(|(sum, report)| sum.add(report));
+    }
+    sums[0].remark("requests with a warm ring; throttled, 5xx, silent, denied, not found, deleted, garbage");
+    sums[1].remark("requests with a warm ring; empty, 70 kB, not JSON, of another form");
+    sums[2].remark("requests while the ring changes under a fetch that is on its way");
+    Ok(sums.into())
+}
+
+/// A bad secret's value.
+fn text(name: &str) -> String {
+    match name {
+        "empty" => String::new(),
+        "huge" => format!("{{\"api_keys\": [], \"x\": \"{}\"}}", "x".repeat(70_000)),
+        "not JSON" => "{".to_owned(),
+        _ => "{\"api_keys\": {}}".to_owned(),
+    }
+}
+
+async fn start(harness: &Harness, server: &Server) -> Result<FunctionUnderTest> {
+    let database = Database::create(server).await?;
+    accounts::fill(&database, 1, 3).await?;
+    let variables = vec![("SECRET_MAX_AGE_SECONDS", "1".to_owned())];
+    FunctionUnderTest::start(harness, database, Setup { variables, ..Setup::default() }).await
+}
+
+/// Asks until the function has tried to refresh its ring under the fault, and a little more.
+async fn attempt(
+    tested: &FunctionUnderTest,
+    report: &mut FaultReport,
+    name: &str,
+    cause: impl Fn(&FunctionUnderTest),
+) -> Result<()> {
+    let before = tested.secrets.calls(KEYS);
+    cause(tested);
+    let mut rest = 10;
+    let begin = Instant::now();
+    while rest > 0 {
+        let reply = tested.ask().await?;
+        report.count(unless(&reply, &[200]).map(|wrong| format!("{name}: {wrong}")));
+        rest -= u32::from(tested.secrets.calls(KEYS) > before);
+        ensure!(begin.elapsed() < PATIENCE, "the ring is not refreshed");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}
+
+/// Replaces the key by way of a ring that has both. Whoever has a valid one never hears that it is not.
+async fn rotate(tested: &FunctionUnderTest, report: &mut FaultReport) -> Result<()> {
+    let [old, new] = [event(1), request::post(NEW_TOKEN, "{}").to_string()];
+    let ring = |tokens: &[&str]| {
+        keys::json(&Ring { api_keys: tokens.iter().map(|token| Entry::new(token, OWNER, "test")).collect() })
+    };
+    put_in_mid_fetch(tested, ring(&[&accounts::token(1), NEW_TOKEN])?, &old, report).await?;
+    for event in [&new, &old].repeat(20) {
+        report.count(unless(&tested.send(event.clone()).await?, &[200]));
+    }
+    put_in_mid_fetch(tested, ring(&[NEW_TOKEN])?, &new, report).await?;
+    report.count(unless(&tested.send(new).await?, &[200]));
+    let revoked = unless(&tested.send(old).await?, &[401]);
+    report.count(revoked.map(|wrong| format!("a key that is no longer there: {wrong}")));
+    Ok(())
+}
+
+/// Changes the ring while a fetch of it is on its way, and sends an event that is valid before and after, again and again.
+async fn put_in_mid_fetch(
+    tested: &FunctionUnderTest,
+    ring: String,
+    event: &str,
+    report: &mut FaultReport,
+) -> Result<()> {
+    tested.secrets.delay(Duration::from_millis(50));
+    let (before, begin, done) = (tested.secrets.calls(KEYS), Instant::now(), Cell::new(false));
+    let put = async {
+        while tested.secrets.calls(KEYS) == before {
+            ensure!(begin.elapsed() < PATIENCE, "the ring is not refreshed");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tested.secrets.put(KEYS, ring)?;
+        done.set(true);
+        Ok(())
+    };
+    let load = async {
+        while !done.get() {
+            report.count(unless(&tested.send(event.to_owned()).await?, &[200]));
+        }
+        anyhow::Ok(())
+    };
+    tokio::try_join!(put, load)?;
+    Ok(())
+}

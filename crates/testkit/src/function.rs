@@ -1,0 +1,265 @@
+//! The function's real binary in a Lambda environment of its own: clean variables, a Runtime API, one event at a time.
+
+use std::{
+    collections::VecDeque,
+    path::PathBuf,
+    process::Stdio,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use axum::body::Bytes;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, BufReader},
+    process::{Child, Command},
+    task::JoinHandle,
+};
+
+use crate::lock;
+use crate::{
+    Headers, Outcome, RuntimeApi, random_id, secrecy,
+    terminal::{self, LogFormat},
+};
+
+pub const NAME: &str = "list-chat-sessions";
+pub const ARN: &str = "arn:aws:lambda:us-east-1:123456789012:function:list-chat-sessions";
+
+/// Lambda's own limit for the initialization.
+const INIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the last lines of a process that has ended may take to arrive.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How many requests may wait for their line in the log; some events never get one.
+const METHODS_MAX: usize = 16;
+
+pub struct FunctionOptions {
+    /// The binary, which somebody else has built.
+    pub binary: PathBuf,
+    /// What is said to it: nothing to ours, the script to an interpreter.
+    pub arguments: Vec<PathBuf>,
+    /// The function's own variables. Nothing of our own environment reaches it, so no AWS account can either.
+    pub env: Vec<(String, String)>,
+    /// The longest that one event may take; the process is ended after it.
+    pub timeout: Duration,
+    /// How its log is shown on standard error, if it is shown at all.
+    pub forward_log: Option<LogFormat>,
+    /// How many lines of its log are kept at most; of more, the older half goes.
+    pub log_max: usize,
+}
+
+impl FunctionOptions {
+    /// The usual: API Gateway's 29 seconds, and a log that is only kept.
+    pub fn new(binary: impl Into<PathBuf>, env: &[(&str, &str)]) -> Self {
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self {
+            binary: binary.into(),
+            arguments: Vec::new(),
+            env,
+            timeout: Duration::from_secs(29),
+            forward_log: None,
+            log_max: usize::MAX,
+        }
+    }
+}
+
+/// The function. Its process is started again when it has died, as Lambda does; dropping this ends it.
+pub struct Function {
+    options: FunctionOptions,
+    environment: tokio::sync::Mutex<Option<Environment>>,
+    /// The process that runs now; 0 for none.
+    pid: AtomicU32,
+    log: Arc<Mutex<Vec<String>>>,
+    /// Ids and methods of the last requests, for the lines of the log that are shown.
+    methods: Arc<Mutex<VecDeque<(String, String)>>>,
+}
+
+impl Drop for Function {
+    /// Whoever starts a function has its whole log searched for secrets.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            secrecy::assert_silent("the log", &self.log().join("\n"));
+        }
+    }
+}
+
+/// One process and its Runtime API, which a new process never shares: no answer of the old one can reach it.
+struct Environment {
+    process: Child,
+    api: RuntimeApi,
+    /// They read the process's output to its end.
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Environment {
+    fn is_alive(&mut self) -> bool {
+        matches!(self.process.try_wait(), Ok(None))
+    }
+}
+
+impl Function {
+    /// Starts the binary and returns once it has asked for its first event.
+    /// Fails when it ends or says nothing for ten seconds before that; its log is part of the error.
+    pub async fn start(options: FunctionOptions) -> Result<Self> {
+        options.env.iter().for_each(|(_, value)| secrecy::keep_url(value));
+        let function =
+            Self { options, environment: None.into(), pid: 0.into(), log: Arc::default(), methods: Arc::default() };
+        *function.environment.lock().await = Some(function.initialize().await?);
+        Ok(function)
+    }
+
+    /// Hands an event, as JSON text, to the function. Others wait until it is done.
+    /// Fails when the process cannot be started again. What goes wrong within an event is an [`Outcome::Error`], the
+    /// death of the process and the end of its time included.
+    pub async fn invoke(&self, event: impl Into<Bytes>) -> Result<Outcome> {
+        self.invoke_with(event, Headers::new()).await
+    }
+
+    /// The same with other headers from the Runtime API.
+    pub async fn invoke_with(&self, event: impl Into<Bytes>, headers: Headers) -> Result<Outcome> {
+        let mut slot = self.environment.lock().await;
+        if !slot.as_mut().is_some_and(Environment::is_alive) {
+            *slot = None;
+            *slot = Some(self.initialize().await?);
+        }
+        let Environment { process, api, .. } = slot.as_mut().context("there is one now")?;
+        let (id, event) = (random_id(), event.into());
+        self.note_method(&id, &event);
+        let failure = |kind: &str, text: String| Outcome::Error(json!({ "errorType": kind, "errorMessage": text }));
+        let outcome = tokio::select! {
+            outcome = api.invoke_as(id, event, headers, self.options.timeout) => match outcome {
+                Ok(outcome) => outcome,
+                Err(error) => {
+                    process.kill().await?;
+                    failure("Sandbox.Timedout", error.to_string())
+                }
+            },
+            status = process.wait() => failure("Runtime.ExitError", format!("Runtime exited with error: {}", status?)),
+        };
+        let told = match &outcome {
+            // A page is for the caller, who has shown whose it is.
+            Outcome::Response(answer) if answer["statusCode"] == 200 => String::new(),
+            Outcome::Response(answer) | Outcome::Error(answer) => answer.to_string(),
+        };
+        secrecy::assert_silent("an answer", &told);
+        Ok(outcome)
+    }
+
+    /// Ends the process and returns when all that it has written is in the log. The next event starts another one.
+    pub async fn end(&self) {
+        if let Some(mut environment) = self.environment.lock().await.take() {
+            // It may have ended already.
+            drop(environment.process.kill().await);
+            read_to_end(environment.readers).await;
+        }
+    }
+
+    /// Shows a line of the gateway where the function's log is shown; the tests' harness keeps it otherwise.
+    #[allow(clippy::print_stderr, reason = "`cargo dev` always shows the log, so it never comes here")]
+    pub fn report(&self, line: &Value) {
+        match self.options.forward_log {
+            Some(format) => terminal::log(format, &line.to_string(), None),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    /// The process that runs now.
+    pub fn pid(&self) -> Option<u32> {
+        Some(self.pid.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
+    }
+
+    /// The lines it has written so far, to standard output and standard error.
+    pub fn log(&self) -> Vec<String> {
+        lock(&self.log).clone()
+    }
+
+    async fn initialize(&self) -> Result<Environment> {
+        let api = RuntimeApi::start().await?;
+        let mut process = Command::new(&self.options.binary)
+            .args(&self.options.arguments)
+            .env_clear()
+            .envs([
+                ("AWS_LAMBDA_RUNTIME_API", api.address()),
+                ("AWS_LAMBDA_FUNCTION_NAME", NAME),
+                ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+                ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+                ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/list-chat-sessions"),
+                ("AWS_LAMBDA_LOG_STREAM_NAME", "local"),
+                ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
+                ("AWS_REGION", "us-east-1"),
+                ("AWS_DEFAULT_REGION", "us-east-1"),
+                ("AWS_ACCESS_KEY_ID", "local"),
+                ("AWS_SECRET_ACCESS_KEY", "local"),
+                ("TZ", ":UTC"),
+            ])
+            .envs(self.options.env.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("{} cannot be started", self.options.binary.display()))?;
+        self.pid.store(process.id().unwrap_or_default(), Ordering::Relaxed);
+        let readers: Vec<_> =
+            [self.collect(process.stdout.take()), self.collect(process.stderr.take())].into_iter().flatten().collect();
+        let reason = tokio::select! {
+            () = api.initialized() => return Ok(Environment { process, api, readers }),
+            status = process.wait() => format!("ended with {}", status?),
+            () = tokio::time::sleep(INIT_TIMEOUT) => format!("did not ask for an event in {INIT_TIMEOUT:?}"),
+        };
+        drop(process.kill().await);
+        read_to_end(readers).await;
+        let said = match self.options.forward_log {
+            Some(_) => String::new(),
+            None => format!("; its log:\n{}", self.log().join("\n")),
+        };
+        bail!("the function {reason} during init{said}");
+    }
+
+    /// Keeps the method of an event's request for its line in the log.
+    fn note_method(&self, id: &str, event: &[u8]) {
+        if self.options.forward_log != Some(LogFormat::Short) {
+            return;
+        }
+        let event: Value = serde_json::from_slice(event).unwrap_or_default();
+        if let Some(method) = event["requestContext"]["http"]["method"].as_str().or(event["httpMethod"].as_str()) {
+            let mut methods = lock(&self.methods);
+            methods.truncate(METHODS_MAX - 1);
+            methods.push_front((id.to_owned(), method.to_owned()));
+        }
+    }
+
+    /// Keeps what the function writes, line by line, until it ends.
+    fn collect(&self, stream: Option<impl AsyncRead + Unpin + Send + 'static>) -> Option<JoinHandle<()>> {
+        let stream = stream?;
+        let (log, methods) = (Arc::clone(&self.log), Arc::clone(&self.methods));
+        let (forward, max) = (self.options.forward_log, self.options.log_max);
+        Some(tokio::spawn(async move {
+            let mut lines = BufReader::new(stream).split(b'\n');
+            while let Ok(Some(line)) = lines.next_segment().await {
+                let line = String::from_utf8_lossy(&line).into_owned();
+                if let Some(format) = forward {
+                    let methods = lock(&methods);
+                    let method = methods.iter().find(|(id, _)| line.contains(id)).map(|(_, method)| method.as_str());
+                    terminal::log(format, &line, method);
+                }
+                let mut log = lock(&log);
+                if log.len() >= max {
+                    log.drain(..max.div_ceil(2));
+                }
+                log.push(line);
+            }
+        }))
+    }
+}
+
+/// Waits for the readers of a process that has ended. A process of its own may still hold the pipe.
+async fn read_to_end(readers: Vec<JoinHandle<()>>) {
+    drop(tokio::time::timeout(LAST_WORDS, join_all(readers)).await);
+}

@@ -1,0 +1,183 @@
+//! Applies `migrations/*.sql` in the order of their names, each once, and remembers them in `schema_migrations`.
+
+use std::{fs, time::Duration};
+
+use anyhow::{Context, Result};
+use tokio_postgres::{Client, Error, Row, error::SqlState};
+
+use crate::database::explain;
+
+/// The first line of a file whose statements have to be sent one at a time, outside of a transaction.
+const NO_TRANSACTION: &str = "-- no-transaction";
+
+/// The optional set, in its order.
+pub const KEPT: [&str; 4] = ["1_columns.sql", "2_counts.sql", "3_backfill.sql", "4_index.sql"];
+
+/// Key of the advisory lock that one runner at a time holds ("migr" in ASCII).
+const LOCK: i64 = 0x6d69_6772;
+
+/// Brings the database up to date; gives the names of the files that were applied now.
+/// The error names the file and repeats PostgreSQL's message. Files before it stay applied.
+pub async fn apply(client: &mut Client) -> Result<Vec<String>> {
+    lock(client).await?;
+    let applied = apply_missing(client).await;
+    client.execute("SELECT pg_advisory_unlock($1)", &[&LOCK]).await?;
+    applied
+}
+
+/// Asks again and again rather than waiting inside PostgreSQL: a statement that waits for a lock holds a snapshot, and
+/// `CREATE INDEX CONCURRENTLY` of the runner that has the lock would wait for that snapshot for ever.
+async fn lock(client: &Client) -> Result<()> {
+    while !client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK]).await?.get::<_, bool>(0) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+async fn apply_missing(client: &mut Client) -> Result<Vec<String>> {
+    client
+        .batch_execute(
+            "SET client_min_messages = warning;
+             CREATE TABLE IF NOT EXISTS schema_migrations (
+               name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())",
+        )
+        .await
+        .context("schema_migrations cannot be created")?;
+    let mut applied = Vec::new();
+    for (name, sql) in files()? {
+        let known = client.query_opt("SELECT FROM schema_migrations WHERE name = $1", &[&name]).await?.is_some();
+        if !known {
+            apply_file(client, &name, &sql).await.with_context(|| format!("migrations/{name}"))?;
+            applied.push(name);
+        }
+    }
+    Ok(applied)
+}
+
+/// Every migration as (file name, text), in order.
+fn files() -> Result<Vec<(String, String)>> {
+    let folder = crate::repository().join("migrations");
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "sql") {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            files.push((name, fs::read_to_string(&path)?));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+async fn apply_file(client: &mut Client, name: &str, sql: &str) -> Result<()> {
+    const REMEMBER: &str = "INSERT INTO schema_migrations (name) VALUES ($1)";
+    if sql.starts_with(NO_TRANSACTION) {
+        for statement in statements(sql) {
+            client.batch_execute(statement).await.map_err(|error| explain(&error, statement))?;
+        }
+        client.execute(REMEMBER, &[&name]).await?;
+    } else {
+        let transaction = client.transaction().await?;
+        transaction.batch_execute(sql).await.map_err(|error| explain(&error, sql))?;
+        transaction.execute(REMEMBER, &[&name]).await?;
+        transaction.commit().await?;
+    }
+    Ok(())
+}
+
+/// Installs the optional set of `migrations/kept` and lets the function's role read it.
+pub async fn apply_kept(client: &Client) -> Result<()> {
+    for name in KEPT {
+        run_kept(client, name).await?;
+    }
+    Ok(client.batch_execute(GRANT_KEPT).await?)
+}
+
+/// What docs/role.sql does about the set.
+pub const GRANT_KEPT: &str =
+    "GRANT SELECT ON chat_session_counts, chat_session_counted, chat_session_totals TO list_chat_sessions";
+
+/// What reconcile.sql finds: a row for each kept value that is not what the tables say.
+pub async fn reconcile(client: &Client) -> Result<Vec<Row>, Error> {
+    let sql = include_str!("../../../migrations/kept/reconcile.sql").trim_end().trim_end_matches(';');
+    client.query_typed(sql, &[]).await
+}
+
+/// Runs a file of `migrations/kept` as psql does, one statement at a time, and again if a writer was in its way.
+/// The error names the file and repeats PostgreSQL's message; its transaction is rolled back.
+pub async fn run_kept(client: &Client, name: &str) -> Result<()> {
+    let path = crate::repository().join("migrations/kept").join(name);
+    let sql = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    'again: loop {
+        for statement in statements(&sql) {
+            if let Err(error) = client.batch_execute(statement).await {
+                client.batch_execute("ROLLBACK").await?;
+                if matches!(error.code(), Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::T_R_DEADLOCK_DETECTED)) {
+                    continue 'again;
+                }
+                return Err(explain(&error, statement).context(format!("migrations/kept/{name}")));
+            }
+        }
+        return Ok(());
+    }
+}
+
+/// Splits SQL at the semicolons that end a statement: not those within quotes, comments or dollar-quoted bodies.
+pub fn statements(sql: &str) -> Vec<&str> {
+    let mut statements = Vec::new();
+    let (mut start, mut at) = (0, 0);
+    while let Some(next) = sql[at..].chars().next() {
+        if next == ';' {
+            statements.push(sql[start..=at].trim());
+            start = at + 1;
+        }
+        at += quoted_length(&sql[at..]).unwrap_or(next.len_utf8());
+    }
+    statements.push(sql[start..].trim());
+    statements.retain(|statement| !is_blank(statement));
+    statements
+}
+
+/// The length in bytes of the comment or quoted text that `sql` begins with; to its end where it is not closed.
+fn quoted_length(sql: &str) -> Option<usize> {
+    let dollar_tag = || {
+        let tag = &sql[..sql.get(1..)?.find('$')? + 2];
+        tag[1..tag.len() - 1].chars().all(|c| c.is_alphanumeric() || c == '_').then_some(tag)
+    };
+    let close = match sql.as_bytes().first()? {
+        b'-' if sql.starts_with("--") => "\n",
+        b'/' if sql.starts_with("/*") => "*/",
+        b'\'' => "'",
+        b'"' => "\"",
+        b'$' => dollar_tag()?,
+        _ => return None,
+    };
+    let open = if close.starts_with('$') { close.len() } else { close.len().min(2) };
+    Some(sql[open..].find(close).map_or(sql.len(), |end| open + end + close.len()))
+}
+
+/// Whether nothing but comments is left, which is no statement.
+fn is_blank(statement: &str) -> bool {
+    let mut rest = statement.trim_start();
+    while rest.starts_with("--") || rest.starts_with("/*") {
+        rest = rest[quoted_length(rest).unwrap_or(rest.len())..].trim_start();
+    }
+    rest.is_empty()
+}
+
+/// Columns, indexes, triggers and functions, one line each.
+pub async fn schema(client: &tokio_postgres::Client) -> Result<Vec<String>> {
+    let rows = client
+        .query_typed(
+            "SELECT concat_ws(' ', table_name, column_name, data_type, column_default, is_nullable) AS line
+               FROM information_schema.columns WHERE table_schema = 'public'
+             UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'
+             UNION ALL SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+             UNION ALL SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+             UNION ALL SELECT concat(relname, reloptions) FROM pg_class WHERE relnamespace = 'public'::regnamespace
+             ORDER BY line",
+            &[],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| row.get("line")).collect())
+}

@@ -1,0 +1,102 @@
+//! PgBouncer in transaction mode before a PostgreSQL of ours; gone when its owner is.
+
+use std::{
+    fs::{self, File},
+    net::TcpStream,
+    path::PathBuf,
+    process::{Child, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    Database, Server, find_program,
+    postgres::{PATIENCE, free_port, home::command},
+    role,
+};
+
+/// How many connections to PostgreSQL all clients of a database share.
+pub const SERVER_CONNECTIONS: i64 = 2;
+
+/// Runs PgBouncer until standard input is closed, which it is however we end. It has nothing to lose, and what its other
+/// signals mean has changed from version to version.
+const UNTIL_CLOSED: &str =
+    "exec 3<&0; \"$@\" 3<&- & pooler=$!; (read -r _ <&3; kill -KILL \"$pooler\") 2>/dev/null & wait \"$pooler\"";
+
+/// A running PgBouncer. Dropping it ends it.
+pub struct Pooler {
+    port: u16,
+    process: Child,
+}
+
+impl Pooler {
+    /// Starts before `server`, with these settings (`name=value`) beside the usual ones. Nobody needs a password.
+    /// Fails when there is no PgBouncer (the error says what to install) or when it does not start (its log is the
+    /// error).
+    pub fn start(server: &Server, settings: &[&str]) -> Result<Self> {
+        let port = free_port()?;
+        let name = server.folder().join(format!("pgbouncer-{port}"));
+        let (config, log) = (name.with_extension("ini"), name.with_extension("log"));
+        let text = format!(
+            "[databases]\n* = host=127.0.0.1 port={} user={} password='{}'\n\
+             [pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\nunix_socket_dir=\nauth_type=any\n\
+             pool_mode=transaction\ndefault_pool_size={SERVER_CONNECTIONS}\n{}\n",
+            server.port(),
+            role::NAME,
+            role::PASSWORD.replace('\'', "''"),
+            settings.join("\n")
+        );
+        // In the server's folder, because the user that PgBouncer runs as can read there.
+        fs::write(&config, text)?;
+        let process = command("sh")
+            .args(["-c", UNTIL_CLOSED, "sh"])
+            .args([binary()?, config])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(File::create(&log)?)
+            .current_dir("/")
+            .spawn()
+            .context("sh cannot be started")?;
+        let mut pooler = Self { port, process };
+        let begin = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            if pooler.process.try_wait()?.is_some() || begin.elapsed() > PATIENCE {
+                bail!("PgBouncer does not start:\n{}", fs::read_to_string(&log)?.trim());
+            }
+            sleep(Duration::from_millis(5));
+        }
+        Ok(pooler)
+    }
+
+    /// The URL of a database of the server, by way of this.
+    pub fn url(&self, database: &Database) -> String {
+        let name = database.url().rsplit_once('/').map_or("", |(_, name)| name);
+        format!("postgres://postgres@127.0.0.1:{}/{name}", self.port)
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        drop(self.process.wait());
+    }
+}
+
+/// PgBouncer's version: 1.21 and later follow prepared statements, as `max_prepared_statements` says.
+pub fn version() -> Result<(u32, u32)> {
+    let output = command(binary()?).arg("--version").output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let version = || {
+        let mut numbers = text.split_whitespace().nth(1)?.split('.').map(str::parse);
+        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+    };
+    version().with_context(|| format!("PgBouncer says {text:?} about its version"))
+}
+
+fn binary() -> Result<PathBuf> {
+    // Debian installs it where root alone looks.
+    find_program("pgbouncer", &["/usr/sbin", "/usr/local/sbin"])
+        .context("no PgBouncer found: install it (Debian: `apt install pgbouncer`, macOS: `brew install pgbouncer`)")
+}

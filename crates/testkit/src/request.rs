@@ -1,0 +1,33 @@
+//! Requests as the events that API Gateway makes of them.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use axum::http::{self, Request};
+use serde_json::Value;
+
+use crate::{Arrival, gateway::event};
+
+/// The route.
+pub const PATH: &str = "/functions/v1/list-chat-sessions";
+
+/// A POST with a token and a body.
+pub fn post(token: &str, body: &str) -> Value {
+    request("POST", &[("authorization", &format!("Bearer {token}"))], body.as_bytes())
+}
+
+/// Any request.
+///
+/// # Panics
+///
+/// If it is not HTTP.
+pub fn request(method: &str, headers: &[(&str, &str)], body: &[u8]) -> Value {
+    let mut request = Request::builder().method(method).uri(PATH);
+    for (name, value) in headers {
+        if name.eq_ignore_ascii_case("authorization") {
+            crate::secrecy::keep_token(value);
+        }
+        request = request.header(*name, *value);
+    }
+    let (parts, ()) = request.body(()).map(http::Request::into_parts).unwrap();
+    event(&parts, body, &Arrival::now(IpAddr::V4(Ipv4Addr::LOCALHOST)))
+}

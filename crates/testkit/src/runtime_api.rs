@@ -1,0 +1,189 @@
+//! The Lambda Runtime API for one process of the function: it asks for the next event and posts what came of it.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Result, bail};
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{DefaultBodyLimit, Path, State},
+    http::{HeaderValue, Response, StatusCode},
+    routing::{get, post},
+};
+use serde_json::Value;
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, oneshot},
+    task::JoinSet,
+};
+
+use crate::lock;
+
+/// What came of one event.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// The function's answer.
+    Response(Value),
+    /// The function failed: `{"errorType": …, "errorMessage": …}`.
+    Error(Value),
+}
+
+impl Outcome {
+    /// The answer, or the function's error as an error.
+    pub fn response(self) -> Result<Value> {
+        match self {
+            Self::Response(response) => Ok(response),
+            Self::Error(error) => bail!("the function failed: {error}"),
+        }
+    }
+}
+
+/// A running Runtime API; it ends when this is dropped.
+pub struct RuntimeApi {
+    address: String,
+    queue: Arc<InvocationQueue>,
+    /// Held from an event's beginning to its outcome: a Lambda environment has one event at a time.
+    turn: tokio::sync::Mutex<()>,
+    _server: JoinSet<()>,
+}
+
+/// Where an event waits for the function, and its outcome for the caller.
+#[derive(Default)]
+struct InvocationQueue {
+    waiting: Mutex<Option<Event>>,
+    arrived: Notify,
+    running: Mutex<Option<(String, oneshot::Sender<Outcome>)>>,
+    initialized: Notify,
+    init_error: Mutex<Option<Value>>,
+}
+
+struct Event {
+    id: String,
+    body: Bytes,
+    deadline: SystemTime,
+    headers: Headers,
+}
+
+/// Headers of an event to set, or to leave out, instead of the usual ones.
+pub type Headers = Vec<(&'static str, Option<Vec<u8>>)>;
+
+impl RuntimeApi {
+    pub async fn start() -> Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?.to_string();
+        let queue = Arc::new(InvocationQueue::default());
+        let router = Router::new()
+            .route("/2018-06-01/runtime/invocation/next", get(next))
+            .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
+            .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
+            .route("/2018-06-01/runtime/init/error", post(init_error))
+            .layer(DefaultBodyLimit::disable())
+            .with_state(Arc::clone(&queue));
+        let server = JoinSet::from_iter([async move { drop(axum::serve(listener, router).await) }]);
+        Ok(Self { address, queue, turn: tokio::sync::Mutex::default(), _server: server })
+    }
+
+    /// For `AWS_LAMBDA_RUNTIME_API`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Returns once the function has asked for its first event. To be called once.
+    pub async fn initialized(&self) {
+        self.queue.initialized.notified().await;
+    }
+
+    /// What the function posted about an init that failed.
+    pub fn init_error(&self) -> Option<Value> {
+        lock(&self.queue.init_error).clone()
+    }
+
+    /// Hands an event to the function and waits for what comes of it, `timeout` long at most. Others wait their turn.
+    /// Fails when the time is over: Lambda would end the process now.
+    pub async fn invoke(&self, event: impl Into<Bytes>, timeout: Duration) -> Result<Outcome> {
+        self.invoke_as(crate::secrets::random_id(), event, Headers::new(), timeout).await
+    }
+
+    /// The same under an id that the caller has made and with other headers.
+    pub async fn invoke_as(
+        &self,
+        id: String,
+        event: impl Into<Bytes>,
+        headers: Headers,
+        timeout: Duration,
+    ) -> Result<Outcome> {
+        let _turn = self.turn.lock().await;
+        let (sender, outcome) = oneshot::channel();
+        *lock(&self.queue.running) = Some((id.clone(), sender));
+        let deadline = SystemTime::now() + timeout;
+        *lock(&self.queue.waiting) = Some(Event { id, body: event.into(), deadline, headers });
+        self.queue.arrived.notify_one();
+        match tokio::time::timeout(timeout, outcome).await {
+            Ok(outcome) => Ok(outcome?),
+            Err(_) => bail!("Task timed out after {:.2} seconds", timeout.as_secs_f64()),
+        }
+    }
+}
+
+async fn next(State(queue): State<Arc<InvocationQueue>>) -> Response<Body> {
+    queue.initialized.notify_one();
+    let event = loop {
+        let event = lock(&queue.waiting).take();
+        match event {
+            Some(event) => break event,
+            None => queue.arrived.notified().await,
+        }
+    };
+    let deadline = event.deadline.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let trace: String = event.id.chars().filter(|c| *c != '-').collect();
+    let mut response = Response::builder()
+        .header("content-type", "application/json")
+        .header("lambda-runtime-trace-id", format!("Root=1-{}-{};Sampled=0", &trace[..8], &trace[8..]))
+        .header("lambda-runtime-aws-request-id", event.id)
+        .header("lambda-runtime-deadline-ms", deadline.as_millis().to_string())
+        .header("lambda-runtime-invoked-function-arn", crate::function::ARN)
+        .body(Body::from(event.body))
+        .unwrap_or_default();
+    for (name, value) in event.headers {
+        match value.and_then(|value| HeaderValue::from_bytes(&value).ok()) {
+            Some(value) => response.headers_mut().insert(name, value),
+            None => response.headers_mut().remove(name),
+        };
+    }
+    response
+}
+
+async fn response(State(queue): State<Arc<InvocationQueue>>, Path(id): Path<String>, body: Bytes) -> StatusCode {
+    let outcome = serde_json::from_slice(&body).map(Outcome::Response);
+    queue.finish(&id, outcome.unwrap_or_else(|error| Outcome::Error(format!("not JSON: {error}").into())))
+}
+
+async fn error(State(queue): State<Arc<InvocationQueue>>, Path(id): Path<String>, body: Bytes) -> StatusCode {
+    queue.finish(&id, Outcome::Error(json_or_text(&body)))
+}
+
+async fn init_error(State(queue): State<Arc<InvocationQueue>>, body: Bytes) -> StatusCode {
+    *lock(&queue.init_error) = Some(json_or_text(&body));
+    StatusCode::ACCEPTED
+}
+
+fn json_or_text(body: &[u8]) -> Value {
+    serde_json::from_slice(body).unwrap_or_else(|_| String::from_utf8_lossy(body).into())
+}
+
+impl InvocationQueue {
+    /// Passes the outcome on; 400, as in Lambda, when it is not of the event that runs.
+    fn finish(&self, id: &str, outcome: Outcome) -> StatusCode {
+        match lock(&self.running).take_if(|(running, _)| running == id) {
+            Some((_, caller)) => {
+                // The caller may have given up waiting.
+                drop(caller.send(outcome));
+                StatusCode::ACCEPTED
+            }
+            None => StatusCode::BAD_REQUEST,
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The service's side of the wire: a request by its `X-Amz-Target`, the operation, the answer or the failure.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, Response, StatusCode},
+};
+use serde_json::{Value, json};
+
+use super::{
+    SecretsFault, random_id,
+    vault::{CURRENT, Refusal, Vault},
+};
+use crate::lock;
+
+#[derive(Default)]
+pub struct Service {
+    pub vault: Vault,
+    /// GetSecretValue calls by the secret's name (or by the id of an unknown one), answered or not.
+    pub calls: BTreeMap<String, usize>,
+    pub fault: Option<SecretsFault>,
+    pub faults: BTreeMap<String, SecretsFault>,
+    pub delay: Duration,
+}
+
+/// Answers one request, or fails as it is told to.
+pub async fn answer(State(state): State<Arc<Mutex<Service>>>, headers: HeaderMap, body: Bytes) -> Response<String> {
+    let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+    let operation = target.strip_prefix("secretsmanager.").unwrap_or_default();
+    let request: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let id = request["SecretId"].as_str().unwrap_or_default();
+
+    let (delay, fault) = {
+        let mut service = lock(&state);
+        let name = service.vault.find(id).map_or_else(|_| id.to_owned(), |secret| secret.name.clone());
+        let fault = service.faults.get(&name).copied().or(service.fault);
+        if operation == "GetSecretValue" {
+            *service.calls.entry(name).or_default() += 1;
+        }
+        (service.delay, fault)
+    };
+    tokio::time::sleep(delay).await;
+    match fault {
+        Some(SecretsFault::Silent) => std::future::pending().await,
+        Some(SecretsFault::Garbage) => response(StatusCode::OK, "<html>not what you asked for</html>".to_owned()),
+        Some(fault) => refuse(&refusal(fault)),
+        None => match perform(operation, id, &request, &mut lock(&state).vault) {
+            Ok(value) => response(StatusCode::OK, value.to_string()),
+            Err(error) => refuse(&error),
+        },
+    }
+}
+
+/// What the service says in each case.
+fn refusal(fault: SecretsFault) -> Refusal {
+    let (kind, message) = match fault {
+        SecretsFault::Throttled => ("ThrottlingException", "Rate exceeded"),
+        SecretsFault::AccessDenied => ("AccessDeniedException", "User is not authorized to perform this operation"),
+        SecretsFault::NotFound => ("ResourceNotFoundException", "Secrets Manager can't find the specified secret."),
+        SecretsFault::Deleted => (
+            "InvalidRequestException",
+            "You can't perform this operation on the secret because it was marked for deletion.",
+        ),
+        SecretsFault::Unavailable | SecretsFault::Silent | SecretsFault::Garbage => {
+            ("InternalServiceError", "An internal error occurred")
+        }
+    };
+    (kind, message.to_owned())
+}
+
+fn refuse((kind, message): &Refusal) -> Response<String> {
+    let status =
+        if *kind == "InternalServiceError" { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::BAD_REQUEST };
+    response(status, json!({ "__type": kind, "Message": message }).to_string())
+}
+
+fn response(status: StatusCode, body: String) -> Response<String> {
+    let response = Response::builder().status(status).header("content-type", "application/x-amz-json-1.1");
+    response.header("x-amzn-requestid", random_id()).body(body).unwrap_or_default()
+}
+
+fn perform(operation: &str, id: &str, request: &Value, vault: &mut Vault) -> Result<Value, Refusal> {
+    let text = |field: &str| request[field].as_str();
+    let secret = vault.find(id)?;
+    match operation {
+        "GetSecretValue" => secret.value(text("VersionId"), text("VersionStage")),
+        "DescribeSecret" => Ok(secret.description()),
+        "PutSecretValue" => {
+            let stages: Vec<String> = serde_json::from_value(request["VersionStages"].clone()).unwrap_or_default();
+            let stages = if stages.is_empty() { vec![CURRENT.to_owned()] } else { stages };
+            let value = text("SecretString").unwrap_or_default().to_owned();
+            let version = secret.put(text("ClientRequestToken"), value, &stages)?;
+            Ok(json!({ "ARN": secret.arn, "Name": secret.name, "VersionId": version, "VersionStages": stages }))
+        }
+        "UpdateSecretVersionStage" => {
+            let to = text("MoveToVersionId");
+            if let Some(unknown) = to.filter(|to| !secret.has_version(to)) {
+                return Err(("ResourceNotFoundException", format!("There is no version {unknown}.")));
+            }
+            let stage = text("VersionStage").unwrap_or_default();
+            let from = secret.version_at(stage);
+            if from.is_some() && from != to && from != text("RemoveFromVersionId") {
+                return Err(("InvalidParameterException", format!("{stage} is on another version.")));
+            }
+            secret.move_stage(stage, to);
+            Ok(json!({ "ARN": secret.arn, "Name": secret.name }))
+        }
+        other => Err(("UnknownOperationException", format!("The stand-in does not know {other:?}."))),
+    }
+}

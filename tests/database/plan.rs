@@ -1,0 +1,76 @@
+//! How PostgreSQL runs the query: from the indexes, and never over the whole account where a page will do.
+
+use list_chat_sessions::{
+    request::ListRequest,
+    sessions::{DEEP_OFFSET, Reading, page_statement},
+};
+use serde_json::{Value, json};
+use testkit::{
+    ACCOUNT, Database, Server, migrations,
+    plan::{ROWS, caller, json_of, nodes},
+};
+
+#[tokio::test]
+async fn every_combination_of_filters_reads_a_page_and_counts_from_an_index() {
+    let database = Database::create(Server::shared()).await.unwrap();
+    database.load(&ROWS.replace("ACCOUNT", ACCOUNT)).await.unwrap();
+    let client = database.client().await.unwrap();
+    client.batch_execute("VACUUM ANALYZE").await.unwrap();
+    let widget = "aaaaaaaa-aaaa-4aaa-8aaa-000000000004";
+    for (request, page_index, total_index) in [
+        (json!({}), "chat_sessions_user_last", "chat_sessions_user_"),
+        (json!({ "offset": 5_000 }), "chat_sessions_user_last", "chat_sessions_user_"),
+        (json!({ "status": "active" }), "chat_sessions_user_status", "chat_sessions_user_status"),
+        (json!({ "widget_id": widget }), "chat_sessions_user_widget", "chat_sessions_user_widget"),
+        (json!({ "widget_id": widget, "status": "active" }), "chat_sessions_user_", "chat_sessions_user_"),
+        (json!({ "from_date": "2024-01-28" }), "chat_sessions_user_", "chat_sessions_user_created"),
+    ] {
+        let plan = explain(&client, &request).await;
+        let nodes = nodes(&plan);
+        for node in &nodes {
+            let kind = node["Node Type"].as_str().unwrap();
+            let table = node["Relation Name"].as_str().unwrap_or_default();
+            let is_scan_of_all = kind == "Seq Scan" && table != "chat_widgets";
+            assert!(!is_scan_of_all, "{request}: {table} is read from end to end\n{plan:#}");
+            let is_large_sort = kind.contains("Sort") && node["Plan Rows"].as_f64().unwrap() > 2_000.0;
+            assert!(!is_large_sort, "{request}: more than a page is sorted\n{plan:#}");
+        }
+        let uses =
+            |index: &str| nodes.iter().any(|node| node["Index Name"].as_str().unwrap_or_default().starts_with(index));
+        assert!(uses(page_index) && uses(total_index), "{request}\n{plan:#}");
+        let counts_messages = |node: &&&Value| node["Index Name"] == "chat_messages_session_last";
+        assert_eq!(
+            nodes.iter().filter(counts_messages).count(),
+            2,
+            "{request}: the last message and the count\n{plan:#}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_columns_stand_in_the_contracts_order() {
+    let client = Database::create(Server::shared()).await.unwrap().client().await.unwrap();
+    migrations::apply_kept(&client).await.unwrap();
+    for (offset, form) in [0, DEEP_OFFSET].into_iter().flat_map(|at| [(at, Form::Computed), (at, Form::Kept)]) {
+        let list = ListRequest::parse(json!({ "offset": offset }).to_string().as_bytes(), 100).unwrap();
+        let caller = caller();
+        let statement = page_statement(&caller, &list, Reading::default());
+        let types: Vec<_> = statement.parameters.iter().map(|(_, r#type)| r#type.clone()).collect();
+        let prepared = client.prepare_typed(&statement.text(form), &types).await.unwrap();
+        let columns: Vec<&str> = prepared.columns().iter().map(tokio_postgres::Column::name).collect();
+        assert_eq!(
+            columns.join(" "),
+            "id widget_id widget_name visitor_id visitor_name visitor_email status last_message last_message_at \
+             message_count page_url created_at total"
+        );
+    }
+}
+
+async fn explain(client: &tokio_postgres::Client, request: &Value) -> Value {
+    let list = ListRequest::parse(request.to_string().as_bytes(), 100).unwrap();
+    let caller = caller();
+    let statement = page_statement(&caller, &list, Reading::default());
+    let text = statement.fallback;
+    let rows = client.query_typed(&format!("EXPLAIN (FORMAT JSON) {text}"), &statement.parameters).await.unwrap();
+    json_of(&rows[0])
+}

@@ -1,0 +1,117 @@
+//! A connection is lost: between two requests, under a query, or while it opens. No caller notices.
+
+use std::time::Duration;
+
+use list_chat_sessions::{
+    config::{Config, DatabaseSource},
+    database::{ConnectionSettings, TlsPolicy},
+};
+use testkit::{Chaos, Database, NetworkFault, Phase, Server, TestApp, app::secrets, end_connections, processes, role};
+use tokio_postgres::Client;
+
+fn ok() -> (u16, String) {
+    (200, "ok".into())
+}
+
+#[tokio::test]
+async fn a_connection_that_was_ended_between_requests_is_not_noticed() {
+    let test = TestApp::start().await;
+    let admin = test.database.client().await.unwrap();
+    for _ in 0..20 {
+        assert_eq!(test.outcome().await, ok());
+        end_connections(&admin).await.unwrap();
+    }
+    assert_eq!(test.outcome().await, ok());
+}
+
+#[tokio::test]
+async fn a_connection_that_is_ended_is_replaced_once() {
+    for opens in [false, true] {
+        let test = TestApp::start().await;
+        let end = async |admin: &Client| {
+            end_connections(admin).await.unwrap();
+        };
+        assert_eq!(outcome_if_lost(opens, &test, end).await, ok(), "opens: {opens}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_lost_without_a_word_is_replaced_once() {
+    for (opens, fault) in [(false, NetworkFault::Reset), (true, NetworkFault::Reset), (true, NetworkFault::HalfClose)] {
+        let (test, chaos) = behind_chaos().await;
+        let lose = async |_: &Client| chaos.strike(fault);
+        assert_eq!(outcome_if_lost(opens, &test, lose).await, ok(), "opens: {opens}, {fault:?}");
+        assert_eq!(chaos.met(), 1, "{fault:?}");
+    }
+}
+
+/// An app that reaches its database through a network that fails on command.
+async fn behind_chaos() -> (TestApp, Chaos) {
+    let database = Database::create(Server::shared()).await.unwrap();
+    let chaos = Chaos::start(Server::shared().port()).await.unwrap();
+    let [direct, through] = [Server::shared().port(), chaos.port()].map(|port| format!(":{port}/"));
+    let login =
+        ConnectionSettings::from_url(&database.url().replace(&direct, &through), &TlsPolicy::default()).unwrap();
+    let configure = |config: &mut Config| config.database = DatabaseSource::Url(login.into());
+    (TestApp::start_on(database, secrets().await, configure).await, chaos)
+}
+
+/// A connection that was idle for longer than a second may have been lost in a freeze: the function asks before it relies on
+/// it. Otherwise the statement is sent twice, and the log counts a retry for every thaw.
+#[tokio::test]
+async fn a_connection_lost_after_more_than_a_second_idle_is_replaced_without_a_retry() {
+    let (test, chaos) = behind_chaos().await;
+    assert_eq!(test.outcome().await, ok());
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    chaos.cause(Phase::Check, NetworkFault::Stall);
+    let (outcome, ()) = tokio::join!(test.outcome(), async {
+        while chaos.met() == 0 {
+            tokio::task::yield_now().await;
+        }
+        chaos.end();
+    });
+    assert_eq!(outcome, ok());
+    assert_eq!(test.app.database.resent(), 0, "the statement was not sent twice");
+}
+
+/// The outcome of a request that waits for a lock, under its query or while its connection opens and reads the policies,
+/// loses the connection there, and then waits on another, with nothing left on the first.
+async fn outcome_if_lost(opens: bool, test: &TestApp, lose: impl AsyncFnOnce(&Client)) -> (u16, String) {
+    let (locker, admin) = (test.database.client().await.unwrap(), test.database.client().await.unwrap());
+    // What is left behind on the server is the function's to end.
+    role::set(&admin, "lock_timeout = 0").await;
+    role::set(&admin, "statement_timeout = 0").await;
+    admin
+        .batch_execute(
+            "ALTER TABLE chat_sessions ENABLE ROW LEVEL SECURITY;
+             CREATE POLICY list_chat_sessions ON chat_sessions TO list_chat_sessions USING (true)",
+        )
+        .await
+        .unwrap();
+    end_connections(&admin).await.unwrap();
+    if !opens {
+        assert_eq!(test.outcome().await, ok());
+    }
+    let table = if opens { "pg_policy" } else { "chat_sessions" };
+    locker.batch_execute(&format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")).await.unwrap();
+    let fault = async {
+        let first = until_one_waits(&admin, 0).await;
+        lose(&admin).await;
+        until_one_waits(&admin, first).await;
+        locker.batch_execute("COMMIT").await.unwrap();
+    };
+    tokio::join!(test.outcome(), fault).0
+}
+
+/// The process in which the function's only query waits for a lock, once that is another than this one.
+async fn until_one_waits(admin: &Client, not: i32) -> i32 {
+    let one = async {
+        loop {
+            match processes(admin, "wait_event_type = 'Lock'").await.unwrap()[..] {
+                [process] if process != not => return process,
+                _ => {}
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), one).await.expect("no query of the function's waits")
+}

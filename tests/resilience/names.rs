@@ -1,0 +1,32 @@
+//! Host names of PostgreSQL and Secrets Manager that do not resolve as they should.
+
+use list_chat_sessions::{
+    config::DatabaseSource,
+    database::{ConnectionSettings, TlsPolicy},
+};
+use serde_json::json;
+use testkit::{Database, DeadAddress, Harness, Server, TestApp, app::secrets, binary, faults::names};
+
+/// 503 before the invocation's end, or 200 where there is a way; the first request after the fault is served; and threads
+/// that wait for the resolver do not pile up.
+#[tokio::test]
+#[ignore = "needs root, for a name server at port 53: cargo test --test main -- --ignored names"]
+async fn names_that_fail_or_are_slow_cost_503_in_time_and_a_dead_first_address_costs_nothing() {
+    let reports = names::run(&Harness::quiet(binary()), 1).await.unwrap();
+    let told = reports.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    assert!(reports.iter().all(|report| report.tried > 0 && report.lost == 0), "{told}");
+}
+
+#[tokio::test]
+async fn a_host_that_does_not_respond_leaves_time_for_the_next_one() {
+    let server = Server::shared();
+    let database = Database::create(server).await.unwrap();
+    let dead = DeadAddress::hold(server.port()).await.unwrap();
+    let port = server.port();
+    let here = format!("127.0.0.1:{port}");
+    let hosts = format!("{}:{port},{here}", dead.address());
+    let login = ConnectionSettings::from_url(&database.url().replace(&here, &hosts), &TlsPolicy::default()).unwrap();
+    let source = DatabaseSource::Url(login.into());
+    let test = TestApp::start_on(database, secrets().await, |config| config.database = source).await;
+    assert_eq!(test.list(json!({})).await.outcome(), (200, "ok".into()));
+}

@@ -1,0 +1,22 @@
+//! Nobody sees another account's rows, and one environment serves for long.
+
+use testkit::{
+    Harness, binary,
+    faults::{endurance, tenants},
+};
+
+const REQUESTS: u64 = 4_000;
+
+#[tokio::test]
+async fn a_thousand_accounts_under_kills_locks_and_cancels_see_their_own_rows_alone() {
+    let seed = fastrand::u32(..).into();
+    let report = tenants::run(&Harness::quiet(binary()), REQUESTS, seed).await.unwrap();
+    assert_eq!((report.tried, report.lost), (REQUESTS, 0), "{report}, seed {seed}");
+}
+
+#[tokio::test]
+#[cfg_attr(not(target_os = "linux"), ignore = "memory and files are read from Linux's /proc")]
+async fn memory_and_open_files_stay_what_they_are() {
+    let report = endurance::run(&Harness::quiet(binary()), REQUESTS).await.unwrap();
+    assert_eq!((report.tried, report.lost), (REQUESTS, 0), "{report}");
+}

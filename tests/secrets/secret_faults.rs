@@ -1,0 +1,21 @@
+//! Secrets Manager fails, holds something else, or rotates, under the requests of a function that has a ring already.
+
+use testkit::{
+    Harness, binary,
+    faults::{vault, wire},
+};
+
+#[tokio::test]
+async fn no_fault_of_the_secret_and_no_rotation_costs_a_valid_token_a_request() {
+    for report in vault::run(&Harness::quiet(binary()), 1).await.unwrap() {
+        assert!(report.tried > 0 && report.lost == 0, "{report}");
+    }
+}
+
+/// Also without a key ring: init does not hang, a request gets 503 in time, and memory has its limit.
+#[tokio::test]
+async fn a_slow_cut_or_endless_response_of_secrets_manager_costs_no_request_that_has_a_key_ring() {
+    for report in wire::run(&Harness::quiet(binary()), 1).await.unwrap() {
+        assert!(report.tried > 0 && report.lost == 0, "{report}");
+    }
+}
