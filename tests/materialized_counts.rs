@@ -1,22 +1,22 @@
-//! The optional set of migrations: with it, without it and with any half of it the answers are the same.
+//! The optional materialized counts: responses are the same with them, without them and with a part of them.
 
-#[path = "kept/deletion.rs"]
+#[path = "materialized_counts/deletion.rs"]
 mod deletion;
-#[path = "kept/folding.rs"]
+#[path = "materialized_counts/folding.rs"]
 mod folding;
-#[path = "kept/installation.rs"]
+#[path = "materialized_counts/installation.rs"]
 mod installation;
-#[path = "kept/interleavings.rs"]
+#[path = "materialized_counts/interleavings.rs"]
 mod interleavings;
-#[path = "kept/loads.rs"]
+#[path = "materialized_counts/loads.rs"]
 mod loads;
-#[path = "kept/plan.rs"]
+#[path = "materialized_counts/plan.rs"]
 mod plan;
-#[path = "kept/settings.rs"]
+#[path = "materialized_counts/settings.rs"]
 mod settings;
-#[path = "kept/states.rs"]
+#[path = "materialized_counts/states.rs"]
 mod states;
-#[path = "kept/upgrade.rs"]
+#[path = "materialized_counts/upgrade.rs"]
 mod upgrade;
 
 use indicatif::ProgressBar;
@@ -27,9 +27,9 @@ const TRANSACTIONS: u64 = 600;
 
 /// `cargo dev soak --only kept --scale 0.006 --seed N` repeats a run.
 #[tokio::test(flavor = "multi_thread")]
-async fn in_every_snapshot_what_is_kept_is_what_the_tables_say() {
+async fn in_every_snapshot_the_counts_equal_the_tables() {
     let seed = fastrand::u32(..).into();
-    println!("kept: seed {seed}");
+    println!("seed {seed}");
     let tally = kept::run(&ProgressBar::hidden(), TRANSACTIONS, seed).await.unwrap();
     println!("{tally}");
     assert!(tally.tried > 3 && tally.lost == 0, "{tally}");

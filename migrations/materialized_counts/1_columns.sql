@@ -1,59 +1,71 @@
--- Kept columns: how many messages a session has, and the newest of them, on the session itself.
+-- Adds the number of messages and the newest message of a session to the session's own row, maintained by triggers.
 --
--- docs/kept.md says what the set is for and how to install it. Where `message_count` is NULL nothing is kept, the other
--- three columns mean nothing, and whoever reads the session counts for himself: so is every session until the backfill
--- has come to it. A session made after this file is kept from its first message. May run again at any time.
+-- docs/materialized-counts.md says what the set is for and how to install it. A `message_count` of NULL means that the
+-- session is not backfilled yet: ignore the other three columns and count its messages. Sessions created after this file
+-- are counted from their first message. The file may run again at any time, also on an earlier version of the set.
 
 BEGIN;
 
--- Writers are kept out for some milliseconds. This file does not wait for them any longer than this, which is less than
--- deadlock_timeout: of two that wait for each other it is this file that gives up, and not a writer. Then run it again.
+-- The locks block writers for a few milliseconds. The timeout is shorter than deadlock_timeout, so in a deadlock this file
+-- fails and not a writer. Then run it again.
 SET LOCAL lock_timeout = '500ms';
+SET LOCAL client_min_messages = warning;
 LOCK TABLE chat_messages IN SHARE ROW EXCLUSIVE MODE;
 LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE;
 
--- The functions run as their owner: whatever path and temporary tables their caller has, they find this schema alone.
+-- The trigger functions run as their owner with this search path, so they ignore the caller's path and temporary tables.
 SELECT set_config('search_path', format('%I, pg_temp', current_schema()), true);
 
 DO $$
 BEGIN
-  -- That a new session has no message, and keeps its id while it has some, follows from the usual reference.
+  -- This foreign key guarantees that a new session has no messages and that a session with messages keeps its id.
   IF NOT EXISTS (
     SELECT FROM pg_constraint
     WHERE contype = 'f' AND conrelid = 'chat_messages'::regclass AND confrelid = 'chat_sessions'::regclass
       AND convalidated AND NOT condeferrable AND confupdtype IN ('a', 'r'))
   THEN
-    RAISE EXCEPTION 'chat_messages must have a valid reference to chat_sessions, not deferrable, without ON UPDATE CASCADE';
+    RAISE EXCEPTION 'chat_messages needs a valid foreign key to chat_sessions, not deferrable, without ON UPDATE CASCADE';
   END IF;
-  -- The functions would not see what row level security hides from their owner, and keep something else without an error.
+  -- Rows that row level security hides from the functions' owner would be missing from the counts without an error.
   IF row_security_active('chat_sessions') OR row_security_active('chat_messages') THEN
-    RAISE EXCEPTION 'row level security on chat_sessions or chat_messages hides rows from %, as whom the set would run', current_user
+    RAISE EXCEPTION 'row level security on chat_sessions or chat_messages hides rows from %, who would own the triggers', current_user
       USING HINT = 'Install the set as the tables'' owner without FORCE ROW LEVEL SECURITY, or as an owner with BYPASSRLS.';
   END IF;
-  -- What was written without the triggers is not kept, and nobody can tell it apart.
+  -- Messages written while a trigger was missing are not counted, and nothing shows which ones they are.
   IF EXISTS (SELECT FROM pg_attribute
              WHERE attrelid = 'chat_sessions'::regclass AND attname = 'message_count' AND atthasdef)
     AND (SELECT count(*) FROM pg_trigger
-         WHERE tgrelid IN ('chat_sessions'::regclass, 'chat_messages'::regclass) AND tgname ~ '^kept_(new_s|message)'
+         WHERE tgrelid IN ('chat_sessions'::regclass, 'chat_messages'::regclass) AND tgname ~ '^(counts|kept)_(new_s|message)'
            AND tgenabled = 'O') <> 5
   THEN
-    RAISE EXCEPTION 'a trigger of the set is missing or disabled: run drop.sql and install the set anew';
+    RAISE EXCEPTION 'a trigger of the set is missing or disabled: run drop.sql and install the set again';
   END IF;
 END
 $$;
 
--- Without a default, so that the sessions that are there stay NULL, and no row is written.
+-- No default yet: existing sessions stay NULL and no row is rewritten.
 ALTER TABLE chat_sessions
   ADD COLUMN IF NOT EXISTS message_count integer,
   ADD COLUMN IF NOT EXISTS last_message text,
   ADD COLUMN IF NOT EXISTS last_message_created_at timestamptz,
   ADD COLUMN IF NOT EXISTS last_message_id uuid;
 
--- A message updates its session twice: the product's trigger, which rewrites the indexes, and then ours, which does not as
--- long as there is room on the same page. Without room kept for it that was so for one of three.
+-- Each message updates its session twice: the product's trigger changes an indexed column, and then this set's trigger does
+-- not. The second update touches no index if the new row version fits on the same page. At the default fillfactor of 100
+-- one of three did.
 ALTER TABLE chat_sessions SET (fillfactor = 80);
 
-CREATE OR REPLACE FUNCTION kept_new_session() RETURNS trigger LANGUAGE plpgsql AS $$
+-- An earlier version of the set used other names.
+DROP TRIGGER IF EXISTS kept_new_session ON chat_sessions;
+DROP TRIGGER IF EXISTS kept_message_inserted ON chat_messages;
+DROP TRIGGER IF EXISTS kept_message_updated ON chat_messages;
+DROP TRIGGER IF EXISTS kept_messages_deleted ON chat_messages;
+DROP TRIGGER IF EXISTS kept_messages_truncated ON chat_messages;
+DROP PROCEDURE IF EXISTS keep_chat_messages(integer, boolean);
+DROP FUNCTION IF EXISTS kept_new_session(), kept_message_inserted(), kept_message_updated(), kept_messages_deleted(),
+  kept_messages_truncated(), kept_check_row_security();
+
+CREATE OR REPLACE FUNCTION counts_new_session() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   NEW.message_count := 0;
   NEW.last_message := NULL;
@@ -63,24 +75,24 @@ BEGIN
 END
 $$;
 
--- Where FORCE ROW LEVEL SECURITY comes later, the message is refused and nothing wrong is kept.
-CREATE OR REPLACE FUNCTION kept_check_row_security() RETURNS void LANGUAGE plpgsql AS $$
+-- Rejects a write if FORCE ROW LEVEL SECURITY was enabled after the installation, because the counts could become wrong.
+CREATE OR REPLACE FUNCTION counts_check_row_security() RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   IF row_security_active('chat_sessions') OR row_security_active('chat_messages') THEN
-    RAISE EXCEPTION 'row level security hides chat sessions or messages from %, who keeps their counts', current_user
-      USING HINT = 'Give that role BYPASSRLS, or ALTER TABLE … NO FORCE ROW LEVEL SECURITY, or run migrations/kept/drop.sql.';
+    RAISE EXCEPTION 'row level security hides chat sessions or messages from %, who owns the triggers that count them', current_user
+      USING HINT = 'Give that role BYPASSRLS, or ALTER TABLE … NO FORCE ROW LEVEL SECURITY, or run migrations/materialized_counts/drop.sql.';
   END IF;
 END
 $$;
 
--- Every change of a message writes its session's row, also where that changes nothing, and also where message_count is
--- NULL and stays so: then two who change messages of one session wait for each other, the backfill waits for both, and a
--- REPEATABLE READ transaction, whose snapshot may be too old to see the newest message, gets 40001 instead of a wrong one.
+-- Every change of a message updates its session's row, even if no value changes and even if message_count is and stays
+-- NULL. The row lock makes concurrent changes to one session's messages wait for each other, and the backfill wait for
+-- both. A REPEATABLE READ transaction, whose snapshot may lack the newest message, gets 40001 instead of a wrong value.
 
--- The newest message is the first in the order `created_at DESC, id DESC`, in which one without a time stands first. A new
--- message nearly always is it, and then one statement does it all: it tests the row that it updates, and if another writer
--- had that row PostgreSQL tests it anew with his values.
-CREATE OR REPLACE FUNCTION kept_message_inserted() RETURNS trigger
+-- The newest message is the first in the order `created_at DESC, id DESC`; a message without a time comes first. A new
+-- message nearly always is the newest, so one UPDATE is enough. If another writer holds the row, PostgreSQL waits and checks
+-- the condition again with the new values.
+CREATE OR REPLACE FUNCTION counts_message_inserted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
   UPDATE chat_sessions s SET
@@ -90,7 +102,7 @@ BEGIN
     last_message_id = NEW.id
   WHERE s.id = NEW.session_id AND (s.message_count = 0 OR s.last_message_created_at < NEW.created_at);
   IF NOT FOUND THEN
-    PERFORM kept_check_row_security();
+    PERFORM counts_check_row_security();
     PERFORM FROM chat_sessions WHERE id = NEW.session_id FOR NO KEY UPDATE;
     UPDATE chat_sessions s SET
       message_count = s.message_count + 1,
@@ -103,11 +115,11 @@ BEGIN
 END
 $$;
 
--- The sessions are locked first, in the order of their ids; the second statement sees what those before have committed.
-CREATE OR REPLACE FUNCTION kept_message_updated() RETURNS trigger
+-- Locks the sessions first, ordered by id, so that the next statement sees what earlier writers have committed.
+CREATE OR REPLACE FUNCTION counts_message_updated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
-  PERFORM kept_check_row_security();
+  PERFORM counts_check_row_security();
   PERFORM FROM chat_sessions WHERE id IN (OLD.session_id, NEW.session_id) ORDER BY id FOR NO KEY UPDATE;
   UPDATE chat_sessions s SET
     message_count = s.message_count + (s.id = NEW.session_id)::integer - (s.id = OLD.session_id)::integer,
@@ -119,12 +131,12 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION kept_messages_deleted() RETURNS trigger
+CREATE OR REPLACE FUNCTION counts_messages_deleted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
-  PERFORM kept_check_row_security();
+  PERFORM counts_check_row_security();
   PERFORM FROM chat_sessions WHERE id IN (SELECT session_id FROM gone) ORDER BY id FOR NO KEY UPDATE;
-  -- None is left where the messages went with their session.
+  -- Finds none if the messages were deleted together with their session.
   IF FOUND THEN
     UPDATE chat_sessions s SET
       message_count = s.message_count - g.n,
@@ -138,12 +150,12 @@ BEGIN
 END
 $$;
 
--- TRUNCATE takes away messages that its transaction's snapshot does not show, and their sessions as well may be out of its
--- sight. Where the sessions went with the messages (TRUNCATE chat_sessions CASCADE) nothing is kept that could be wrong.
-CREATE OR REPLACE FUNCTION kept_messages_truncated() RETURNS trigger
+-- TRUNCATE also removes messages that its snapshot does not show, and the snapshot may lack their sessions, which then could
+-- not be updated. TRUNCATE chat_sessions CASCADE is allowed: it leaves no session with a wrong value.
+CREATE OR REPLACE FUNCTION counts_messages_truncated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
-  PERFORM kept_check_row_security();
+  PERFORM counts_check_row_security();
   IF current_setting('transaction_isolation') <> 'read committed' AND pg_relation_size('chat_sessions') > 0 THEN
     RAISE EXCEPTION 'TRUNCATE chat_messages at READ COMMITTED, not at %', upper(current_setting('transaction_isolation'))
       USING ERRCODE = 'feature_not_supported';
@@ -155,40 +167,41 @@ BEGIN
 END
 $$;
 
--- A dump, or a copy of another session's row, brings that one's values along.
-CREATE OR REPLACE TRIGGER kept_new_session BEFORE INSERT ON chat_sessions FOR EACH ROW
+-- Resets the values that a dump or a copy of another session's row contains.
+CREATE OR REPLACE TRIGGER counts_new_session BEFORE INSERT ON chat_sessions FOR EACH ROW
   WHEN (NEW.message_count IS DISTINCT FROM 0 OR NEW.last_message IS NOT NULL
         OR NEW.last_message_created_at IS NOT NULL OR NEW.last_message_id IS NOT NULL)
-  EXECUTE FUNCTION kept_new_session();
-CREATE OR REPLACE TRIGGER kept_message_inserted AFTER INSERT ON chat_messages FOR EACH ROW
-  EXECUTE FUNCTION kept_message_inserted();
--- Not UPDATE OF: a trigger of the product's may change a column that the statement does not name. To mark a message read
--- calls nothing. COLLATE "C": what some collations hold to be equal is not the same text.
-CREATE OR REPLACE TRIGGER kept_message_updated AFTER UPDATE ON chat_messages FOR EACH ROW
+  EXECUTE FUNCTION counts_new_session();
+CREATE OR REPLACE TRIGGER counts_message_inserted AFTER INSERT ON chat_messages FOR EACH ROW
+  EXECUTE FUNCTION counts_message_inserted();
+-- Not UPDATE OF: another trigger may change a column that the statement does not name. Marking a message as read calls no
+-- function. COLLATE "C": some collations treat different texts as equal.
+CREATE OR REPLACE TRIGGER counts_message_updated AFTER UPDATE ON chat_messages FOR EACH ROW
   WHEN ((OLD.id, OLD.session_id, OLD.created_at, OLD.content COLLATE "C")
         IS DISTINCT FROM (NEW.id, NEW.session_id, NEW.created_at, NEW.content COLLATE "C"))
-  EXECUTE FUNCTION kept_message_updated();
-CREATE OR REPLACE TRIGGER kept_messages_deleted AFTER DELETE ON chat_messages
-  REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION kept_messages_deleted();
-CREATE OR REPLACE TRIGGER kept_messages_truncated AFTER TRUNCATE ON chat_messages
-  FOR EACH STATEMENT EXECUTE FUNCTION kept_messages_truncated();
+  EXECUTE FUNCTION counts_message_updated();
+CREATE OR REPLACE TRIGGER counts_messages_deleted AFTER DELETE ON chat_messages
+  REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION counts_messages_deleted();
+CREATE OR REPLACE TRIGGER counts_messages_truncated AFTER TRUNCATE ON chat_messages
+  FOR EACH STATEMENT EXECUTE FUNCTION counts_messages_truncated();
 
--- From here on, and not before: only a session that the triggers have seen from its beginning begins as kept.
+-- Only now, because only sessions created under the triggers may start with a count.
 ALTER TABLE chat_sessions ALTER COLUMN message_count SET DEFAULT 0;
 
--- As in 2_counts.sql: to fire a trigger needs no right to its function, and these run as their owner.
-DO $$
+-- Firing a trigger needs no EXECUTE privilege, so only the owner keeps it. Default privileges may have granted it to others.
+CREATE OR REPLACE PROCEDURE counts_revoke_execute() LANGUAGE plpgsql AS $$
 DECLARE
   r record;
 BEGIN
   FOR r IN
     SELECT DISTINCT p.oid::regprocedure AS routine, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(a.grantee::regrole::text) END AS grantee
     FROM pg_proc p, aclexplode(coalesce(proacl, acldefault('f', proowner))) a
-    WHERE pronamespace = current_schema()::regnamespace AND proname ~ '^(kept|keep_chat|fold_chat)_' AND a.grantee <> proowner
+    WHERE pronamespace = current_schema()::regnamespace AND proname ~ '^(counts|backfill_chat|fold_chat)_' AND a.grantee <> proowner
   LOOP
     EXECUTE format('REVOKE ALL ON ROUTINE %s FROM %s', r.routine, r.grantee);
   END LOOP;
 END
 $$;
+CALL counts_revoke_execute();
 
 COMMIT;

@@ -1,4 +1,4 @@
-//! A database that has the set as it was before it had totals is brought over by running its files again.
+//! Running the files upgrades a database that has an earlier version of the set.
 
 use std::sync::{
     Arc,
@@ -22,7 +22,11 @@ use crate::{
     tooling::migrations::schema,
 };
 
-const BEFORE: &str = include_str!("before_totals.sql");
+/// The earlier versions, each as the scripts that install it.
+const EARLIER: [(&str, &[&str]); 2] = [
+    ("without totals", &[include_str!("before_totals.sql")]),
+    ("with totals", &[include_str!("before_totals.sql"), include_str!("before_rename.sql")]),
+];
 
 const ROWS: &str = "
     INSERT INTO users VALUES ('ACCOUNT');
@@ -30,7 +34,7 @@ const ROWS: &str = "
     INSERT INTO chat_sessions (user_id, widget_id, visitor_id, created_at)
       SELECT user_id, id, 'v', timestamptz '2026-01-01Z' + n * interval '5 days' FROM chat_widgets, generate_series(1, 40) n;";
 
-/// The total with and without what is kept, in one snapshot.
+/// The total by both variants of the statement, in one snapshot.
 async fn totals(client: &Client) -> Vec<(i64, i64)> {
     let mut totals = Vec::new();
     client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ").await.unwrap();
@@ -48,11 +52,22 @@ async fn totals(client: &Client) -> Vec<(i64, i64)> {
     totals
 }
 
-#[tokio::test]
-async fn the_set_of_before_is_brought_over_under_its_writers() {
+/// A database with rows and an earlier version of the set, and its schema before the set was installed.
+async fn database(scripts: &[&str]) -> (Database, Client, Vec<String>) {
     let database = Database::create(Server::shared()).await.unwrap();
     let client = database.client().await.unwrap();
+    let without_set = schema(&client).await.unwrap();
     database.load(&ROWS.replace("ACCOUNT", crate::app::ACCOUNT)).await.unwrap();
+    for statement in scripts.iter().flat_map(|script| statements(script)) {
+        client.batch_execute(statement).await.unwrap();
+    }
+    run_kept(&client, KEPT[3]).await.unwrap();
+    client.batch_execute("GRANT SELECT ON chat_session_counts TO list_chat_sessions").await.unwrap();
+    (database, client, without_set)
+}
+
+#[tokio::test]
+async fn an_earlier_set_is_upgraded_alongside_its_writers() {
     let of_a_new_database = {
         let other = Database::create(Server::shared()).await.unwrap().client().await.unwrap();
         for file in KEPT {
@@ -60,48 +75,60 @@ async fn the_set_of_before_is_brought_over_under_its_writers() {
         }
         schema(&other).await.unwrap()
     };
-    for statement in statements(BEFORE) {
-        client.batch_execute(statement).await.unwrap();
-    }
-    run_kept(&client, KEPT[3]).await.unwrap();
-    client.batch_execute("GRANT SELECT ON chat_session_counts TO list_chat_sessions").await.unwrap();
-
-    let is_done = Arc::new(AtomicBool::new(false));
-    let writers: Vec<_> = (0..3)
-        .map(|number| {
-            let (database, is_done) = (database.clone(), Arc::clone(&is_done));
-            tokio::spawn(async move {
-                let writer = database.client().await.unwrap();
-                while !is_done.load(Ordering::Relaxed) {
-                    let sql = format!(
-                        "INSERT INTO chat_sessions (user_id, widget_id, visitor_id, created_at)
-                           SELECT user_id, id, 'v', timestamptz '2026-02-01Z' + random() * interval '300 days'
-                           FROM chat_widgets WHERE id = md5('{number}')::uuid;
-                         UPDATE chat_sessions SET status = 'closed' WHERE id = (
-                           SELECT id FROM chat_sessions WHERE status = 'active' ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)"
-                    );
-                    writer.batch_execute(&sql).await.unwrap();
-                }
-            })
-        })
-        .collect();
-    for file in KEPT {
-        run_kept(&client, file).await.unwrap();
-        if file != KEPT[0] {
-            for (kept, computed) in totals(&client).await {
-                assert_eq!(kept, computed, "after {file}");
+    for (version, scripts) in EARLIER {
+        let (database, client, _) = database(scripts).await;
+        let is_done = Arc::new(AtomicBool::new(false));
+        let writers: Vec<_> =
+            (0..3).map(|number| tokio::spawn(write(database.clone(), number, Arc::clone(&is_done)))).collect();
+        for file in KEPT {
+            run_kept(&client, file).await.unwrap();
+            // Only the second file creates the totals that the statement and reconcile.sql read.
+            if version == "without totals" && file == KEPT[0] {
+                continue;
             }
-            assert!(reconcile(&client).await.unwrap().is_empty(), "after {file}");
+            for (materialized, computed) in totals(&client).await {
+                assert_eq!(materialized, computed, "{version}, after {file}");
+            }
+            assert!(reconcile(&client).await.unwrap().is_empty(), "{version}, after {file}");
         }
+        is_done.store(true, Ordering::Relaxed);
+        for writer in writers {
+            writer.await.unwrap();
+        }
+        assert!(reconcile(&client).await.unwrap().is_empty(), "{version}");
+        let counted = "SELECT has_totals FROM chat_session_counted";
+        assert!(client.query_typed_one(counted, &[]).await.unwrap().get::<_, bool>(0), "{version}");
+        let readable = "SELECT has_table_privilege('list_chat_sessions', 'chat_session_totals', 'SELECT')";
+        assert!(
+            client.query_typed_one(readable, &[]).await.unwrap().get::<_, bool>(0),
+            "{version}: as the counts were"
+        );
+        assert_eq!(schema(&client).await.unwrap(), of_a_new_database, "{version}");
     }
-    is_done.store(true, Ordering::Relaxed);
-    for writer in writers {
-        writer.await.unwrap();
+}
+
+/// Writes messages and sessions and closes sessions until told to stop.
+async fn write(database: Database, number: u32, is_done: Arc<AtomicBool>) {
+    let writer = database.client().await.unwrap();
+    while !is_done.load(Ordering::Relaxed) {
+        let sql = format!(
+            "INSERT INTO chat_sessions (user_id, widget_id, visitor_id, created_at)
+               SELECT user_id, id, 'v', timestamptz '2026-02-01Z' + random() * interval '300 days'
+               FROM chat_widgets WHERE id = md5('{number}')::uuid;
+             INSERT INTO chat_messages (session_id, role, content)
+               SELECT id, 'visitor', 'text' FROM chat_sessions WHERE widget_id = md5('{number}')::uuid LIMIT 1;
+             UPDATE chat_sessions SET status = 'closed' WHERE id = (
+               SELECT id FROM chat_sessions WHERE status = 'active' ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)"
+        );
+        writer.batch_execute(&sql).await.unwrap();
     }
-    assert!(reconcile(&client).await.unwrap().is_empty());
-    let counted = "SELECT has_totals FROM chat_session_counted";
-    assert!(client.query_typed_one(counted, &[]).await.unwrap().get::<_, bool>(0));
-    let readable = "SELECT has_table_privilege('list_chat_sessions', 'chat_session_totals', 'SELECT')";
-    assert!(client.query_typed_one(readable, &[]).await.unwrap().get::<_, bool>(0), "as the counts were");
-    assert_eq!(schema(&client).await.unwrap(), of_a_new_database);
+}
+
+#[tokio::test]
+async fn drop_removes_an_earlier_set() {
+    for (version, scripts) in EARLIER {
+        let (_database, client, without_set) = database(scripts).await;
+        run_kept(&client, "drop.sql").await.unwrap();
+        assert_eq!(schema(&client).await.unwrap(), without_set, "{version}");
+    }
 }

@@ -88,7 +88,7 @@ async fn apply_file(client: &mut Client, name: &str, sql: &str) -> Result<()> {
     Ok(())
 }
 
-/// Installs the optional set of `migrations/kept` and lets the function's role read it.
+/// Installs the optional set of `migrations/materialized_counts` and lets the function's role read it.
 ///
 /// # Errors
 ///
@@ -110,17 +110,17 @@ pub const GRANT_KEPT: &str =
 ///
 /// PostgreSQL's.
 pub async fn reconcile(client: &Client) -> Result<Vec<Row>, Error> {
-    let sql = include_str!("../../migrations/kept/reconcile.sql").trim_end().trim_end_matches(';');
+    let sql = include_str!("../../migrations/materialized_counts/reconcile.sql").trim_end().trim_end_matches(';');
     client.query_typed(sql, &[]).await
 }
 
-/// Runs a file of `migrations/kept` as psql does, one statement at a time, and again if a writer was in its way.
+/// Runs a file of `migrations/materialized_counts` as psql does, one statement at a time, and again if a writer was in its way.
 ///
 /// # Errors
 ///
 /// Names the file and repeats PostgreSQL's message; its transaction is rolled back.
 pub async fn run_kept(client: &Client, name: &str) -> Result<()> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/kept").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/materialized_counts").join(name);
     let sql = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     'again: loop {
         for statement in statements(&sql) {
@@ -129,7 +129,7 @@ pub async fn run_kept(client: &Client, name: &str) -> Result<()> {
                 if matches!(error.code(), Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::T_R_DEADLOCK_DETECTED)) {
                     continue 'again;
                 }
-                return Err(explain(&error, statement).context(format!("migrations/kept/{name}")));
+                return Err(explain(&error, statement).context(format!("migrations/materialized_counts/{name}")));
             }
         }
         return Ok(());
