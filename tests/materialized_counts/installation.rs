@@ -40,6 +40,16 @@ async fn drop_works_on_a_part_of_the_set() {
 }
 
 #[tokio::test]
+async fn the_counts_cannot_be_installed_before_the_columns() {
+    let database = Database::create(Server::shared()).await.unwrap();
+    let client = database.client().await.unwrap();
+    let before = schema(&client).await.unwrap();
+    let error = format!("{:#}", run_kept(&client, KEPT[1]).await.unwrap_err());
+    assert!(error.contains("run 1_columns.sql"), "{error}");
+    assert_eq!(schema(&client).await.unwrap(), before);
+}
+
+#[tokio::test]
 async fn drop_changes_nothing_if_other_objects_depend_on_the_set() {
     for (create, name, drop) in [
         ("CREATE VIEW odd AS SELECT * FROM chat_sessions", "view odd", "DROP VIEW odd"),
