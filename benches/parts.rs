@@ -62,7 +62,8 @@ fn respond(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("respond with a page");
     for limit in PAGES {
         let (list, by) = (Page::new(limit).list, Deadline::within(Duration::from_secs(5)));
-        let listing = sessions::list(&account.test.app.database, &account.caller, &list, by);
+        let mut resent = 0;
+        let listing = sessions::list(&account.test.app.database, &account.caller, &list, by, &mut resent);
         let page = runtime.block_on(listing).expect("a page");
         let answer = response::page(&page).expect("an answer");
         group.throughput(Throughput::Bytes(answer.body().len().try_into().expect("some KiB")));

@@ -2,7 +2,7 @@
 
 mod fuzzing;
 mod house;
-mod kept;
+mod materialized_counts;
 
 mod api {
     mod contract;

@@ -7,14 +7,18 @@ use aws_sdk_secretsmanager::config::{Credentials, Region, SharedCredentialsProvi
 use lambda_http::{Body, Context, RequestExt, Response, http::StatusCode};
 use list_chat_sessions::{
     app::App,
+    clock::Deadline,
     config::{Config, DatabaseSource},
     database::{ConnectionSettings, TlsPolicy},
+    error::Error,
     handler::handle,
+    request::ListRequest,
     secret::Lifetime,
+    sessions::{self, Page},
 };
 use serde_json::{Value, json};
 
-use crate::{Database, Secrets, Server, keys, openapi, request, secrecy};
+use crate::{Database, Secrets, Server, keys, openapi, plan, request, secrecy};
 
 /// The name of the secret with the key ring.
 pub const API_KEYS: &str = "test/api-keys";
@@ -41,6 +45,14 @@ pub struct TestApp {
 }
 
 impl TestApp {
+    /// Reads the first page of [`ACCOUNT`]; with how often the statement was sent again.
+    pub async fn read_page(&self) -> (Result<Page, Error>, u32) {
+        let request = ListRequest::parse(b"{}", 100).unwrap();
+        let (caller, mut resent) = (plan::caller(), 0);
+        let deadline = Deadline::within(Duration::from_secs(10));
+        (sessions::list(&self.app.database, &caller, &request, deadline, &mut resent).await, resent)
+    }
+
     /// Starts with the usual configuration.
     pub async fn start() -> Self {
         Self::start_with(Server::shared(), |_| {}).await

@@ -45,8 +45,8 @@ async fn compare(client: &Client) -> Result<Option<String>> {
             let list = ListRequest::parse(request.to_string().as_bytes(), 100).context("a request of this test")?;
             let statement = page_statement(&caller, &list, Reading::default());
             let mut answers = Vec::new();
-            for form in [Form::Kept, Form::Computed] {
-                let text = format!("SELECT array_agg(page::text) FROM ({}) page", statement.text(form));
+            for text in [&statement.preferred, &statement.fallback] {
+                let text = format!("SELECT array_agg(page::text) FROM ({text}) page");
                 let rows: Option<Vec<String>> = client.query_typed_one(&text, &statement.parameters).await?.get(0);
                 answers.push(rows);
             }

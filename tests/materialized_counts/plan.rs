@@ -1,4 +1,4 @@
-//! With the set, PostgreSQL reads what is kept and does not count.
+//! With the set, PostgreSQL reads the materialized counts and does not count.
 
 use list_chat_sessions::{
     request::ListRequest,
@@ -12,7 +12,7 @@ use testkit::{
 };
 
 #[tokio::test]
-async fn nothing_is_counted_that_is_kept() {
+async fn materialized_values_are_read_instead_of_counted() {
     let database = Database::create(Server::shared()).await.unwrap();
     database.load(&ROWS.replace("ACCOUNT", testkit::ACCOUNT)).await.unwrap();
     let client = database.client().await.unwrap();

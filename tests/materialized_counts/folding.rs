@@ -1,4 +1,4 @@
-//! Rows of the slots are added together a few at a time, by whoever makes new ones, and nobody waits for that.
+//! Writers fold the rows of the slots, a few at a time and without blocking each other.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use testkit::{
 };
 use tokio_postgres::Client;
 
-/// The most rows that a writer folds who makes one, and those that it leaves in its slot.
+/// The most rows that a writer folds when it inserts one, and the most that it leaves in its slot.
 const FOLDED_MAX: i64 = 16;
 const SLOT_MAX: i64 = 64;
 
@@ -22,13 +22,13 @@ async fn database() -> Database {
     database
 }
 
-/// As many connections, each of which counts in a slot of its own.
+/// `N` connections, each with a slot of its own.
 async fn writers<const N: usize>(database: &Database) -> [Client; N] {
     let mut writers = BTreeMap::new();
     while writers.len() < N {
         let client = database.client().await.unwrap();
         client.batch_execute("SET lock_timeout = '1s'").await.unwrap();
-        let slot: i16 = client.query_typed_one("SELECT kept_slot()", &[]).await.unwrap().get(0);
+        let slot: i16 = client.query_typed_one("SELECT counts_slot()", &[]).await.unwrap().get(0);
         writers.insert(slot, client);
     }
     writers.into_values().collect::<Vec<_>>().try_into().unwrap()
@@ -41,7 +41,7 @@ fn session(month: &str, widget: i64) -> String {
     )
 }
 
-/// The rows of a month that are not folded, and the sum of all its rows.
+/// The number of a month's rows that are not folded, and the sum of all its rows.
 async fn month(client: &Client, month: &str) -> (i64, i64) {
     let sql = format!(
         "SELECT count(*) FILTER (WHERE slot >= 0), coalesce(sum(n), 0)::bigint
@@ -52,14 +52,14 @@ async fn month(client: &Client, month: &str) -> (i64, i64) {
 }
 
 #[tokio::test]
-async fn a_writer_folds_a_few_rows_of_the_past_however_many_there_are() {
+async fn a_writer_folds_at_most_16_rows_of_past_months() {
     let database = database().await;
     let [writer] = writers(&database).await;
     for widget in 1..=SLOT_MAX {
         writer.batch_execute(&session("01", widget)).await.unwrap();
     }
     let (mut unfolded, total) = month(&writer, "01").await;
-    assert_eq!((unfolded, total), (SLOT_MAX, SLOT_MAX), "its own month is left");
+    assert_eq!((unfolded, total), (SLOT_MAX, SLOT_MAX), "the current month is not folded");
     for widget in 1..=SLOT_MAX / FOLDED_MAX {
         writer.batch_execute(&session("02", widget)).await.unwrap();
         let (left, total) = month(&writer, "01").await;
@@ -67,19 +67,19 @@ async fn a_writer_folds_a_few_rows_of_the_past_however_many_there_are() {
         assert_eq!(total, SLOT_MAX);
         unfolded = left;
     }
-    assert!(unfolded < FOLDED_MAX, "each made progress, and {unfolded} rows are left");
+    assert!(unfolded < FOLDED_MAX, "{unfolded} rows are left");
     assert!(reconcile(&writer).await.unwrap().is_empty());
 }
 
 #[tokio::test]
-async fn no_slot_grows_with_the_number_of_widgets() {
+async fn a_slot_does_not_grow_with_the_number_of_widgets() {
     let database = database().await;
     let [writer] = writers(&database).await;
     for widget in 1..=200 {
         writer.batch_execute(&session("01", widget)).await.unwrap();
         assert!(month(&writer, "01").await.0 <= SLOT_MAX + 1, "after {widget} widgets");
     }
-    // As many at once: what a statement folds goes with what it makes.
+    // The same in one statement: it folds in proportion to the rows that it inserts.
     writer.batch_execute(&session("02", 1).replace("WHERE id = md5('1')::uuid", "")).await.unwrap();
     assert_eq!(month(&writer, "02").await.1, 200);
     assert!(month(&writer, "02").await.0 <= SLOT_MAX + 1);
@@ -87,7 +87,7 @@ async fn no_slot_grows_with_the_number_of_widgets() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_who_folds_and_who_folds_waits_for_nobody() {
+async fn folding_neither_waits_nor_blocks_writers() {
     let database = database().await;
     let [busy, exact, other] = writers(&database).await;
     for widget in 1..=10 {
@@ -98,17 +98,21 @@ async fn nobody_waits_for_who_folds_and_who_folds_waits_for_nobody() {
     assert_eq!(month(&other, "01").await, (30, 30));
 
     exact.batch_execute(&format!("BEGIN ISOLATION LEVEL REPEATABLE READ; {} COMMIT", session("02", 1))).await.unwrap();
-    assert_eq!(month(&other, "01").await, (30, 30), "it could fail for others' sake");
+    assert_eq!(
+        month(&other, "01").await,
+        (30, 30),
+        "REPEATABLE READ does not fold: it could fail because of another writer"
+    );
 
-    // It has folded, and its rows are locked.
+    // The first writer has folded, and its rows are locked.
     busy.batch_execute(&format!("BEGIN; {}", session("02", 1))).await.unwrap();
     other.batch_execute(&session("02", 2)).await.unwrap();
-    assert_eq!(month(&other, "01").await, (30, 30), "one at a time");
+    assert_eq!(month(&other, "01").await, (30, 30), "one writer folds at a time");
     busy.batch_execute("COMMIT").await.unwrap();
     let (unfolded, total) = month(&other, "01").await;
     assert!(unfolded <= 20 && total == 30, "{unfolded} rows of {total} sessions");
 
-    // What is being written stays where it is, and goes the next time.
+    // A row that is being written is not folded until the next time.
     busy.batch_execute(&format!("BEGIN; {}", session("02", 1))).await.unwrap();
     other.batch_execute("CALL fold_chat_session_counts()").await.unwrap();
     assert_eq!((month(&other, "01").await, month(&other, "02").await), ((0, 30), (1, 3)));
@@ -119,7 +123,7 @@ async fn nobody_waits_for_who_folds_and_who_folds_waits_for_nobody() {
 }
 
 #[tokio::test]
-async fn a_deleted_widgets_rows_go_as_they_are_folded() {
+async fn folding_removes_the_rows_of_a_deleted_widget() {
     let database = database().await;
     let [one, two] = writers(&database).await;
     for month in ["01", "02", "03"] {

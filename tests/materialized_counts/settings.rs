@@ -1,4 +1,4 @@
-//! No setting of a session, and nothing else that a writer brings along, makes what is kept wrong.
+//! No setting, temporary table or missing privilege of a writer makes the counts wrong.
 
 use testkit::{
     Database, Server,
@@ -29,16 +29,15 @@ async fn wrong(client: &Client) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn no_setting_of_a_session_makes_a_count_wrong() {
+async fn no_session_setting_makes_a_count_wrong() {
     let close = "UPDATE chat_sessions SET status = 'closed'";
     let (_database, client) = database().await;
     for setting in [
-        "SET LOCAL kept.counted = '1'",
-        "SET LOCAL kept.changed = 'x'",
-        "SET LOCAL kept.changed = '-1'",
-        "SET LOCAL kept.changed = '99'",
-        "SET LOCAL kept.changed = '99999999999999999999'",
-        "SET LOCAL kept.changed = ''",
+        "SET LOCAL counts.changed = 'x'",
+        "SET LOCAL counts.changed = '-1'",
+        "SET LOCAL counts.changed = '99'",
+        "SET LOCAL counts.changed = '99999999999999999999'",
+        "SET LOCAL counts.changed = ''",
         "RESET ALL",
         "SET CONSTRAINTS ALL IMMEDIATE",
         "SET LOCAL row_security = off",
@@ -66,7 +65,7 @@ async fn no_setting_of_a_session_makes_a_count_wrong() {
 }
 
 #[tokio::test]
-async fn what_waits_for_the_end_of_a_transaction_does_not_outlive_its_sessions() {
+async fn truncate_discards_deferred_changes() {
     let (_database, client) = database().await;
     let sql = format!(
         "BEGIN; UPDATE chat_sessions SET status = 'closed'; TRUNCATE chat_sessions CASCADE;
@@ -79,7 +78,7 @@ async fn what_waits_for_the_end_of_a_transaction_does_not_outlive_its_sessions()
 }
 
 #[tokio::test]
-async fn a_session_of_any_time_is_counted() {
+async fn sessions_of_any_time_are_counted() {
     let (_database, client) = database().await;
     for time in [
         "4714-11-24 00:00:00+00 BC",
@@ -95,7 +94,7 @@ async fn a_session_of_any_time_is_counted() {
     }
 }
 
-/// A role that may write the product's tables and nothing of the set, and reads through a path of its own.
+/// A role that may write the product's tables and has no privileges on the set's.
 const WRITER: &str = "
     CREATE SCHEMA others; GRANT USAGE ON SCHEMA others TO list_chat_sessions;
     GRANT INSERT, DELETE ON chat_sessions, chat_messages TO list_chat_sessions;
@@ -107,7 +106,7 @@ const WRITER: &str = "
     SET ROLE list_chat_sessions;
     SET default_transaction_read_only = off;";
 
-/// A message in every way, and a session.
+/// Every kind of write.
 const WRITES: &str = "
     INSERT INTO public.chat_messages (session_id, role, content, created_at)
       SELECT id, 'visitor', 'newest', '2026-02-01Z' FROM public.chat_sessions;
@@ -120,7 +119,7 @@ const WRITES: &str = "
     DELETE FROM public.chat_sessions WHERE id = (SELECT id FROM public.chat_sessions LIMIT 1);";
 
 #[tokio::test]
-async fn a_writer_needs_no_right_to_what_is_kept() {
+async fn a_writer_needs_no_privileges_on_the_counts() {
     let (_database, client) = database().await;
     client.batch_execute(WRITER).await.unwrap();
     client.batch_execute(WRITES).await.unwrap();
@@ -129,7 +128,7 @@ async fn a_writer_needs_no_right_to_what_is_kept() {
 }
 
 #[tokio::test]
-async fn a_writers_temporary_tables_are_not_taken_for_those_of_the_set() {
+async fn temporary_tables_of_a_writer_are_ignored() {
     let (_database, client) = database().await;
     for table in
         ["chat_sessions", "chat_messages", "chat_session_counts", "chat_session_totals", "chat_session_changes"]

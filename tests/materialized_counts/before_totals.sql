@@ -1,4 +1,4 @@
--- The set as it was before it had totals (1_columns.sql, 2_counts.sql and 3_backfill.sql without their comments).
+-- The set before it had totals: 1_columns.sql, 2_counts.sql and 3_backfill.sql without their comments.
 BEGIN;
 SET LOCAL lock_timeout = '500ms';
 LOCK TABLE chat_messages IN SHARE ROW EXCLUSIVE MODE;

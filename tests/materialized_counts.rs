@@ -1,4 +1,4 @@
-//! The optional set of migrations: with it, without it and with any half of it the answers are the same.
+//! The optional materialized counts: responses are the same with them, without them and with a part of them.
 
 mod deletion;
 mod folding;
@@ -17,9 +17,9 @@ const TRANSACTIONS: u64 = 600;
 
 /// `cargo dev soak --only kept --scale 0.006 --seed N` repeats a run.
 #[tokio::test(flavor = "multi_thread")]
-async fn in_every_snapshot_what_is_kept_is_what_the_tables_say() {
+async fn in_every_snapshot_the_counts_equal_the_tables() {
     let seed = fastrand::u32(..).into();
-    println!("kept: seed {seed}");
+    println!("seed {seed}");
     let report = kept::run(&ProgressBar::hidden(), TRANSACTIONS, seed).await.unwrap();
     println!("{report}");
     assert!(report.tried > 3 && report.lost == 0, "{report}");

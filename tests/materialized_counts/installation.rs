@@ -1,4 +1,4 @@
-//! What the set changes in a database, what it refuses to be installed on, and that it leaves nothing behind.
+//! What the set changes in a database, where its installation fails, and that `drop.sql` restores everything.
 
 use testkit::{
     Database, Server,
@@ -6,7 +6,7 @@ use testkit::{
 };
 
 #[tokio::test]
-async fn the_way_back_leaves_the_schema_of_before() {
+async fn drop_restores_the_schema() {
     let database = Database::create(Server::shared()).await.unwrap();
     let client = database.client().await.unwrap();
     let before = schema(&client).await.unwrap();
@@ -22,8 +22,8 @@ async fn the_way_back_leaves_the_schema_of_before() {
 }
 
 #[tokio::test]
-async fn the_way_back_works_from_any_half_of_the_set() {
-    for files in [&KEPT[..1], &KEPT[..2], &KEPT[1..2], &KEPT[..3]] {
+async fn drop_works_on_a_part_of_the_set() {
+    for files in [&KEPT[..1], &KEPT[..2], &KEPT[..3]] {
         let database = Database::create(Server::shared()).await.unwrap();
         let client = database.client().await.unwrap();
         let before = schema(&client).await.unwrap();
@@ -36,7 +36,17 @@ async fn the_way_back_works_from_any_half_of_the_set() {
 }
 
 #[tokio::test]
-async fn the_way_back_changes_nothing_where_something_depends_on_the_set() {
+async fn the_counts_cannot_be_installed_before_the_columns() {
+    let database = Database::create(Server::shared()).await.unwrap();
+    let client = database.client().await.unwrap();
+    let before = schema(&client).await.unwrap();
+    let error = format!("{:#}", run_kept(&client, KEPT[1]).await.unwrap_err());
+    assert!(error.contains("run 1_columns.sql"), "{error}");
+    assert_eq!(schema(&client).await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn drop_changes_nothing_if_other_objects_depend_on_the_set() {
     for (create, name, drop) in [
         ("CREATE VIEW odd AS SELECT * FROM chat_sessions", "view odd", "DROP VIEW odd"),
         (
@@ -86,12 +96,12 @@ async fn the_way_back_changes_nothing_where_something_depends_on_the_set() {
     }
 }
 
-/// As a hosted PostgreSQL does for the roles of its API.
+/// Some hosted PostgreSQL services grant everything to the roles of their API.
 const DEFAULT_PRIVILEGES: &str = "
-    DO $$ BEGIN CREATE ROLE kept_api; EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$;
-    ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO kept_api, list_chat_sessions;
-    ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON SEQUENCES TO kept_api;
-    ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON ROUTINES TO kept_api;
+    DO $$ BEGIN CREATE ROLE counts_api; EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$;
+    ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO counts_api, list_chat_sessions;
+    ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON SEQUENCES TO counts_api;
+    ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON ROUTINES TO counts_api;
     ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC;";
 
 const GRANTED: &str = "
@@ -99,11 +109,11 @@ const GRANTED: &str = "
     WHERE relname LIKE 'chat_session\\_%' AND relkind IN ('r', 'v', 'S') AND a.grantee <> relowner";
 
 const EXECUTABLE: &str = "
-    SELECT p.oid::regprocedure::text FROM pg_proc p, (VALUES ('kept_api'), ('list_chat_sessions')) r (role)
-    WHERE proname ~ '^(kept|keep|fold)_' AND has_function_privilege(role, p.oid, 'EXECUTE')";
+    SELECT p.oid::regprocedure::text FROM pg_proc p, (VALUES ('counts_api'), ('list_chat_sessions')) r (role)
+    WHERE proname ~ '^(counts|backfill|fold)_' AND has_function_privilege(role, p.oid, 'EXECUTE')";
 
 #[tokio::test]
-async fn it_is_nobodys_but_its_owners_and_the_functions() {
+async fn only_the_owner_may_use_the_tables_and_functions_until_granted() {
     let database = Database::create(Server::shared()).await.unwrap();
     let client = database.client().await.unwrap();
     let found = async |sql: &str| {
@@ -111,6 +121,8 @@ async fn it_is_nobodys_but_its_owners_and_the_functions() {
         rows.iter().map(|row| row.get(0)).collect::<Vec<String>>()
     };
     client.batch_execute(DEFAULT_PRIVILEGES).await.unwrap();
+    run_kept(&client, KEPT[0]).await.unwrap();
+    assert!(found(EXECUTABLE).await.is_empty(), "{:?}", found(EXECUTABLE).await);
     run_kept(&client, KEPT[1]).await.unwrap();
     assert!(found(GRANTED).await.is_empty(), "{:?}", found(GRANTED).await);
     assert!(found(EXECUTABLE).await.is_empty(), "{:?}", found(EXECUTABLE).await);
@@ -120,24 +132,20 @@ async fn it_is_nobodys_but_its_owners_and_the_functions() {
     }
     let mut granted = found(GRANTED).await;
     granted.sort();
-    assert_eq!(
-        granted,
-        ["chat_session_counted", "chat_session_counts", "chat_session_totals"],
-        "what was granted since stays"
-    );
+    assert_eq!(granted, ["chat_session_counted", "chat_session_counts", "chat_session_totals"], "later grants stay");
     assert!(found(EXECUTABLE).await.is_empty(), "{:?}", found(EXECUTABLE).await);
-    let all = "SELECT proname::text FROM pg_proc WHERE proname ~ '^(kept|keep|fold)_'";
+    let all = "SELECT proname::text FROM pg_proc WHERE proname ~ '^(counts|backfill|fold)_'";
     assert!(found(all).await.len() > 20);
 }
 
-/// Whose tables they are, and who is not above row level security.
+/// An owner of the tables that is subject to row level security.
 const OWNER: &str = "
-    DO $$ BEGIN CREATE ROLE kept_owner; EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$;
-    GRANT ALL ON SCHEMA public TO kept_owner;
-    ALTER TABLE users OWNER TO kept_owner;
-    ALTER TABLE chat_widgets OWNER TO kept_owner;
-    ALTER TABLE chat_sessions OWNER TO kept_owner;
-    ALTER TABLE chat_messages OWNER TO kept_owner;";
+    DO $$ BEGIN CREATE ROLE counts_owner; EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$;
+    GRANT ALL ON SCHEMA public TO counts_owner;
+    ALTER TABLE users OWNER TO counts_owner;
+    ALTER TABLE chat_widgets OWNER TO counts_owner;
+    ALTER TABLE chat_sessions OWNER TO counts_owner;
+    ALTER TABLE chat_messages OWNER TO counts_owner;";
 
 const ROWS: &str = "
     INSERT INTO users VALUES (md5('a')::uuid);
@@ -149,28 +157,28 @@ fn force(table: &str) -> String {
 }
 
 #[tokio::test]
-async fn it_is_not_installed_where_row_level_security_hides_rows_from_it() {
+async fn installation_fails_if_row_level_security_hides_rows() {
     for table in ["chat_sessions", "chat_messages"] {
         let database = Database::create(Server::shared()).await.unwrap();
         let client = database.client().await.unwrap();
         client.batch_execute(&format!("{OWNER} {}", force(table))).await.unwrap();
-        client.batch_execute("SET ROLE kept_owner").await.unwrap();
+        client.batch_execute("SET ROLE counts_owner").await.unwrap();
         let error = format!("{:#}", apply_kept(&client).await.unwrap_err());
         assert!(error.contains("row level security on chat_sessions or chat_messages"), "{table}: {error}");
-        // Its superuser, above whom nothing is, may.
+        // A superuser sees all rows.
         client.batch_execute("RESET ROLE").await.unwrap();
         apply_kept(&client).await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn row_level_security_that_comes_later_refuses_what_it_would_make_wrong() {
+async fn row_level_security_enabled_later_rejects_writes_that_would_be_miscounted() {
     let say =
         "INSERT INTO chat_messages (session_id, role, content, created_at) VALUES (md5('s')::uuid, 'visitor', 'text', ";
     for table in ["chat_sessions", "chat_messages"] {
         let database = Database::create(Server::shared()).await.unwrap();
         let client = database.client().await.unwrap();
-        client.batch_execute(&format!("{OWNER} SET ROLE kept_owner")).await.unwrap();
+        client.batch_execute(&format!("{OWNER} SET ROLE counts_owner")).await.unwrap();
         for file in KEPT {
             run_kept(&client, file).await.unwrap();
         }
@@ -181,7 +189,7 @@ async fn row_level_security_that_comes_later_refuses_what_it_would_make_wrong() 
             format!("{say} '2026-01-01Z')"),
             "UPDATE chat_messages SET content = 'edited'".to_owned(),
             "DELETE FROM chat_messages".to_owned(),
-            "SET ROLE kept_owner; CALL keep_chat_messages(again => true)".to_owned(),
+            "SET ROLE counts_owner; CALL backfill_chat_messages(again => true)".to_owned(),
         ] {
             let error = client.batch_execute(&write).await.expect_err(&write);
             client.batch_execute("RESET ROLE").await.unwrap();
@@ -189,29 +197,26 @@ async fn row_level_security_that_comes_later_refuses_what_it_would_make_wrong() 
             assert!(text.contains("row level security hides"), "{table}: {write}: {text}");
         }
         assert!(reconcile(&client).await.unwrap().is_empty());
-        // What needs no rows of others is counted as ever.
+        // Changes of sessions read no hidden rows and are still counted.
         client.batch_execute("UPDATE chat_sessions SET status = 'closed'").await.unwrap();
         assert!(reconcile(&client).await.unwrap().is_empty());
     }
 }
 
 #[tokio::test]
-async fn it_is_refused_where_it_could_not_keep_its_word() {
+async fn installation_fails_without_the_foreign_keys_or_with_a_missing_trigger() {
     for (sql, words) in [
-        ("ALTER TABLE chat_messages DROP CONSTRAINT chat_messages_session_id_fkey", "must have a valid reference"),
+        ("ALTER TABLE chat_messages DROP CONSTRAINT chat_messages_session_id_fkey", "needs a valid foreign key"),
         (
             "ALTER TABLE chat_messages ALTER CONSTRAINT chat_messages_session_id_fkey DEFERRABLE",
-            "must have a valid reference",
+            "needs a valid foreign key",
         ),
         (
-            "INSTALLED ALTER TABLE chat_messages DISABLE TRIGGER kept_messages_deleted",
+            "INSTALLED ALTER TABLE chat_messages DISABLE TRIGGER counts_messages_deleted",
             "a trigger of the set is missing",
         ),
-        (
-            "ALTER TABLE chat_sessions DROP CONSTRAINT chat_sessions_user_id_fkey",
-            "must have a valid reference to users",
-        ),
-        ("INSTALLED DROP TRIGGER kept_sessions_deleted ON chat_sessions", "a trigger of the set is missing"),
+        ("ALTER TABLE chat_sessions DROP CONSTRAINT chat_sessions_user_id_fkey", "needs a valid foreign key to users"),
+        ("INSTALLED DROP TRIGGER counts_sessions_deleted ON chat_sessions", "a trigger of the set is missing"),
     ] {
         let database = Database::create(Server::shared()).await.unwrap();
         let client = database.client().await.unwrap();

@@ -1,5 +1,5 @@
--- Proves the kept values: no row means that every one of them is what the tables say at this moment. Each row is one that
--- is not, as it is kept and as it is. It reads everything in one snapshot, and no one has to wait for it.
+-- Compares every materialized value with the tables it is computed from, in one snapshot and without blocking anything.
+-- Returns a row for each value that differs; no row means that all are exact.
 
 WITH sessions AS (
   SELECT s.id, s.message_count, s.last_message, s.last_message_created_at, s.last_message_id,
@@ -20,7 +20,7 @@ WITH sessions AS (
   FROM chat_sessions, LATERAL (
     VALUES (0), (coalesce(date_part('day', created_at AT TIME ZONE 'UTC')::integer, 1))) v (d)
   GROUP BY 1, 2, 3, 4, 5
-), kept AS (
+), counted AS (
   SELECT user_id, month, widget_id, status, place - 1 AS d, sum(k) AS n
   FROM chat_session_counts, unnest(n || days::bigint[]) WITH ORDINALITY u (k, place)
   GROUP BY 1, 2, 3, 4, 5
@@ -32,10 +32,10 @@ WITH sessions AS (
   SELECT user_id, month, status, place - 1 AS d, k AS n
   FROM chat_session_totals, unnest(n || days::bigint[]) WITH ORDINALITY u (k, place)
 )
-SELECT 'message_count' AS value, id::text AS "of", message_count::text AS kept, n::text AS actual
+SELECT 'message_count' AS value, id::text AS "of", message_count::text AS materialized, n::text AS actual
 FROM sessions WHERE message_count <> n
 UNION ALL
--- The text may be anybody's business, so the message is named by its id.
+-- Message texts are private, so this shows the ids.
 SELECT 'last_message', id::text, last_message_id::text, message_id::text
 FROM sessions
 WHERE (last_message COLLATE "C", last_message_created_at, last_message_id)
@@ -43,12 +43,12 @@ WHERE (last_message COLLATE "C", last_message_created_at, last_message_id)
 UNION ALL
 SELECT CASE d WHEN 0 THEN 'n' ELSE 'day ' || d END,
        concat_ws(' ', 'account', user_id, 'widget', widget_id, 'status', quote_literal(status), 'month', month),
-       coalesce(kept.n, 0)::text, coalesce(actual.n, 0)::text
-FROM actual FULL JOIN kept USING (user_id, month, widget_id, status, d)
-WHERE coalesce(actual.n, 0) <> coalesce(kept.n, 0)
+       coalesce(counted.n, 0)::text, coalesce(actual.n, 0)::text
+FROM actual FULL JOIN counted USING (user_id, month, widget_id, status, d)
+WHERE coalesce(actual.n, 0) <> coalesce(counted.n, 0)
   AND ((SELECT are_all FROM accounts) OR user_id IN (SELECT user_id FROM chat_session_counted WHERE has_totals))
 UNION ALL
--- An account's totals are of what is folded of its widgets.
+-- An account's totals are the sums of its folded rows.
 SELECT CASE d WHEN 0 THEN 'total' ELSE 'total of day ' || d END,
        concat_ws(' ', 'account', user_id, 'status', quote_literal(status), 'month', month),
        coalesce(totals.n, 0)::text, coalesce(folded.n, 0)::text

@@ -1,4 +1,4 @@
-//! A deleted account leaves nothing behind.
+//! A deleted account leaves no rows in the set's tables.
 
 use std::time::Duration;
 
@@ -14,19 +14,19 @@ const ROWS: &str = "
     INSERT INTO chat_sessions (user_id, widget_id, visitor_id, created_at)
       SELECT user_id, id, 'v', timestamptz '2026-01-01Z' + n * interval '5 days' FROM chat_widgets, generate_series(1, 40) n;";
 
-/// In the set's tables, for an account that is not there.
+/// The rows in the set's tables of accounts that do not exist.
 const LEFT_BEHIND: &str = "
     SELECT count(*) FROM (
       SELECT user_id FROM chat_session_counts UNION ALL SELECT user_id FROM chat_session_totals
       UNION ALL SELECT user_id FROM chat_session_counted WHERE user_id <> '00000000-0000-0000-0000-000000000000'
-      UNION ALL SELECT user_id FROM chat_session_changes) kept
+      UNION ALL SELECT user_id FROM chat_session_changes) counts
     WHERE NOT EXISTS (SELECT FROM users WHERE id = user_id)";
 
-/// Before the backfill the set counts only what has changed since.
-async fn database(is_filled_in: bool) -> (Database, Client) {
+/// A database with rows, before or after the backfill.
+async fn database(is_backfilled: bool) -> (Database, Client) {
     let database = Database::create(Server::shared()).await.unwrap();
     let client = database.client().await.unwrap();
-    if is_filled_in {
+    if is_backfilled {
         apply_kept(&client).await.unwrap();
         database.load(ROWS).await.unwrap();
     } else {
@@ -46,19 +46,19 @@ async fn assert_nothing_is_left(client: &Client, case: &str) {
 const ACCOUNT: &str = "md5('account 1')::uuid";
 
 #[tokio::test]
-async fn nothing_of_a_deleted_account_is_in_the_sets_tables() {
+async fn a_deleted_account_leaves_no_rows() {
     for (case, fold) in [
         "DELETE FROM users WHERE id = ACCOUNT",
         "DELETE FROM users",
         "DELETE FROM chat_sessions WHERE user_id = ACCOUNT; DELETE FROM users WHERE id = ACCOUNT",
         "DELETE FROM chat_widgets WHERE user_id = ACCOUNT; DELETE FROM users WHERE id = ACCOUNT",
         "BEGIN; DELETE FROM chat_sessions WHERE user_id = ACCOUNT; DELETE FROM users WHERE id = ACCOUNT; COMMIT",
-        // What waits for the end of the transaction must not come after it.
+        // Deferred changes must not be counted after the deletion.
         "BEGIN; UPDATE chat_sessions SET status = 'closed'; DELETE FROM users WHERE id = ACCOUNT; COMMIT",
         "BEGIN; SET CONSTRAINTS ALL IMMEDIATE; UPDATE chat_sessions SET status = 'closed';
          DELETE FROM users WHERE id = ACCOUNT; COMMIT",
         "BEGIN ISOLATION LEVEL REPEATABLE READ; DELETE FROM users WHERE id = ACCOUNT; COMMIT",
-        // Whose row is there again has counts again.
+        // An account that is inserted again has counts again.
         "BEGIN; DELETE FROM users WHERE id = ACCOUNT; INSERT INTO users VALUES (ACCOUNT);
          INSERT INTO chat_widgets VALUES (md5('new')::uuid, ACCOUNT);
          INSERT INTO chat_sessions (user_id, widget_id, visitor_id) VALUES (ACCOUNT, md5('new')::uuid, 'v'); COMMIT",
@@ -77,7 +77,7 @@ async fn nothing_of_a_deleted_account_is_in_the_sets_tables() {
 }
 
 #[tokio::test]
-async fn an_account_that_goes_before_the_backfill_is_done_is_gone_when_it_is() {
+async fn an_account_deleted_during_the_backfill_leaves_no_rows_after_it() {
     let (_database, client) = database(false).await;
     client
         .batch_execute(&format!("UPDATE chat_sessions SET status = 'closed' WHERE user_id = {ACCOUNT}"))
@@ -85,19 +85,19 @@ async fn an_account_that_goes_before_the_backfill_is_done_is_gone_when_it_is() {
         .unwrap();
     client.batch_execute(&format!("DELETE FROM users WHERE id = {ACCOUNT}")).await.unwrap();
     run_kept(&client, KEPT[2]).await.unwrap();
-    assert_nothing_is_left(&client, "deleted before it was counted").await;
+    assert_nothing_is_left(&client, "deleted before the backfill").await;
 
     let (_database, client) = database(true).await;
     let as_before = "TRUNCATE chat_session_counts, chat_session_totals, chat_session_counted";
     client.batch_execute(as_before).await.unwrap();
-    client.batch_execute(&format!("CALL keep_chat_sessions_of({ACCOUNT})")).await.unwrap();
+    client.batch_execute(&format!("CALL backfill_chat_sessions_of({ACCOUNT})")).await.unwrap();
     client.batch_execute(&format!("DELETE FROM users WHERE id = {ACCOUNT}")).await.unwrap();
-    assert_nothing_is_left(&client, "deleted when it was counted and others were not").await;
+    assert_nothing_is_left(&client, "deleted when only it was backfilled").await;
     run_kept(&client, KEPT[2]).await.unwrap();
-    assert_nothing_is_left(&client, "and when all are").await;
+    assert_nothing_is_left(&client, "after the backfill").await;
 }
 
-/// Until some connection to this database waits for another's lock.
+/// Waits until a connection to this database waits for a lock.
 async fn until_one_waits(client: &Client) {
     let waiting =
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
@@ -110,14 +110,14 @@ async fn until_one_waits(client: &Client) {
 }
 
 #[tokio::test]
-async fn who_deletes_an_account_waits_for_those_who_write_its_sessions() {
+async fn deleting_an_account_waits_for_writers_of_its_sessions() {
     for first in [
         "INSERT INTO chat_sessions (user_id, widget_id, visitor_id) SELECT user_id, id, 'v' FROM chat_widgets",
         "UPDATE chat_sessions SET status = 'closed'",
         "UPDATE chat_sessions SET created_at = '2025-01-01Z' WHERE id = (SELECT id FROM chat_sessions WHERE user_id = ACCOUNT LIMIT 1)",
         "DELETE FROM chat_sessions WHERE user_id = ACCOUNT",
-        // Its counts are being added.
-        "CALL keep_chat_sessions_of(ACCOUNT)",
+        // A backfill of the account.
+        "CALL backfill_chat_sessions_of(ACCOUNT)",
         "INSERT INTO chat_session_tasks VALUES ('fold', ACCOUNT)",
     ] {
         let (database, one) = database(true).await;

@@ -1,4 +1,4 @@
-//! A load of data brings the rows of the set along, and what is kept is true after it.
+//! Loading a dump that contains the rows of the set leaves exact counts.
 
 use futures_util::{SinkExt, StreamExt, pin_mut};
 use testkit::{
@@ -7,7 +7,7 @@ use testkit::{
 };
 use tokio_postgres::Client;
 
-/// The product's tables in the order that their references ask for, and the set's before, between and after them.
+/// The product's tables in the order of their foreign keys, and the set's tables after or before them.
 const ORDERS: [[&str; 7]; 2] = [
     [
         "users",
@@ -29,7 +29,7 @@ const ORDERS: [[&str; 7]; 2] = [
     ],
 ];
 
-/// An account with two widgets, sessions in three months and messages, a part of which is folded.
+/// An account with two widgets, sessions in three months and messages; a part of its counts is folded.
 async fn with_rows(account: u8) -> (Database, Client) {
     let database = Database::create(Server::shared()).await.unwrap();
     let client = database.client().await.unwrap();
@@ -74,7 +74,7 @@ async fn total(client: &Client) -> i64 {
 }
 
 #[tokio::test]
-async fn what_a_load_brings_of_the_set_is_not_counted_twice() {
+async fn a_data_load_does_not_count_sessions_twice() {
     let (_source, from) = with_rows(1).await;
     for order in ORDERS {
         for by_copy in [false, true] {
@@ -99,7 +99,7 @@ async fn what_a_load_brings_of_the_set_is_not_counted_twice() {
 }
 
 #[tokio::test]
-async fn a_load_names_nobody_as_counted() {
+async fn a_data_load_marks_no_account_as_counted() {
     let (_source, from) = with_rows(1).await;
     let target = Database::create(Server::shared()).await.unwrap();
     let to = target.client().await.unwrap();
@@ -113,15 +113,15 @@ async fn a_load_names_nobody_as_counted() {
     load_copy(&from, &to, "chat_session_counted").await;
     load_inserts(&from, &to, "chat_session_counted").await;
     let counted = to.query_typed("SELECT FROM chat_session_counted", &[]).await.unwrap();
-    assert!(counted.is_empty(), "the session from before the set is in no count");
+    assert!(counted.is_empty(), "the session from before the set is not counted");
 }
 
 #[tokio::test]
-async fn without_triggers_the_rows_of_the_set_are_taken_as_they_are() {
+async fn a_load_with_triggers_disabled_takes_the_loaded_counts() {
     let (_source, from) = with_rows(1).await;
     for (by_copy, counted) in [(true, "DELETE FROM chat_session_counted"), (false, "")] {
         let (_target, to) = with_rows(2).await;
-        // By COPY the row that names everybody would be there twice.
+        // COPY would insert the row for all accounts twice.
         to.batch_execute(counted).await.unwrap();
         to.batch_execute("SET session_replication_role = replica").await.unwrap();
         for table in ORDERS[0] {

@@ -1,37 +1,18 @@
--- Kept counts: how many sessions an account has, by widget, status and day.
---
--- `chat_session_counts` has a row for each account, widget, status and month (in UTC), with the month's sessions in `n` and
--- each day's in an element of `days`. A writer counts in the slot of its connection, 0 to 15, so writers of one account
--- seldom wait for each other. A slot may be negative; the sum is exact. Folding moves rows of the slots to slot -1 and adds
--- them to `chat_session_totals`, which has the sum of slot -1 over the widgets. So an account's total is the sum of its
--- totals and of its slots, and a widget's the sum of its rows. A session without created_at, and one before all time, is
--- counted in the month -infinity, which no from_date reaches. The function reads an account from here once
--- `chat_session_counted` names it, or names everybody (the nil UUID), with `has_totals`: the backfill does that.
--- May run again at any time, also on the set as it was before it had totals.
-
+-- The earlier set with its earlier names: 2_counts.sql and 3_backfill.sql without their comments and checks, to run after
+-- before_totals.sql.
+CREATE OR REPLACE FUNCTION kept_check_row_security() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF row_security_active('chat_sessions') OR row_security_active('chat_messages') THEN
+    RAISE EXCEPTION 'row level security hides chat sessions or messages from %, who keeps their counts', current_user
+      USING HINT = 'Give that role BYPASSRLS, or ALTER TABLE … NO FORCE ROW LEVEL SECURITY, or run migrations/kept/drop.sql.';
+  END IF;
+END
+$$;
 BEGIN;
-
--- As in 1_columns.sql. No session that is being written now escapes both the triggers and the backfill.
 SET LOCAL lock_timeout = '500ms';
 SET LOCAL client_min_messages = warning;
 LOCK TABLE users, chat_sessions IN SHARE ROW EXCLUSIVE MODE;
 SELECT set_config('search_path', format('%I, pg_temp', current_schema()), true);
-
--- That nobody writes sessions of an account that is being deleted follows from the usual reference.
-DO $$
-BEGIN
-  IF NOT EXISTS (
-    SELECT FROM pg_constraint
-    WHERE contype = 'f' AND conrelid = 'chat_sessions'::regclass AND confrelid = 'users'::regclass
-      AND convalidated AND NOT condeferrable)
-  THEN
-    RAISE EXCEPTION 'chat_sessions must have a valid reference to users, not deferrable';
-  END IF;
-END
-$$;
-
--- Every insert updates a row here: half of each page is left free so that the new version fits beside the old one and no
--- index is touched, and vacuum comes by the number of updates, whatever the size of the table.
 CREATE TABLE IF NOT EXISTS chat_session_counts (
   user_id   uuid NOT NULL,
   month     date NOT NULL,
@@ -51,10 +32,7 @@ CREATE TABLE IF NOT EXISTS chat_session_totals (
   PRIMARY KEY (user_id, month, status)
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_scale_factor = 0.05);
 CREATE TABLE IF NOT EXISTS chat_session_counted (user_id uuid PRIMARY KEY);
--- What was counted before there were totals is not named until the backfill has come by again.
 ALTER TABLE chat_session_counted ADD COLUMN IF NOT EXISTS has_totals boolean NOT NULL DEFAULT false;
-
--- The key of before had the month before the widget, so one widget's total read the whole account.
 DO $$
 BEGIN
   IF (SELECT conkey[2] = 2 FROM pg_constraint WHERE conrelid = 'chat_session_counts'::regclass AND contype = 'p') THEN
@@ -63,12 +41,7 @@ BEGIN
   END IF;
 END
 $$;
--- What is not folded yet: for an account's total, and for folding.
 CREATE INDEX IF NOT EXISTS chat_session_counts_slots ON chat_session_counts (user_id, slot, month) WHERE slot >= 0;
-
--- What a transaction changes of many sessions, until its end adds it up. Counted one by one, a statement that closes a
--- hundred thousand sessions would write a few rows as many times, and read all their versions every time. For everybody
--- else the table is empty, so a crash may empty it too, and it can be made again here.
 DROP TABLE IF EXISTS chat_session_changes;
 CREATE UNLOGGED TABLE chat_session_changes (
   xid       xid8 NOT NULL DEFAULT pg_current_xact_id(),
@@ -81,35 +54,15 @@ CREATE UNLOGGED TABLE chat_session_changes (
   n         integer NOT NULL,
   PRIMARY KEY (xid, id)
 );
-
--- The procedures write through this view, so that triggers alone insert into the set's tables.
 CREATE OR REPLACE VIEW chat_session_tasks AS SELECT NULL::text AS task, NULL::uuid AS account WHERE false;
-
-DO $$
-BEGIN
-  IF EXISTS (SELECT FROM chat_session_counted)
-    AND (SELECT count(*) FROM pg_trigger
-         WHERE tgrelid = 'chat_sessions'::regclass AND tgname ~ '^kept_sessions?_' AND tgenabled = 'O') <> 4
-  THEN
-    RAISE EXCEPTION 'a trigger of the set is missing or disabled: run drop.sql and install the set anew';
-  END IF;
-END
-$$;
-
--- date_trunc knows no month before the one that time begins in.
 CREATE OR REPLACE FUNCTION kept_month(at timestamptz) RETURNS date IMMUTABLE LANGUAGE sql AS
   $$ SELECT CASE WHEN at >= '4713-01-01 00:00:00+00 BC' THEN date_trunc('month', at AT TIME ZONE 'UTC')::date ELSE '-infinity' END $$;
 CREATE OR REPLACE FUNCTION kept_day(at timestamptz) RETURNS integer IMMUTABLE LANGUAGE sql AS
   $$ SELECT coalesce(date_part('day', at AT TIME ZONE 'UTC')::integer, 1) $$;
-
--- The slot of this connection: the number of slots stands here alone. Slot -1 has what the backfill and folding add.
 CREATE OR REPLACE FUNCTION kept_slot() RETURNS smallint STABLE LANGUAGE sql AS
   $$ SELECT (pg_backend_pid() % 16)::smallint $$;
-
--- A month's days: k at the places d, and 0 elsewhere.
 CREATE OR REPLACE FUNCTION kept_days(d integer[], k integer[]) RETURNS integer[] IMMUTABLE LANGUAGE sql AS
   $$ SELECT array_agg(coalesce(u.k, 0) ORDER BY i) FROM generate_series(1, 31) i LEFT JOIN unnest(d, k) u (d, k) ON u.d = i $$;
--- Written out: with unnest and array_agg this is ten times slower, and folding does little else.
 CREATE OR REPLACE FUNCTION kept_sum(a integer[], b integer[]) RETURNS integer[] IMMUTABLE LANGUAGE sql AS $$
   SELECT ARRAY[
     a[1] + b[1], a[2] + b[2], a[3] + b[3], a[4] + b[4], a[5] + b[5], a[6] + b[6], a[7] + b[7], a[8] + b[8],
@@ -118,21 +71,14 @@ CREATE OR REPLACE FUNCTION kept_sum(a integer[], b integer[]) RETURNS integer[] 
     a[23] + b[23], a[24] + b[24], a[25] + b[25], a[26] + b[26], a[27] + b[27], a[28] + b[28], a[29] + b[29],
     a[30] + b[30], a[31] + b[31]]
 $$;
-
--- Writers fold while they hold this lock with others, and each account for itself. The backfill, the only other that
--- writes slot -1, holds it alone: so nobody waits for a row of slot -1.
 CREATE OR REPLACE FUNCTION kept_lock() RETURNS bigint IMMUTABLE LANGUAGE sql AS
   $$ SELECT hashtextextended('keep_chat_sessions', 0) $$;
--- 256 locks for all accounts: a load of a hundred thousand accounts in one transaction must not fill the table of locks.
 CREATE OR REPLACE FUNCTION kept_fold_class() RETURNS integer IMMUTABLE LANGUAGE sql AS $$ SELECT hashtext('kept_fold') $$;
 CREATE OR REPLACE FUNCTION kept_fold_key(account uuid) RETURNS integer IMMUTABLE LANGUAGE sql AS $$ SELECT uuid_hash(account) & 255 $$;
 CREATE OR REPLACE FUNCTION kept_try_fold(account uuid) RETURNS boolean LANGUAGE sql AS $$
   SELECT pg_try_advisory_xact_lock_shared(kept_lock())
          AND pg_try_advisory_xact_lock(kept_fold_class(), kept_fold_key(account))
 $$;
-
--- Moves rows of slots, which the caller has locked, to slot -1 and to the totals. What comes to nothing there goes: so do
--- the rows of a deleted widget.
 CREATE OR REPLACE FUNCTION kept_fold_rows(rows tid[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   empty tid[];
@@ -164,10 +110,6 @@ BEGIN
   END IF;
 END
 $$;
-
--- Called by who has made new rows in its slot: folds a bounded number of rows for each, and waits for nobody. First what is
--- more than a slot may have, so that a reader never sums much more than 16 times that; else past months, of this slot and of
--- another, which may have nobody any more.
 CREATE OR REPLACE FUNCTION kept_fold(account uuid, before date, made integer) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   rows_max CONSTANT integer := 64;
@@ -200,9 +142,6 @@ BEGIN
   END IF;
 END
 $$;
-
--- The row is there nearly always, and to update it is cheaper than INSERT … ON CONFLICT by a quarter. Gives whether it
--- had to be made.
 DROP FUNCTION IF EXISTS kept_count(uuid, date, uuid, text, integer, integer), kept_fold(uuid, date);
 CREATE FUNCTION kept_count(account uuid, first date, widget uuid, state text, d integer, k integer)
 RETURNS boolean LANGUAGE plpgsql AS $$
@@ -222,8 +161,6 @@ BEGIN
   RETURN true;
 END
 $$;
-
--- Counts what a query gives, in its order, and folds only then: who folds has locked rows that another may want next.
 CREATE OR REPLACE FUNCTION kept_count_each(changes refcursor) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   g record;
@@ -243,9 +180,6 @@ BEGIN
   FROM unnest(accounts, months) made (account, month) GROUP BY account;
 END
 $$;
-
--- Nearly always it is one session. More are counted in one order, so that two statements never wait for each other, and so
--- grouped that a COPY writes each row of counts once for a day.
 CREATE OR REPLACE FUNCTION kept_sessions_counted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
@@ -266,7 +200,6 @@ BEGIN
   RETURN NULL;
 END
 $$;
-
 CREATE OR REPLACE FUNCTION kept_sessions_deleted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
@@ -281,9 +214,6 @@ BEGIN
   RETURN NULL;
 END
 $$;
-
--- The first sixteen changes of a transaction are counted at once, the others as it ends. A setting has their number: who
--- writes something else there changes when they are counted, and nothing else.
 CREATE OR REPLACE FUNCTION kept_session_updated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
@@ -316,8 +246,6 @@ BEGIN
   RETURN NULL;
 END
 $$;
-
--- Counts what this transaction has left for its end, from this change on.
 CREATE OR REPLACE FUNCTION kept_count_changes(since bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   changes refcursor;
@@ -330,8 +258,6 @@ BEGIN
   DELETE FROM chat_session_changes WHERE xid = pg_current_xact_id() AND id >= since;
 END
 $$;
-
--- Called for each change that waits, in their order; the first whose row is still there counts it and all after it.
 CREATE OR REPLACE FUNCTION kept_changes_counted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
@@ -341,8 +267,6 @@ BEGIN
   RETURN NULL;
 END
 $$;
-
--- Whoever still sees the sessions of before sees neither them nor their counts: PostgreSQL's TRUNCATE is like that.
 CREATE OR REPLACE FUNCTION kept_sessions_truncated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
@@ -351,15 +275,9 @@ BEGIN
   RETURN NULL;
 END
 $$;
-
--- A deleted account leaves nothing behind: whoever deletes its last session or itself, whichever PostgreSQL tells us last,
--- finds that the rest comes to nothing. Nobody else can be writing its sessions then, for he would hold its row, or theirs.
--- Folding may still put a row where another was, hence the loop. Where the rest is something, the backfill has yet to come,
--- or this REPEATABLE READ transaction does not see all of it: then the backfill's end removes it.
 CREATE OR REPLACE FUNCTION kept_forget(accounts uuid[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   accounts := ARRAY(SELECT id FROM unnest(accounts) a (id) WHERE NOT EXISTS (SELECT FROM users u WHERE u.id = a.id));
-  -- Of an account that row level security hides nobody can say that it is gone.
   IF accounts = '{}' OR row_security_active('users') THEN
     RETURN;
   END IF;
@@ -375,7 +293,6 @@ BEGIN
   DELETE FROM chat_session_counted WHERE user_id = ANY (accounts);
 END
 $$;
-
 CREATE OR REPLACE FUNCTION kept_users_deleted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
@@ -383,8 +300,6 @@ BEGIN
   RETURN NULL;
 END
 $$;
-
--- A load of data brings the rows of another database's set along. Here the triggers count what it loads.
 CREATE OR REPLACE FUNCTION kept_not_loaded() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   RETURN NULL;
@@ -396,27 +311,20 @@ CREATE OR REPLACE TRIGGER kept_not_loaded BEFORE INSERT ON chat_session_totals F
   WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION kept_not_loaded();
 CREATE OR REPLACE TRIGGER kept_not_loaded BEFORE INSERT ON chat_session_counted FOR EACH ROW
   WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION kept_not_loaded();
-
 CREATE OR REPLACE TRIGGER kept_sessions_inserted AFTER INSERT ON chat_sessions
   REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION kept_sessions_counted();
 CREATE OR REPLACE TRIGGER kept_sessions_deleted AFTER DELETE ON chat_sessions
   REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION kept_sessions_deleted();
--- By row: a statement's tables of changes would cost every message something, for it updates its session.
 CREATE OR REPLACE TRIGGER kept_session_updated AFTER UPDATE ON chat_sessions FOR EACH ROW
   WHEN ((OLD.user_id, OLD.widget_id, OLD.status, OLD.created_at)
         IS DISTINCT FROM (NEW.user_id, NEW.widget_id, NEW.status, NEW.created_at))
   EXECUTE FUNCTION kept_session_updated();
--- Of a change's two rows the first.
 CREATE CONSTRAINT TRIGGER kept_changes_counted AFTER INSERT ON chat_session_changes DEFERRABLE INITIALLY DEFERRED
   FOR EACH ROW WHEN (NEW.n = -1) EXECUTE FUNCTION kept_changes_counted();
 CREATE OR REPLACE TRIGGER kept_sessions_truncated AFTER TRUNCATE ON chat_sessions
   FOR EACH STATEMENT EXECUTE FUNCTION kept_sessions_truncated();
 CREATE OR REPLACE TRIGGER kept_users_deleted AFTER DELETE ON users
   REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION kept_users_deleted();
-
--- Where default privileges give every new table to the roles of an API, these are not theirs, nor anybody's but the
--- owner's; docs/role.sql grants its own role what it reads, and is to be run again after the first time. Who was granted
--- the counts before there were totals may read these too.
 DO $$
 DECLARE
   r record;
@@ -427,7 +335,6 @@ BEGIN
     WHERE oid = ANY (ARRAY['chat_session_counts', 'chat_session_counted', 'chat_session_totals', 'chat_session_changes',
                            'chat_session_changes_id_seq', 'chat_session_tasks']::regclass[])
       AND a.grantee <> relowner
-      -- What has been granted since the set is filled in was meant so.
       AND NOT (relname = 'chat_session_totals' AND EXISTS (SELECT FROM chat_session_counted WHERE has_totals)
                OR relname IN ('chat_session_counts', 'chat_session_counted') AND EXISTS (SELECT FROM chat_session_counted))
   LOOP
@@ -441,19 +348,173 @@ BEGIN
   END LOOP;
 END
 $$;
--- Nor are the functions: to fire a trigger needs no right to its function, and these run as their owner.
-DO $$
+COMMIT;
+CREATE OR REPLACE PROCEDURE keep_chat_messages(batch integer DEFAULT 1000, again boolean DEFAULT false)
+LANGUAGE plpgsql AS $$
 DECLARE
-  r record;
+  batch_max CONSTANT integer := 10000;
+  report_every CONSTANT interval := '5 s';
+  todo bigint;
+  done bigint := 0;
+  last uuid := '00000000-0000-0000-0000-000000000000';
+  ids uuid[];
+  reported timestamptz := clock_timestamp();
 BEGIN
-  FOR r IN
-    SELECT DISTINCT p.oid::regprocedure AS routine, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(a.grantee::regrole::text) END AS grantee
-    FROM pg_proc p, aclexplode(coalesce(proacl, acldefault('f', proowner))) a
-    WHERE pronamespace = current_schema()::regnamespace AND proname ~ '^(kept|keep_chat|fold_chat)_' AND a.grantee <> proowner
+  IF batch NOT BETWEEN 1 AND batch_max THEN
+    RAISE EXCEPTION 'a batch is of 1 to % sessions', batch_max;
+  END IF;
+  PERFORM kept_check_row_security();
+  SELECT count(*) INTO todo FROM chat_sessions WHERE again OR message_count IS NULL;
+  RAISE NOTICE 'messages: % sessions to do', todo;
+  COMMIT;
   LOOP
-    EXECUTE format('REVOKE ALL ON ROUTINE %s FROM %s', r.routine, r.grantee);
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+      RAISE EXCEPTION 'run this at READ COMMITTED, not at %', upper(current_setting('transaction_isolation'));
+    END IF;
+    ids := ARRAY(SELECT id FROM chat_sessions WHERE id > last AND (again OR message_count IS NULL)
+                 ORDER BY id LIMIT batch FOR NO KEY UPDATE);
+    EXIT WHEN ids = '{}';
+    UPDATE chat_sessions s SET
+      message_count = (SELECT count(*) FROM chat_messages m WHERE m.session_id = s.id),
+      (last_message, last_message_created_at, last_message_id) = (
+        SELECT m.content, m.created_at, m.id FROM chat_messages m
+        WHERE m.session_id = s.id ORDER BY m.created_at DESC, m.id DESC LIMIT 1)
+    WHERE s.id = ANY (ids);
+    COMMIT;
+    done := done + cardinality(ids);
+    last := ids[cardinality(ids)];
+    IF clock_timestamp() > reported + report_every THEN
+      RAISE NOTICE 'messages: % of % sessions, % %%', done, todo, least(100, round(100.0 * done / greatest(todo, 1)));
+      reported := clock_timestamp();
+    END IF;
+  END LOOP;
+  RAISE NOTICE 'messages: % sessions done', done;
+END
+$$;
+CREATE OR REPLACE FUNCTION kept_task() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+  everybody CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
+  fold_max CONSTANT integer := 1000;
+  accounts CONSTANT text := CASE WHEN NEW.account IS NULL
+    THEN 'user_id NOT IN (SELECT user_id FROM chat_session_counted WHERE has_totals)'
+    ELSE format('user_id = %L', NEW.account) END;
+  rows tid[];
+BEGIN
+  IF NEW.task = 'fold' THEN
+    rows := ARRAY(SELECT ctid FROM chat_session_counts WHERE user_id = NEW.account AND slot >= 0
+                  LIMIT fold_max FOR UPDATE SKIP LOCKED);
+    PERFORM kept_fold_rows(rows);
+    RETURN CASE WHEN cardinality(rows) > 0 THEN NEW END;
+  END IF;
+  EXECUTE replace($sql$
+    INSERT INTO chat_session_counts AS c (user_id, month, widget_id, status, slot, n, days)
+    SELECT user_id, month, widget_id, status, -1, coalesce(sum(k) FILTER (WHERE d = 0), 0), kept_days(array_agg(d), array_agg(k::integer))
+    FROM (
+      SELECT user_id, month, widget_id, status, d, sum(k) AS k
+      FROM (
+        SELECT user_id, kept_month(created_at), widget_id, coalesce(status, ''), v.d, count(*)
+        FROM chat_sessions, LATERAL (VALUES (0), (kept_day(created_at))) v (d) WHERE /* accounts */ GROUP BY 1, 2, 3, 4, 5
+        UNION ALL
+        SELECT user_id, month, widget_id, status, (place - 1)::integer, -kept
+        FROM chat_session_counts, unnest(n || days::bigint[]) WITH ORDINALITY u (kept, place) WHERE /* accounts */
+      ) actual_less_kept (user_id, month, widget_id, status, d, k)
+      GROUP BY 1, 2, 3, 4, 5 HAVING sum(k) <> 0) lacking
+    GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+    ON CONFLICT (user_id, widget_id, month, status, slot)
+    DO UPDATE SET n = c.n + excluded.n, days = kept_sum(c.days, excluded.days)
+    $sql$, '/* accounts */', accounts);
+  EXECUTE replace($sql$
+    INSERT INTO chat_session_totals AS t (user_id, month, status, n, days)
+    SELECT user_id, month, status, coalesce(sum(k) FILTER (WHERE d = 0), 0), kept_days(array_agg(d), array_agg(k::integer))
+    FROM (
+      SELECT user_id, month, status, d, sum(k) AS k
+      FROM (
+        SELECT user_id, month, status, (place - 1)::integer, kept
+        FROM chat_session_counts, unnest(n || days::bigint[]) WITH ORDINALITY u (kept, place) WHERE slot = -1 AND /* accounts */
+        UNION ALL
+        SELECT user_id, month, status, (place - 1)::integer, -kept
+        FROM chat_session_totals, unnest(n || days::bigint[]) WITH ORDINALITY u (kept, place) WHERE /* accounts */
+      ) folded_less_totals (user_id, month, status, d, k)
+      GROUP BY 1, 2, 3, 4 HAVING sum(k) <> 0) lacking
+    GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+    ON CONFLICT (user_id, month, status) DO UPDATE SET n = t.n + excluded.n, days = kept_sum(t.days, excluded.days)
+    $sql$, '/* accounts */', accounts);
+  INSERT INTO chat_session_counted VALUES (coalesce(NEW.account, everybody), true)
+  ON CONFLICT (user_id) DO UPDATE SET has_totals = true;
+  IF NEW.account IS NULL THEN
+    DELETE FROM chat_session_counted WHERE user_id <> everybody;
+  END IF;
+  RETURN NEW;
+END
+$$;
+CREATE OR REPLACE TRIGGER kept_task INSTEAD OF INSERT ON chat_session_tasks FOR EACH ROW EXECUTE FUNCTION kept_task();
+CREATE OR REPLACE PROCEDURE keep_chat_sessions_of(account uuid) LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock(kept_lock());
+  IF current_setting('transaction_isolation') <> 'read committed' THEN
+    RAISE EXCEPTION 'run this at READ COMMITTED, not at %', upper(current_setting('transaction_isolation'));
+  END IF;
+  IF row_security_active('chat_sessions') THEN
+    RAISE EXCEPTION 'row level security on chat_sessions hides rows from %', current_user
+      USING HINT = 'Run this as the tables'' owner without FORCE ROW LEVEL SECURITY, or as a role with BYPASSRLS.';
+  END IF;
+  INSERT INTO chat_session_tasks VALUES ('count', account);
+END
+$$;
+CREATE OR REPLACE PROCEDURE fold_chat_session_counts() LANGUAGE plpgsql AS $$
+DECLARE
+  account uuid := '00000000-0000-0000-0000-000000000000';
+BEGIN
+  LOOP
+    account := (SELECT user_id FROM chat_session_counts WHERE user_id > account AND slot >= 0 ORDER BY user_id LIMIT 1);
+    EXIT WHEN account IS NULL;
+    LOOP
+      PERFORM pg_advisory_xact_lock_shared(kept_lock());
+      PERFORM pg_advisory_xact_lock(kept_fold_class(), kept_fold_key(account));
+      IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'run this at READ COMMITTED, not at %', upper(current_setting('transaction_isolation'));
+      END IF;
+      INSERT INTO chat_session_tasks VALUES ('fold', account);
+      EXIT WHEN NOT FOUND;
+      COMMIT;
+    END LOOP;
+    COMMIT;
   END LOOP;
 END
 $$;
-
-COMMIT;
+CREATE OR REPLACE PROCEDURE keep_chat_sessions() LANGUAGE plpgsql AS $$
+DECLARE
+  report_every CONSTANT interval := '5 s';
+  about CONSTANT bigint := (SELECT greatest(1, reltuples) FROM pg_class WHERE oid = 'chat_sessions'::regclass);
+  accounts bigint := 0;
+  done bigint := 0;
+  account uuid := '00000000-0000-0000-0000-000000000000';
+  reported timestamptz := clock_timestamp();
+BEGIN
+  LOOP
+    account := (SELECT user_id FROM chat_sessions WHERE user_id > account ORDER BY user_id LIMIT 1);
+    EXIT WHEN account IS NULL;
+    CONTINUE WHEN EXISTS (SELECT FROM chat_session_counted WHERE user_id = account AND has_totals);
+    CALL keep_chat_sessions_of(account);
+    COMMIT;
+    accounts := accounts + 1;
+    done := done + coalesce((SELECT sum(n) FROM chat_session_counts WHERE user_id = account), 0);
+    IF clock_timestamp() > reported + report_every THEN
+      RAISE NOTICE 'counts: % accounts with % of about % sessions, % %%', accounts, done, about, least(100, 100 * done / about);
+      reported := clock_timestamp();
+    END IF;
+  END LOOP;
+  CALL keep_chat_sessions_of(NULL);
+  DELETE FROM chat_session_counts WHERE slot = -1 AND n = 0 AND 0 = ALL (days);
+  DELETE FROM chat_session_totals WHERE n = 0 AND 0 = ALL (days);
+  IF NOT row_security_active('users') THEN
+    DELETE FROM chat_session_counts c WHERE NOT EXISTS (SELECT FROM users u WHERE u.id = c.user_id);
+    DELETE FROM chat_session_totals t WHERE NOT EXISTS (SELECT FROM users u WHERE u.id = t.user_id);
+  END IF;
+  COMMIT;
+  RAISE NOTICE 'counts: % accounts with % sessions done', accounts, done;
+END
+$$;
+CALL keep_chat_messages();
+CALL keep_chat_sessions();
+CALL fold_chat_session_counts();

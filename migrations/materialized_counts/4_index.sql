@@ -1,10 +1,10 @@
 -- no-transaction
--- The page of one widget in one status, in its order.
+-- Indexes for the page of one widget in one status, in its order.
 --
--- Without them PostgreSQL reads the widget's sessions, or those in that status, until it has found a page of both: 30,000
--- where the newest are all open. Two partial indexes, and not one with status as a column: that one is no cheaper than
--- chat_sessions_user_widget by PostgreSQL's reckoning where most sessions have the status, so it took the other. Built as
--- in 0002_indexes.sql, and may run again at any time.
+-- Without them PostgreSQL reads the widget's sessions, or those in the status, until it has found a page that matches both:
+-- 30,000 rows if the newest sessions all have the other status. Two partial indexes instead of one with status as a column:
+-- where most sessions have the status, PostgreSQL estimates the same cost for that one as for chat_sessions_user_widget, and
+-- chose the latter. Built as in 0002_indexes.sql. The file may run again at any time.
 
 SET statement_timeout = 0;
 
