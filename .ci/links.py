@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Checks that every relative link in a document leads to a file, and every anchor to a heading of it.
+"""Checks that every relative link in a document leads to a file, every anchor to a heading of it, and that every path in
+backticks exists.
 
 usage: .ci/links.py
 """
@@ -12,6 +13,9 @@ from urllib.parse import unquote
 
 ROOT = Path(__file__).resolve().parent.parent
 LINK = re.compile(r"\]\(([^)\s]+)\)|^\[[^\]]+\]:\s+(\S+)", re.MULTILINE)
+# Paths from the root, in backticks. Not those of an example.
+PATH = re.compile(r"`((?:\.ci|\.github|benches|crates|docs|events|fuzz|migrations|src|terraform|tests)/[\w./-]*)`")
+EXAMPLE = "visitor_language"
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
@@ -36,8 +40,13 @@ def main():
         path = ROOT / name
         if not path.is_file():
             continue
+        text = FENCE.sub("", path.read_text())
+        for target in PATH.findall(text):
+            checked += 1
+            if not (ROOT / target).exists() and EXAMPLE not in target:
+                wrong.append(f"{name}: `{target}`: no such file")
         # Inline code may look like a link.
-        text = re.sub(r"`[^`\n]*`", "", FENCE.sub("", path.read_text()))
+        text = re.sub(r"`[^`\n]*`", "", text)
         for target in (first or second for first, second in LINK.findall(text)):
             if re.match(r"[a-z]+:", target):
                 continue
@@ -48,7 +57,7 @@ def main():
                 wrong.append(f"{name}: {target}: no such file")
             elif anchor and linked.suffix == ".md" and anchor not in anchors(linked.read_text()):
                 wrong.append(f"{name}: {target}: no such heading")
-    print("\n".join(wrong) or f"{checked} links lead somewhere")
+    print("\n".join(wrong) or f"{checked} links and paths lead somewhere")
     sys.exit(1 if wrong else 0)
 
 
