@@ -4,6 +4,7 @@
 usage: .ci/tables.py
 """
 
+import json
 import re
 import subprocess
 import sys
@@ -133,6 +134,28 @@ def check_alarms():
     compare("the alarms of template.yaml and docs/deploy.md", sorted(declared), sorted(documented))
 
 
+def check_indexes():
+    built = re.findall(r"CREATE INDEX \S+ IF NOT EXISTS \w+\s+ON (.*);", text("migrations/0002_indexes.sql"))
+    documented = [row[0].strip("`") for row in rows(text("docs/database.md"), "## Indexes")]
+    compare("the indexes of migrations/0002_indexes.sql and docs/database.md", built, documented)
+
+
+def check_role():
+    # Its search_path is for the schema that the file is given.
+    script = re.findall(r'^ALTER ROLE :"role" SET (\w+) = (.*);', text("docs/role.sql"), re.MULTILINE)
+    made = {name: value.strip("'") for name, value in script if name != "search_path"}
+    documented = {row[0].strip("`"): row[1] for row in rows(text("docs/database.md"), "The role has limits")}
+    del documented["search_path"]
+    compare("the settings of docs/role.sql and docs/database.md", made, documented)
+
+
+def check_cases(readme):
+    cases = len(json.loads(text("tests/contract/vectors.json"))["vectors"])
+    for name, document in (("README.md", readme), ("docs/contract.md", text("docs/contract.md"))):
+        if not re.search(rf"\b{cases} (test cases|requests)", document):
+            faults.append(f"{name} does not say that there are {cases} test cases")
+
+
 def check_steps():
     steps = subprocess.run([".ci/run", "--list"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     documented = [row[0].strip("`") for row in rows(text("CONTRIBUTING.md"), "## CI")]
@@ -150,9 +173,9 @@ def check_tests():
 
 def main():
     readme = text("README.md")
-    for check in (check_variables, check_flow, check_example, check_figures, check_faults):
+    for check in (check_variables, check_flow, check_example, check_cases, check_figures, check_faults):
         check(readme)
-    for check in (check_constants, check_parameters, check_alarms, check_steps, check_tests):
+    for check in (check_constants, check_parameters, check_alarms, check_indexes, check_role, check_steps, check_tests):
         check()
     print("\n".join(faults) or "what is in two places is the same")
     sys.exit(1 if faults else 0)
