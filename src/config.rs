@@ -3,18 +3,18 @@
 //! | variable | meaning | default |
 //! | --- | --- | --- |
 //! | `API_KEYS_SECRET_ID` | name or ARN of the secret with the key ring | required |
-//! | `DATABASE_SECRET_ID` | name or ARN of the secret with the database's credentials, in a form that RDS writes, see [`ConnectionSettings::from_secret`] | this or `DATABASE_URL` |
+//! | `DATABASE_SECRET_ID` | name or ARN of the secret with the database credentials, see [`ConnectionSettings::from_secret`] | this or `DATABASE_URL` |
 //! | `DATABASE_HOST` | host name or IP address of the database, if the secret has no `host` | none |
-//! | `DATABASE_PORT` | its port, if the secret has no `port`, 1 to 65535 | 5432 |
-//! | `DATABASE_NAME` | the database, if the secret has no `dbname` | `postgres` |
+//! | `DATABASE_PORT` | port of the database, 1 to 65535, if the secret has no `port` | 5432 |
+//! | `DATABASE_NAME` | name of the database, if the secret has no `dbname` | `postgres` |
 //! | `DATABASE_URL` | `postgresql://user:password@host:port/database?sslmode=verify-full`, for local work, see [`ConnectionSettings::from_url`] | this or `DATABASE_SECRET_ID` |
-//! | `DATABASE_AUTH` | `password`, or `iam`: a token that the function's role signs for each new connection | `password` |
-//! | `DATABASE_CA_PEM` | certificates that verify the database, in PEM; `sslrootcert` in the secret or the URL takes precedence | Amazon's: RDS and RDS Proxy |
-//! | `DATABASE_ALLOW_PLAINTEXT` | `true` allows unencrypted connections to other hosts | `false` |
-//! | `LIMIT_MAX` | the largest `limit` that a request may have, 100 to 1000 | 100 |
-//! | `QUERY_TIMEOUT_MS` | how long the query may take, 1 to 28000 | 5000 |
-//! | `SECRET_MAX_AGE_SECONDS` | age at which a secret is refreshed, 1 to 3600; a revoked key stops working within this time | 300 |
-//! | `SECRET_MAX_STALE_SECONDS` | age up to which a secret is used while Secrets Manager is unavailable, up to 604800 | 86400 |
+//! | `DATABASE_AUTH` | `password`, or `iam`: the function signs an IAM token for each new connection | `password` |
+//! | `DATABASE_CA_PEM` | certificates (PEM) that verify the database; `sslrootcert` in the secret or the URL takes precedence | Amazon's: RDS and RDS Proxy |
+//! | `DATABASE_ALLOW_PLAINTEXT` | `true` allows unencrypted connections (`sslmode=disable`) to other hosts | `false` |
+//! | `LIMIT_MAX` | largest `limit` that is served, 100 to 1000 | 100 |
+//! | `QUERY_TIMEOUT_MS` | time-out of the query in milliseconds, 1 to 28000 | 5000 |
+//! | `SECRET_MAX_AGE_SECONDS` | age at which a secret is refreshed, 1 to 3600; a revoked key stops working within it | 300 |
+//! | `SECRET_MAX_STALE_SECONDS` | age up to which a secret is used while it cannot be refreshed, up to 604800 | 86400 |
 
 use std::{fmt, net::IpAddr, ops::RangeInclusive, str::FromStr, sync::Arc, time::Duration};
 
