@@ -138,7 +138,7 @@ BEGIN
       PERFORM pg_advisory_xact_lock_shared(counts_lock());
       PERFORM pg_advisory_xact_lock(counts_fold_lock_class(), counts_fold_lock_key(account));
       IF current_setting('transaction_isolation') <> 'read committed' THEN
-        RAISE EXCEPTION 'the backfill needs READ COMMITTED, not %', upper(current_setting('transaction_isolation'));
+        RAISE EXCEPTION 'folding needs READ COMMITTED, not %', upper(current_setting('transaction_isolation'));
       END IF;
       INSERT INTO chat_session_tasks VALUES ('fold', account);
       EXIT WHEN NOT FOUND;
