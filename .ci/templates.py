@@ -364,7 +364,7 @@ def check_version_description(template):
             unseen.add(name)
     if not unseen:
         fault("no parameter is unseen: this check no longer looks")
-    # The database's name beside a secret of the operator's own, which is expected to have it.
+    # The database's name with a secret of the operator's own, which is expected to have it.
     if unseen - {"DatabaseHost", "DatabaseName"} != NEED_A_RELEASE:
         fault(f"a change of {sorted(unseen)} publishes no version; expected {sorted(NEED_A_RELEASE)}")
     deploy = (ROOT / "docs/deploy.md").read_text()

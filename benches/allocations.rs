@@ -33,11 +33,16 @@ fn main() {
 
 fn report(runtime: &Runtime, account: &Account, page: &Page) {
     let client = runtime.block_on(account.connect());
-    let statement = sessions::page_query(&account.caller, &page.list).text(sessions::Form::Computed);
+    let statement = sessions::page_statement(&account.caller, &page.list, sessions::Reading::default()).fallback;
     let ring = KeyRing::parse(&key_ring()).expect("a ring");
     let by = Deadline::within(std::time::Duration::from_mins(5));
     // Boxed before it is counted: `block_on` would box a future of this size.
-    let list = || Box::pin(sessions::list(&account.test.app.database, &account.caller, &page.list, by));
+    let list = || {
+        Box::pin(async {
+            let mut resent = 0;
+            sessions::list(&account.test.app.database, &account.caller, &page.list, by, &mut resent).await
+        })
+    };
     let authenticate = |request: Request| {
         let hash = BearerToken::from_headers(request.headers()).expect("a token").hash();
         ring.authenticate(&hash, Timestamp::now())

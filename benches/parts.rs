@@ -45,9 +45,9 @@ fn parse(criterion: &mut Criterion) {
 fn timestamp(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("timestamp");
     for text in ["2024-01-15", "2024-01-15T10:30:00.123456Z", "2024-01-15T10:30:00+02:00"] {
-        let parsed = timestamp::Timestamp::parse(text).expect("a timestamp");
+        let parsed = timestamp::PgTimestamp::parse(text).expect("a timestamp");
         group.bench_function(BenchmarkId::new("parse", text), |bench| {
-            bench.iter(|| timestamp::Timestamp::parse(black_box(text)));
+            bench.iter(|| timestamp::PgTimestamp::parse(black_box(text)));
         });
         group.bench_function(BenchmarkId::new("write", text), |bench| {
             bench.iter(|| black_box(parsed).rfc_3339());
@@ -62,7 +62,8 @@ fn respond(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("respond with a page");
     for limit in PAGES {
         let (list, by) = (Page::new(limit).list, Deadline::within(Duration::from_secs(5)));
-        let listing = sessions::list(&account.test.app.database, &account.caller, &list, by);
+        let mut resent = 0;
+        let listing = sessions::list(&account.test.app.database, &account.caller, &list, by, &mut resent);
         let page = runtime.block_on(listing).expect("a page");
         let answer = response::page(&page).expect("an answer");
         group.throughput(Throughput::Bytes(answer.body().len().try_into().expect("some KiB")));

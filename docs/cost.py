@@ -47,7 +47,7 @@ HOURS = 730
 ENVIRONMENTS = 20  # at work all the time
 SECRETS = 2
 READS_PER_HOUR = 12  # SecretMaxAgeSeconds = 300
-METRICS = 5  # of the function; src/log/metrics.rs
+METRICS = 5  # of the function; src/request_log.rs
 METRICS_BY_OUTCOME = 1
 OUTCOMES = 4  # that occur
 ZONES = 2

@@ -1,8 +1,8 @@
--- The product's tables, for a database that does not have them.
+-- Creates the product's tables in a database that does not have them.
 --
--- On the product's own database every table is there already and nothing below happens. Each table stands in a guard
--- of its own rather than behind CREATE TABLE IF NOT EXISTS, because its indexes and its trigger must follow it: a table
--- that was there keeps exactly the indexes and triggers that it had. That also makes it safe to run this file again.
+-- In the product's own database every table exists and this file changes nothing. Each table has its own DO block instead of
+-- CREATE TABLE IF NOT EXISTS, so that an existing table also keeps exactly its indexes and triggers. So the file may run again
+-- at any time.
 
 DO $$
 BEGIN
@@ -27,7 +27,7 @@ BEGIN
 END
 $$;
 
--- status and both times can be NULL in the product, so they can here.
+-- In the product, status and both times may be NULL.
 DO $$
 BEGIN
   IF to_regclass('chat_sessions') IS NULL THEN

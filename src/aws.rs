@@ -1,8 +1,8 @@
-//! The AWS SDK, set up for a short start.
+//! The AWS SDK, configured for a fast start.
 //!
-//! By itself the SDK trusts whom the system trusts, and reads who that is from some hundred files before its first call:
-//! a third of init, measured. AWS's own endpoints have certificates of Amazon's own authority, so calls to them need its
-//! five roots alone. Calls to elsewhere, which an operator has set, still go by the system's.
+//! By default the SDK trusts the system's certificates and reads more than a hundred files before its first call, a third
+//! of init (measured). AWS's endpoints have certificates of Amazon's own authority, so calls to them need only its five
+//! roots. Calls to other endpoints, which an operator can configure, still use the system's certificates.
 
 use std::{
     fmt,
@@ -30,29 +30,30 @@ use aws_smithy_runtime_api::client::{
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::net::lookup_host;
 
-/// The roots of Amazon Trust Services, which sign the certificates of AWS's endpoints and of RDS Proxy:
+/// The roots of Amazon Trust Services, the authority of AWS's endpoints and of RDS Proxy:
 /// <https://www.amazontrust.com/repository/>.
 pub(crate) const AMAZON_ROOTS: &str = include_str!("roots/amazon-trust-services.pem");
 
-/// Where Amazon's roots are enough. AWS's regions in China have names, and perhaps authorities, of their own.
+/// The domains for which Amazon's roots are enough. AWS's regions in China have other domains, and may have other
+/// authorities.
 const AMAZON_DOMAINS: [&str; 2] = [".amazonaws.com", ".api.aws"];
 
-/// The longest response body that is read, in bytes. The SDK itself reads a body to its end, however long it is: an endless
-/// one brought 230 MB in a second. A secret of 64 KiB takes six times as many bytes in JSON if every character is escaped.
-pub const MAX_RESPONSE_BYTES: usize = 512 * 1_024;
+/// The longest response body that is read, in bytes. The SDK itself has no limit: an endless body took 230 MB of memory in
+/// a second. A secret of 64 KiB takes six times as many bytes in JSON if every character is escaped.
+const MAX_RESPONSE_BYTES: usize = 512 * 1_024;
 
-/// Region, credentials and endpoints, from where every SDK takes them.
+/// Loads region, credentials and endpoints from the SDK's usual sources.
 pub async fn load() -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest()).http_client(http_client()).load().await
 }
 
-/// What every call to AWS goes through.
+/// The HTTP client for all calls to AWS.
 #[must_use]
 pub fn http_client() -> SharedHttpClient {
     SharedHttpClient::new(ClientByHost::new())
 }
 
-/// Whose certificates a call trusts depends on where it goes.
+/// Chooses the trusted certificates by the host of each call.
 #[derive(Debug)]
 struct ClientByHost {
     amazon: SharedHttpClient,
@@ -63,7 +64,7 @@ impl ClientByHost {
     fn new() -> Self {
         let tls = || Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
         let roots = TrustStore::empty().with_pem_certificate(AMAZON_ROOTS);
-        let context = TlsContext::builder().with_trust_store(roots).build().expect("no part of it can fail");
+        let context = TlsContext::builder().with_trust_store(roots).build().expect("a trust store is all it needs");
         let resolver = RotatingResolver::new();
         Self {
             amazon: tls().tls_context(context).build_with_resolver(resolver.clone()),
@@ -76,7 +77,7 @@ impl HttpClient for ClientByHost {
     fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
         SharedHttpConnector::new(ConnectorByHost {
             amazon: self.amazon.http_connector(settings, components),
-            // Made when it is needed: making it reads the system's certificates.
+            // Created only when needed, because that reads the system's certificates.
             other: Box::new({
                 let (client, settings, components) = (self.other.clone(), settings.clone(), components.clone());
                 move || client.http_connector(&settings, &components)
@@ -116,8 +117,8 @@ impl fmt::Debug for ConnectorByHost {
     }
 }
 
-/// The system's resolver, with the addresses of a name in turn. The connector waits for the first address as long as for all
-/// of them, so while that one does not respond, it is the next attempt that has to go to another.
+/// The system's resolver, starting with another of a name's addresses each time. The connector gives the first address all
+/// of its time, so if that one does not respond, only the next attempt can try another.
 #[derive(Clone, Debug)]
 struct RotatingResolver(Arc<AtomicUsize>);
 
@@ -132,7 +133,7 @@ impl ResolveDns for RotatingResolver {
         DnsFuture::new(async move {
             let found = lookup_host((name, 0)).await.map_err(ResolveDnsError::new)?;
             let mut addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
-            // Name servers rotate them too, and two rotations can undo each other.
+            // Name servers rotate them too; without a fixed order, the two rotations could cancel out.
             addresses.sort_unstable();
             let turn = self.0.fetch_add(1, Ordering::Relaxed) % addresses.len().max(1);
             addresses.rotate_left(turn);
@@ -141,7 +142,7 @@ impl ResolveDns for RotatingResolver {
     }
 }
 
-/// Whether Amazon's authority signs for the host of a URI. Without TLS nobody does, and nobody is asked.
+/// Whether the host of a URI has a certificate of Amazon's authority. `true` without TLS, where no certificates are needed.
 fn has_amazon_certificate(uri: &str) -> bool {
     let Some(rest) = uri.strip_prefix("https://") else { return true };
     let host = rest.split(['/', '?', ':']).next().unwrap_or_default();
@@ -153,7 +154,7 @@ mod tests {
     use super::has_amazon_certificate;
 
     #[test]
-    fn the_systems_certificates_are_for_hosts_that_are_not_amazons() {
+    fn only_aws_hosts_are_verified_with_amazons_roots() {
         for uri in [
             "https://secretsmanager.eu-central-1.amazonaws.com/",
             "https://vpce-1-2.secretsmanager.us-east-1.vpce.amazonaws.com",

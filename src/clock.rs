@@ -1,56 +1,49 @@
-//! Time that passes while the environment is frozen, and time that is left.
+//! Instants that account for frozen time, and a request's deadline.
 
 use std::time::{Duration, Instant, SystemTime};
 
-use lambda_http::Context;
 use tokio::time::timeout;
 
 use crate::error::Error;
 
-/// Kept back from the invocation: [`crate::database::CANCEL_LIMIT`] for cancelling a query, 300 ms by which every answer
-/// is before the invocation's deadline, and the rest for making it.
-pub const ANSWER_RESERVE: Duration = Duration::from_millis(700);
+/// The time between a request's deadline and its invocation's: 200 ms for cancelling the query
+/// (`database::CANCEL_TIMEOUT`), 200 ms for building the response, and 300 ms to spare.
+pub(crate) const RESPONSE_RESERVE: Duration = Duration::from_millis(700);
 
-/// The time for a request whose deadline is no deadline.
-const UNBOUNDED_REQUEST: Duration = Duration::from_secs(10);
+/// The time for a request without a valid deadline.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A moment whose age counts on.
+/// A point in time whose age keeps growing while the environment is frozen.
 ///
-/// Whether the monotonic clock runs while Lambda keeps an environment frozen is not documented, and the wall clock can
-/// be set back: the larger of the two ages is right in both cases.
+/// It is not documented whether the monotonic clock runs while Lambda keeps an environment frozen, and the wall clock can
+/// be set back. The larger of the two ages is right in both cases.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub(crate) struct FreezeProofInstant {
     monotonic: Instant,
     wall: SystemTime,
 }
 
-impl Moment {
-    /// This moment.
-    #[must_use]
-    pub fn now() -> Self {
+impl FreezeProofInstant {
+    pub(crate) fn now() -> Self {
         Self { monotonic: Instant::now(), wall: SystemTime::now() }
     }
 
-    /// How long ago it was.
-    #[must_use]
-    pub fn age(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.monotonic.elapsed().max(self.wall.elapsed().unwrap_or_default())
     }
 }
 
-/// When the work on a request must have ended.
+/// The time by which the work on a request must end.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(Instant);
 
 impl Deadline {
-    /// The invocation's own deadline less [`ANSWER_RESERVE`].
+    /// [`RESPONSE_RESERVE`] before the invocation's own deadline.
     ///
-    /// A deadline that is over before the request begins is none: Lambda gives no such event, but `cargo lambda watch`
-    /// puts every deadline into the first minutes of 1970.
-    #[must_use]
-    pub fn of(context: Option<&Context>) -> Self {
-        let left = context.and_then(|context| context.deadline().duration_since(SystemTime::now()).ok());
-        Self::within(left.unwrap_or(UNBOUNDED_REQUEST).saturating_sub(ANSWER_RESERVE))
+    /// One that has passed already is ignored: `cargo lambda watch` sends deadlines in the first minutes of 1970.
+    pub(crate) fn of_invocation(deadline: Option<SystemTime>) -> Self {
+        let left = deadline.and_then(|deadline| deadline.duration_since(SystemTime::now()).ok());
+        Self::within(left.unwrap_or(DEFAULT_TIMEOUT).saturating_sub(RESPONSE_RESERVE))
     }
 
     /// The deadline that ends after `duration`.
@@ -59,20 +52,15 @@ impl Deadline {
         Self(Instant::now() + duration)
     }
 
-    /// Ends a step when the deadline does.
-    ///
-    /// # Errors
-    ///
-    /// The step's own, or [`Error::Unavailable`] if it was ended.
-    pub async fn end<T>(&self, step: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let late = || Error::Unavailable("not done before the deadline".into());
-        timeout(self.left(Duration::MAX), step).await.map_err(|_| late())?
+    /// Runs a future, or fails with [`Error::Unavailable`] at the deadline.
+    pub(crate) async fn timeout<T>(&self, future: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let late = || Error::Unavailable("the request's deadline has passed".into());
+        timeout(self.remaining(), future).await.map_err(|_| late())?
     }
 
-    /// The time left, zero when it has passed, and at most `limit`.
-    #[must_use]
-    pub fn left(&self, limit: Duration) -> Duration {
-        self.0.saturating_duration_since(Instant::now()).min(limit)
+    /// The time left; zero after the deadline.
+    pub(crate) fn remaining(&self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
     }
 }
 
@@ -80,21 +68,21 @@ impl Deadline {
 mod tests {
     use std::time::{Duration, Instant, SystemTime};
 
-    use super::Moment;
+    use super::FreezeProofInstant;
 
     const HOUR: Duration = Duration::from_hours(1);
 
-    /// As after a freeze during which the monotonic clock stood still: a revoked key would stay accepted for as long.
+    /// If the monotonic clock stops during a freeze, a revoked key must not be accepted for that much longer.
     #[test]
-    fn time_that_only_the_wall_clock_has_seen_counts() {
-        let moment = Moment { monotonic: Instant::now(), wall: SystemTime::now() - HOUR };
-        assert!(moment.age() >= HOUR);
+    fn time_that_only_the_wall_clock_measured_counts() {
+        let instant = FreezeProofInstant { monotonic: Instant::now(), wall: SystemTime::now() - HOUR };
+        assert!(instant.elapsed() >= HOUR);
     }
 
     #[test]
-    fn a_wall_clock_that_is_set_back_makes_nothing_younger() {
+    fn setting_the_wall_clock_back_does_not_reduce_the_age() {
         let before = Instant::now().checked_sub(HOUR).unwrap();
-        let moment = Moment { monotonic: before, wall: SystemTime::now() + HOUR };
-        assert!(moment.age() >= HOUR);
+        let instant = FreezeProofInstant { monotonic: before, wall: SystemTime::now() + HOUR };
+        assert!(instant.elapsed() >= HOUR);
     }
 }

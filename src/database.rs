@@ -1,162 +1,268 @@
-//! PostgreSQL: one pooled connection that is reused across invocations, and a limit for everything that can hang.
+//! PostgreSQL: one pooled connection that is reused across invocations, one loop that decides every retry, and a time-out
+//! for everything that can hang. This module knows no table: its users hand it a [`Schema`] and statements.
+//!
+//! | what | at most | constant |
+//! | --- | --- | --- |
+//! | connecting to one address of the host | 1.4 s | [`ADDRESS_TIMEOUT`] |
+//! | opening a connection, schema check included | 3 s | [`CONNECT_TIMEOUT`] |
+//! | an idle connection's sign of life | 0.5 s | [`ALIVE_TIMEOUT`] |
+//! | data that the server does not acknowledge | 5 s | [`UNACKNOWLEDGED_TIMEOUT`] |
+//! | a statement | `QUERY_TIMEOUT_MS` | the caller's |
+//! | cancelling a statement | 0.2 s | [`CANCEL_TIMEOUT`] |
+//! | all of that for one query | what the caller's deadline leaves | |
+//!
+//! [`RETRIES`] bounds what one query may cost: [`MAX_CONNECTIONS`] connections opened, and [`MAX_EXECUTIONS`] executions
+//! of its statement.
 
-mod attempt;
 mod cancel;
-mod check;
-mod connector;
-mod failure;
-mod form;
+mod connection;
+mod credentials;
+mod error;
 mod iam;
-mod login;
-mod logins;
-mod policy;
+mod schema;
 mod tls;
 
-use std::{
-    fmt,
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
-};
+use std::{fmt, time::Duration};
 
 use deadpool::{
     Runtime,
     managed::{Object, Pool, PoolError, Timeouts},
 };
 use tokio::time::timeout;
+use tokio_postgres::Row;
 
-use self::{attempt::Attempt, connector::Connector};
+use self::connection::{Connector, ExecuteError, OpenError};
 pub use self::{
-    connector::Connection,
-    iam::{Signer, TOKEN_LIFETIME},
-    login::{AddressDefaults, Login},
-    logins::Logins,
-    policy::{Auth, Policy},
-    tls::Tls,
+    connection::{Connection, Parameters, Statement},
+    credentials::{AddressDefaults, ConnectionSettings, SettingsSource},
+    iam::{AuthTokenGenerator, TOKEN_LIFETIME},
+    schema::Schema,
+    tls::{AuthMethod, Tls, TlsPolicy},
 };
 use crate::{
-    clock::Deadline,
+    clock::{Deadline, RESPONSE_RESERVE},
     error::Error,
-    sessions::{Row, Statement, probe},
 };
 
-/// Connections of one environment. Lambda gives it one event at a time, so a second one would only idle.
+/// Connections of one environment. Lambda sends it one event at a time, so a second connection would only idle.
 pub const POOL_SIZE: usize = 1;
 
-/// How long opening a connection may take, from name resolution to the end of its first check.
-pub const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+/// How long opening a connection may take, from name resolution to the end of its first schema check.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long one address of the host may take to accept a connection, so that there is time for a second address if the first
-/// does not respond. A lost packet is sent again after a second, which has to fit in.
+/// How long one address of the host may take to accept a connection. Lower, and a single lost packet, which is sent again
+/// after a second, fails the address; higher, and [`CONNECT_TIMEOUT`] leaves no time for a second address.
 pub const ADDRESS_TIMEOUT: Duration = Duration::from_millis(1_400);
 
-/// How long a connection that was idle has to show that it is alive before it is replaced.
-pub const ALIVE_LIMIT: Duration = Duration::from_millis(500);
+/// How long sent data may stay unacknowledged before the kernel closes the connection.
+pub const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a connection that was idle may take to show that it is alive before it is replaced.
+pub const ALIVE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long a connection is used without a check.
 ///
-/// Longer, and a connection that was lost while the environment was frozen is used and costs a retry, and rows that row
-/// level security has come to hide are missing for as long. Shorter, and more requests pay for a check: 0.15 ms of
-/// PostgreSQL's processor time, and 20 µs for a packet and a waking.
+/// Higher, and a connection that was lost while the environment was frozen is used and costs a retry, and rows that row
+/// level security has come to hide are missing for as long. Lower, and more requests pay for a check: 0.15 ms of
+/// PostgreSQL's processor time, and 20 µs for a packet and a wake-up.
 pub const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long a request waits until a query that ran out of time, or whose connection was lost, is cancelled.
-pub const CANCEL_LIMIT: Duration = Duration::from_millis(200);
+/// How long a request waits for the cancellation of a query that timed out or whose connection was lost.
+pub const CANCEL_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// The least time between two fetches of the secret because PostgreSQL has refused its login.
+/// The least time between two fetches of the secret because PostgreSQL rejected its credentials.
 ///
-/// While a password is rotated, PostgreSQL has the new one before Secrets Manager calls it current, and a request that is
-/// rejected then must not wait long. Only the operator can cause these fetches, not a caller. Each attempt to connect makes
-/// two at most: of the current version, and of the one that a rotation has made.
-pub const REFUSED_LOGIN_INTERVAL: Duration = Duration::from_secs(1);
+/// During a password rotation PostgreSQL has the new password before Secrets Manager calls it current, and a request that
+/// is rejected then must not wait long. Only the operator can cause these fetches, not a caller.
+pub const REJECTED_CREDENTIALS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The database that the sessions are in.
+/// How long before the end of the invocation a response is ready, cancellation included.
+const RESPONSE_MARGIN: Duration = Duration::from_millis(300);
+
+const _: () = {
+    assert!(2 * ADDRESS_TIMEOUT.as_millis() < CONNECT_TIMEOUT.as_millis(), "a second address gets its time");
+    let margin = CANCEL_TIMEOUT.as_millis() + RESPONSE_MARGIN.as_millis();
+    assert!(margin <= RESPONSE_RESERVE.as_millis(), "a query that times out is cancelled before the response is due");
+};
+
+/// How often one query is tried again, by what ended the attempt before. Nothing else is retried.
+pub const RETRIES: Retries =
+    Retries { idle_connection_dead: 1, connection_lost: 1, lost_while_connecting: 2, credentials_rejected: 2 };
+
+/// The most connections that one query opens.
+pub const MAX_CONNECTIONS: u32 = 1 + RETRIES.total();
+
+/// The most times that one query executes its statement. Whether the server received the one that followed an idle
+/// connection's check is unknown, so it counts.
+pub const MAX_EXECUTIONS: u32 = 1 + RETRIES.idle_connection_dead + RETRIES.connection_lost;
+
+/// A number of retries for each reason to retry.
+#[derive(Clone, Copy, Debug)]
+pub struct Retries {
+    /// The connection turned out to be dead, or row level security was enabled, since it was last used.
+    pub idle_connection_dead: u32,
+    /// The connection was lost while it ran the statement.
+    pub connection_lost: u32,
+    /// The connection was lost before it was open: a server or pooler that restarts.
+    pub lost_while_connecting: u32,
+    /// PostgreSQL rejected the credentials, and the secret has others: a password rotation.
+    pub credentials_rejected: u32,
+}
+
+impl Retries {
+    /// All of them.
+    #[must_use]
+    pub const fn total(&self) -> u32 {
+        self.idle_connection_dead + self.connection_lost + self.lost_while_connecting + self.credentials_rejected
+    }
+}
+
+/// Why an attempt returned no rows.
+enum AttemptError {
+    Open(OpenError),
+    IdleConnectionDead,
+    ConnectionLost(String),
+    /// Another attempt would not help.
+    Final(Error),
+}
+
+/// A pool of connections to one database.
 pub struct Database {
     pool: Pool<Connector>,
-    query_limit: Duration,
-    resent: AtomicU32,
+    query_timeout: Duration,
 }
 
 impl Database {
-    /// The database that `logins` lead to, with their passwords or with what `signer` makes instead. A statement may take
-    /// `query_limit`. Nothing is connected yet.
+    /// Connects nothing yet. `token_generator` replaces the password of the settings, if there is one. `schema` is checked
+    /// on every connection.
     ///
     /// # Panics
     ///
-    /// Never: limits need a runtime, and there is one.
+    /// Never: time-outs need a runtime, and there is one.
     #[must_use]
-    pub fn new(logins: Logins, signer: Option<Signer>, query_limit: Duration) -> Self {
-        let limits = Timeouts { wait: Some(CONNECT_LIMIT), create: Some(CONNECT_LIMIT), recycle: Some(ALIVE_LIMIT) };
-        let pool = Pool::builder(Connector::new(logins, signer))
+    pub fn new(
+        settings: SettingsSource,
+        token_generator: Option<AuthTokenGenerator>,
+        schema: &'static Schema,
+        query_timeout: Duration,
+    ) -> Self {
+        let timeouts =
+            Timeouts { wait: Some(CONNECT_TIMEOUT), create: Some(CONNECT_TIMEOUT), recycle: Some(ALIVE_TIMEOUT) };
+        let pool = Pool::builder(Connector::new(settings, token_generator, schema))
             .max_size(POOL_SIZE)
-            .timeouts(limits)
+            .timeouts(timeouts)
             .runtime(Runtime::Tokio1)
             .build()
-            .expect("a runtime for the limits is given");
-        Self { pool, query_limit, resent: AtomicU32::new(0) }
+            .expect("a runtime for the time-outs is given");
+        Self { pool, query_timeout }
     }
 
-    /// Opens the connection before a request needs it, or replaces one that has died, and runs the query for no account:
-    /// PostgreSQL then reads what it needs to know of the tables, which costs a connection's first query some milliseconds.
+    /// Runs one read-only statement in one round trip and collects its rows as they arrive. Adds to `resent` how often the
+    /// statement was sent again because the connection was lost while it ran. A statement that times out, or may still be
+    /// running on a lost connection, is cancelled on the server.
     ///
     /// # Errors
     ///
-    /// As [`Database::query`].
-    pub async fn warm_up(&self) -> Result<(), Error> {
-        self.query(&probe(), Deadline::within(ALIVE_LIMIT + CONNECT_LIMIT)).await.map(drop)
-    }
-
-    /// Runs one read-only statement in one round trip. A connection that has died while it was idle is replaced; one that
-    /// is lost on the way too, and the statement sent again, once. A statement that runs out of time, or whose connection
-    /// was lost on the way, is cancelled on the server.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] if there is no connection or it was lost twice, [`Error::Misconfigured`] if row level security
-    /// may hide rows, [`Error::Timeout`], or [`Error::Query`] if PostgreSQL rejected the statement. Those of
-    /// [`crate::secret::Secret::current`] if credentials are needed.
-    pub async fn query(&self, statement: &Statement<'_>, by: Deadline) -> Result<Vec<Row>, Error> {
-        let mut attempt = self.attempt(statement, by).await?;
-        if let Attempt::Dead = attempt {
-            attempt = self.attempt(statement, by).await?;
+    /// [`Error::Unavailable`] if there is no connection or [`RETRIES`] are used up, [`Error::Misconfigured`] if row level
+    /// security may hide rows, [`Error::Timeout`], [`Error::Query`] if PostgreSQL rejected the statement, or
+    /// [`Error::InvalidText`] if it could not convert a text. Those of [`crate::secret::Secret::current`] if credentials
+    /// are needed.
+    pub async fn query<R: Extend<Row>>(
+        &self,
+        statement: &Statement<'_>,
+        new_rows: impl Fn() -> R,
+        deadline: Deadline,
+        resent: &mut u32,
+    ) -> Result<R, Error> {
+        let mut left = RETRIES;
+        loop {
+            let error = match self.attempt(statement, &new_rows, deadline).await {
+                Ok(rows) => return Ok(rows),
+                Err(error) => error,
+            };
+            let (left, error) = match error {
+                AttemptError::Final(error) | AttemptError::Open(OpenError::Final(error)) => return Err(error),
+                AttemptError::IdleConnectionDead => {
+                    (&mut left.idle_connection_dead, "the connection was lost twice while it was idle".into())
+                }
+                AttemptError::ConnectionLost(cause) => {
+                    if left.connection_lost > 0 {
+                        *resent += 1;
+                    }
+                    (&mut left.connection_lost, cause)
+                }
+                AttemptError::Open(OpenError::ConnectionLost(cause)) => (&mut left.lost_while_connecting, cause),
+                AttemptError::Open(OpenError::CredentialsRejected { settings, cause }) => {
+                    let connector = self.pool.manager();
+                    if left.credentials_rejected > 0 && !deadline.timeout(connector.refresh(&settings)).await? {
+                        return Err(Error::Unavailable(cause));
+                    }
+                    (&mut left.credentials_rejected, cause)
+                }
+            };
+            *left = left.checked_sub(1).ok_or(Error::Unavailable(error))?;
         }
-        if let Attempt::Lost(_) = attempt {
-            self.resent.fetch_add(1, Ordering::Relaxed);
-            attempt = self.attempt(statement, by).await?;
-        }
-        match attempt {
-            Attempt::Rows(rows) => Ok(rows),
-            Attempt::Lost(cause) => Err(Error::Unavailable(cause)),
-            Attempt::Dead => Err(Error::Unavailable("the connection has died twice".into())),
-        }
-    }
-
-    /// How many statements have been sent a second time since the environment started.
-    pub fn resent(&self) -> u32 {
-        self.resent.load(Ordering::Relaxed)
     }
 
     /// Whether new connections use credentials that could not be refreshed.
-    pub fn has_stale_login(&self) -> bool {
-        self.pool.manager().logins.is_stale()
+    #[must_use]
+    pub fn has_stale_credentials(&self) -> bool {
+        self.pool.manager().settings.is_stale()
     }
 
-    async fn attempt(&self, statement: &Statement<'_>, by: Deadline) -> Result<Attempt, Error> {
-        Attempt::make(self.connection(by).await?, statement, self.query_limit, by).await
-    }
-
-    async fn connection(&self, by: Deadline) -> Result<Object<Connector>, Error> {
-        // deadpool limits waiting, recycling and connecting one by one; the deadline is for all of them.
-        match timeout(by.left(ALIVE_LIMIT + CONNECT_LIMIT), self.pool.get()).await {
-            Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(PoolError::Backend(error))) => Err(error),
-            Ok(Err(error)) => Err(Error::Unavailable(format!("no connection: {error}"))),
-            Err(_) => Err(Error::Unavailable("no connection before the deadline".into())),
+    async fn attempt<R: Extend<Row>>(
+        &self,
+        statement: &Statement<'_>,
+        new_rows: impl Fn() -> R,
+        deadline: Deadline,
+    ) -> Result<R, AttemptError> {
+        let mut connection = self.connection(deadline).await.map_err(AttemptError::Open)?;
+        match connection.execute(statement, new_rows, self.query_timeout, deadline).await {
+            Ok(rows) => Ok(rows),
+            // The connection is as good as before.
+            Err(ExecuteError::Rejected(error)) => Err(AttemptError::Final(error::classify(&error))),
+            Err(error) => {
+                discard(connection, error.may_still_be_running()).await;
+                Err(match error {
+                    ExecuteError::Dead | ExecuteError::RowSecurityEnabled => AttemptError::IdleConnectionDead,
+                    ExecuteError::Lost(error) => AttemptError::ConnectionLost(error::log_text(&error)),
+                    ExecuteError::Rejected(error) | ExecuteError::CheckRejected(error) => {
+                        AttemptError::Final(error::classify(&error))
+                    }
+                    ExecuteError::RowsHidden(tables) => AttemptError::Final(schema::rows_hidden(&tables)),
+                    ExecuteError::TimedOut => {
+                        let cause = format!("cancelled after {:?} at most", self.query_timeout);
+                        AttemptError::Final(Error::Timeout(cause))
+                    }
+                })
+            }
         }
     }
+
+    async fn connection(&self, deadline: Deadline) -> Result<Object<Connector>, OpenError> {
+        let unavailable = |cause: String| OpenError::Final(Error::Unavailable(cause));
+        // deadpool limits waiting, recycling and connecting one by one; the deadline is for all of them.
+        match timeout(deadline.remaining().min(ALIVE_TIMEOUT + CONNECT_TIMEOUT), self.pool.get()).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(PoolError::Backend(error))) => Err(error),
+            Ok(Err(PoolError::Timeout(step))) => Err(unavailable(format!("no connection: timed out ({step:?})"))),
+            Ok(Err(_)) => Err(unavailable("no connection: the pool is closed".into())),
+            Err(_) => Err(unavailable("no connection before the deadline".into())),
+        }
+    }
+}
+
+/// Takes the connection out of the pool and cancels what it may be running. Neither is enough alone: without the cancel
+/// request the server keeps working, and in the pool the next request would wait for the rest of this one's response.
+async fn discard(connection: Object<Connector>, is_running: bool) {
+    if is_running {
+        let _ = timeout(CANCEL_TIMEOUT, connection.cancel()).await;
+    }
+    drop(Object::take(connection));
 }
 
 impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Database").field("query_limit", &self.query_limit).finish_non_exhaustive()
+        f.debug_struct("Database").field("query_timeout", &self.query_timeout).finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! What can fail, and what each failure means to the caller and to the log.
+//! The failures of a request, and what each means to the caller and in the log.
 
 use std::fmt;
 
@@ -6,25 +6,27 @@ use lambda_http::http::StatusCode;
 
 use crate::log::Level;
 
-/// Why a request has no page. A text in [`Error::Validation`] is for the caller; every other text is a cause for the
-/// log, and no caller ever sees it.
+/// Why a request fails. The text of [`Error::Validation`] is for the caller; every other text is a cause that only the log
+/// shows.
 #[derive(Clone, Debug)]
 pub enum Error {
-    /// The body breaks a rule: which field and which rule, for every field that is wrong.
+    /// The rule of every invalid field of the body.
     Validation(String),
-    /// No token, or none that is accepted; which of the two is nobody's business.
+    /// The token is missing or not accepted; callers cannot tell which.
     Unauthorized,
     /// Neither POST nor OPTIONS.
     MethodNotAllowed,
     /// The body is larger than [`crate::request::MAX_BODY_BYTES`].
     PayloadTooLarge,
-    /// PostgreSQL refused the query.
+    /// PostgreSQL rejected the query.
     Query(String),
+    /// A text in the database is not valid in the database's own encoding.
+    InvalidText(String),
     /// PostgreSQL or Secrets Manager cannot be reached.
     Unavailable(String),
-    /// The database is set up so that answers could be wrong, until an operator runs what the text says.
+    /// The database's configuration could make pages wrong. The text tells an operator what to do.
     Misconfigured(String),
-    /// The query did not end in its time.
+    /// The query timed out.
     Timeout(String),
     /// Anything else.
     Internal(String),
@@ -39,7 +41,7 @@ impl Error {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Query(_) | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Query(_) | Self::InvalidText(_) | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable(_) | Self::Misconfigured(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -53,7 +55,7 @@ impl Error {
             Self::Unauthorized => "unauthorized",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::PayloadTooLarge => "payload_too_large",
-            Self::Query(_) => "query_error",
+            Self::Query(_) | Self::InvalidText(_) => "query_error",
             Self::Unavailable(_) | Self::Misconfigured(_) => "service_unavailable",
             Self::Timeout(_) => "timeout",
             Self::Internal(_) => "server_error",
@@ -68,29 +70,36 @@ impl Error {
             Self::Unauthorized => "Unauthorized",
             Self::MethodNotAllowed => "Use POST",
             Self::PayloadTooLarge => "The body is larger than 64 KiB",
-            Self::Query(_) => "The query failed",
+            Self::Query(_) | Self::InvalidText(_) => "The query failed",
             Self::Unavailable(_) | Self::Misconfigured(_) => "The service is unavailable, please try again",
             Self::Timeout(_) => "The query took too long",
             Self::Internal(_) => "Something went wrong",
         }
     }
 
-    /// How loud the log is about it: the caller's faults are none of ours.
-    #[must_use]
-    pub fn level(&self) -> Level {
+    /// The level of the request's log line. The caller's mistakes are not errors of the function.
+    pub(crate) fn level(&self) -> Level {
         match self {
             Self::Validation(_) | Self::Unauthorized | Self::MethodNotAllowed | Self::PayloadTooLarge => Level::Info,
-            Self::Query(_) | Self::Unavailable(_) | Self::Misconfigured(_) | Self::Timeout(_) | Self::Internal(_) => {
-                Level::Error
-            }
+            Self::Query(_)
+            | Self::InvalidText(_)
+            | Self::Unavailable(_)
+            | Self::Misconfigured(_)
+            | Self::Timeout(_)
+            | Self::Internal(_) => Level::Error,
         }
     }
 
-    /// What the log says beyond the code, and the caller never sees.
-    #[must_use]
-    pub fn cause(&self) -> Option<&str> {
+    /// The level of a failure that the function survives: `ERROR` if an operator has to act, or else `WARN`.
+    pub(crate) fn warn_or_error(&self) -> Level {
+        if matches!(self, Self::Internal(_) | Self::Misconfigured(_)) { Level::Error } else { Level::Warn }
+    }
+
+    /// The log's text, which callers never see.
+    pub(crate) fn cause(&self) -> Option<&str> {
         match self {
             Self::Query(cause)
+            | Self::InvalidText(cause)
             | Self::Unavailable(cause)
             | Self::Misconfigured(cause)
             | Self::Timeout(cause)
@@ -109,8 +118,8 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// An error and its sources in one line, without their `Debug` forms, which quote what they worked on.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+/// An error and its sources in one line. Their `Debug` forms could quote the data that they processed.
+pub(crate) fn display_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

@@ -13,49 +13,52 @@ use crate::{
     auth::{Authenticated, BearerToken},
     clock::Deadline,
     error::Error,
-    log::Record,
     request::ListRequest,
+    request_log::RequestLog,
     response, sessions,
 };
 
-/// The least time between two fetches of the key ring because of tokens that it does not know, and between two lines of
-/// the log about them. Random tokens cannot drive calls faster, and a new key works at most this and one fetch after it
-/// is in the secret.
+/// The minimum time between two fetches of the key ring for tokens that it does not contain, and between two log lines
+/// that count them. Random tokens cannot cause more calls than this; a new key works this long, plus one fetch, after it
+/// was added to the secret.
 pub const UNKNOWN_TOKEN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Answers one request and writes its line to the log. Whatever goes wrong is a response as well.
+/// Handles one request and logs it. A failure is a response as well.
 ///
 /// # Errors
 ///
-/// Never: an `Err` would reach the caller as API Gateway's own bare 500.
+/// Never: API Gateway would turn an `Err` into a bare 500 of its own.
 pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, Infallible> {
-    let mut record = Record::start(app, request.lambda_context_ref());
-    let outcome = answer(app, &request, &mut record).await;
-    Ok(finish(app, record, outcome))
+    let mut log = start_log(app, request.lambda_context_ref());
+    let outcome = list_sessions(app, &request, &mut log).await;
+    Ok(respond(app, log, outcome))
 }
 
-async fn answer(app: &App, request: &Request, record: &mut Record) -> Result<Response<Body>, Error> {
+async fn list_sessions(app: &App, request: &Request, log: &mut RequestLog) -> Result<Response<Body>, Error> {
     match *request.method() {
         Method::POST => {}
         Method::OPTIONS => return Ok(response::preflight()),
         _ => return Err(Error::MethodNotAllowed),
     }
-    let deadline = Deadline::of(request.lambda_context_ref());
-    let caller = record.authentication(authenticate(app, request.headers(), deadline)).await?;
+    let deadline = Deadline::of_invocation(request.lambda_context_ref().map(Context::deadline));
+    let caller = log.measure_authentication(authenticate(app, request.headers(), deadline)).await?;
     let list = ListRequest::parse(request.body(), app.limit_max)?;
-    let page = record.database(sessions::list(&app.database, &caller, &list, deadline)).await?;
-    record.page(&page);
+    let mut resent = 0;
+    let page = log.measure_database(sessions::list(&app.database, &caller, &list, deadline, &mut resent)).await;
+    log.set_retries(resent);
+    let page = page?;
+    log.set_rows(page.len());
     response::page(&page)
 }
 
-/// The account that the request's token belongs to. A token that the key ring does not know may be a new one, so the
-/// ring is asked for anew, as often as [`UNKNOWN_TOKEN_INTERVAL`] allows.
-async fn authenticate(app: &App, headers: &HeaderMap, by: Deadline) -> Result<Authenticated, Error> {
+/// Looks up the account of the request's token. A token that is not in the key ring may be new, so the key ring is
+/// fetched again, at most once per [`UNKNOWN_TOKEN_INTERVAL`].
+async fn authenticate(app: &App, headers: &HeaderMap, deadline: Deadline) -> Result<Authenticated, Error> {
     let hash = BearerToken::from_headers(headers)?.hash();
-    if let Some(caller) = by.end(app.api_keys.current()).await?.authenticate(&hash, Timestamp::now()) {
+    if let Some(caller) = deadline.timeout(app.api_keys.current()).await?.authenticate(&hash, Timestamp::now()) {
         return Ok(caller);
     }
-    let newest = by.end(app.api_keys.newest(UNKNOWN_TOKEN_INTERVAL)).await;
+    let newest = deadline.timeout(app.api_keys.newest(UNKNOWN_TOKEN_INTERVAL)).await;
     let caller = newest.and_then(|ring| ring.authenticate(&hash, Timestamp::now()).ok_or(Error::Unauthorized));
     if caller.is_err() {
         app.unknown_tokens.count();
@@ -63,20 +66,25 @@ async fn authenticate(app: &App, headers: &HeaderMap, by: Deadline) -> Result<Au
     caller
 }
 
-/// Answers an event that only keeps the environment warm: with what the next request needs made ready.
-pub async fn warm_up(app: &App, context: &Context) -> Response<Body> {
-    let record = Record::start(app, Some(context));
-    let outcome = app.warm_up().await.map(|()| response::text("warm"));
-    finish(app, record, outcome)
+/// Handles an event whose purpose is to keep the environment warm.
+pub(crate) async fn warm_up(app: &App, context: &Context) -> Response<Body> {
+    let (mut log, mut resent) = (start_log(app, Some(context)), 0);
+    let outcome = app.warm_up(&mut resent).await.map(|()| response::text("warm"));
+    log.set_retries(resent);
+    respond(app, log, outcome)
 }
 
-/// Answers an event that no request could be made of, or whose request cannot be answered.
-pub fn refuse(app: &App, context: &Context, error: Error) -> Response<Body> {
-    finish(app, Record::start(app, Some(context)), Err(error))
+/// Rejects an event that is not a request, or whose request panicked.
+pub(crate) fn reject(app: &App, context: &Context, error: Error) -> Response<Body> {
+    respond(app, start_log(app, Some(context)), Err(error))
 }
 
-fn finish(app: &App, mut record: Record, outcome: Result<Response<Body>, Error>) -> Response<Body> {
-    record.finish(app, &outcome);
-    app.unknown_tokens.report(UNKNOWN_TOKEN_INTERVAL);
-    response::complete(outcome, record.request_id())
+fn start_log(app: &App, context: Option<&Context>) -> RequestLog {
+    RequestLog::start(context, app.take_cold_start())
+}
+
+fn respond(app: &App, mut log: RequestLog, outcome: Result<Response<Body>, Error>) -> Response<Body> {
+    log.write(&outcome, app.has_stale_secret());
+    app.unknown_tokens.write_if_due(UNKNOWN_TOKEN_INTERVAL);
+    response::from_outcome(outcome, log.request_id())
 }

@@ -12,42 +12,60 @@
 //!                  4 respond        Page or Error         ─► Response, and one line in the log
 //! ```
 //!
-//! The modules below stand in the order in which a request meets them.
+//! # Modules, from top to bottom
 //!
-//! # The rules of the house
+//! A module imports only modules below it.
 //!
-//! - Only [`config`] reads the environment.
-//! - Only [`runtime`] knows how Lambda is asked, only [`event`] what it delivers; only [`handler`] knows the order of the steps.
-//! - Only [`error`] knows which status a failure has; only [`response`] knows the JSON that callers see.
-//! - Only [`database`] and [`sessions`] know PostgreSQL; only [`secret`] knows Secrets Manager.
-//! - [`auth`] and [`request`] are pure: no clock, no network, no environment.
-//! - A query needs an [`auth::Authenticated`], which nothing but a key ring can make.
-//! - A cause goes to the log and a message to the caller, and no value is ever both.
-//! - The handler never returns `Err`: API Gateway would make a bare 500 of it.
+//! - `runtime` polls the Runtime API for events and posts the responses.
+//! - `event` turns an event into a request, and a response into JSON; `event::sanitize` works around `lambda_http`.
+//! - `handler` runs the steps of one request in order.
+//! - `app` holds what outlives a request: key ring, database, settings.
+//! - `config` reads the environment.
+//! - `request_log` writes a request's log line with its metrics.
+//! - `response` builds the body and the headers of every response.
+//! - `sessions` lists a page of sessions: the SQL, its rows, the total.
+//! - `auth` authenticates a token against the key ring.
+//! - `request` parses and validates the body.
+//! - `timestamp` reads and writes timestamps as PostgreSQL, ISO 8601 and RFC 3339 have them.
+//! - `database` runs a statement on a pooled connection: connect, check, retry, time out, cancel.
+//! - `secret` fetches and caches a secret.
+//! - `aws` configures the AWS SDK.
+//! - `clock` has the request's deadline, and instants that count frozen time.
+//! - `error` lists the failures, each with its status, code, message and log level.
+//! - `log` writes JSON lines.
+//!
+//! # Rules
+//!
+//! `tests/house.rs` checks those about imports.
+//!
+//! - Only `config` reads the function's variables; AWS's own are left to the SDK and to `lambda_runtime`.
+//! - Only `runtime` calls the Runtime API, and only `event` knows the forms of events.
+//! - Only `handler` knows the order of the steps.
+//! - Only `error` and `response` choose a status, and only `response` writes JSON for callers.
+//! - Only `database`, `sessions` and `timestamp` know PostgreSQL; only `secret` knows Secrets Manager.
+//! - `database` knows neither tables nor callers: it does not import `sessions`, `request` or `auth`.
+//! - `auth` and `request` are pure: they use no clock, network, database or environment.
+//! - `log` imports no other module.
+//! - A caller's query requires an [`auth::Authenticated`], which only [`auth::KeyRing::authenticate`] creates.
+//! - A failure's cause goes to the log, and its message to the caller; no text is used for both.
+//! - The handler never returns `Err`: API Gateway would turn it into a bare 500.
 
 #![warn(clippy::dbg_macro, clippy::print_stdout, clippy::print_stderr)]
 
-pub mod runtime;
-
-pub mod event;
-pub mod handler;
-
-pub mod auth;
-pub mod secret;
-
-pub mod request;
-pub mod timestamp;
-
-pub mod sessions;
-
-pub mod response;
-
-pub mod error;
-
-pub mod database;
-
 pub mod app;
+pub mod auth;
 pub mod aws;
 pub mod clock;
 pub mod config;
+pub mod database;
+pub mod error;
+mod event;
+pub mod handler;
 pub mod log;
+pub mod request;
+mod request_log;
+pub mod response;
+pub mod runtime;
+pub mod secret;
+pub mod sessions;
+pub mod timestamp;

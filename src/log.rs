@@ -1,29 +1,22 @@
-//! The log: one JSON line per request, and one for each thing that went wrong beside a request.
+//! The log: every line is one JSON object on standard output.
 //!
-//! `timestamp` and `level` stand at top level, where Lambda looks for them: a line without them counts as INFO, and a
-//! filter for WARN would drop its errors.
-
-mod metrics;
-mod record;
-mod unknown_tokens;
+//! `timestamp` and `level` are top-level fields, where Lambda looks for them: it treats a line without them as INFO, so
+//! a filter for WARN would drop errors.
 
 use std::fmt::Display;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-pub use self::{record::Record, unknown_tokens::UnknownTokens};
-use crate::error::Error;
-
-/// How loud a line is.
+/// The severity of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Level {
-    /// As it should be, or the caller's own fault.
+    /// Normal, or the caller's own mistake.
     Info,
-    /// Still serving, and not for ever.
+    /// The function works, but not for long unless the cause ends.
     Warn,
-    /// Our fault.
+    /// A failure on our side.
     Error,
 }
 
@@ -35,25 +28,16 @@ struct Line<'a> {
     cause: String,
 }
 
-fn line(level: Level, message: &str, cause: &dyn Display) {
+pub(crate) fn line(level: Level, message: &str, cause: &dyn Display) {
     write(&Line { timestamp: Timestamp::now(), level, message, cause: cause.to_string() });
 }
 
-/// Says what failed while the function can go on: an `ERROR` if it takes a person to mend it, or else a `WARN`.
-pub fn degraded(message: &str, error: &Error) {
-    line(
-        if matches!(error, Error::Internal(_) | Error::Misconfigured(_)) { Level::Error } else { Level::Warn },
-        message,
-        error,
-    );
-}
-
-/// Says why the function cannot start.
+/// Logs why the function cannot start.
 pub fn fatal(message: &str, cause: &dyn Display) {
     line(Level::Error, message, cause);
 }
 
-/// Makes a panic a line of the log. It names the place only: the message may quote what the code was working on.
+/// Logs every panic, with its place only: the message may quote the data that the code was processing.
 pub fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -61,9 +45,9 @@ pub fn report_panics() {
     }));
 }
 
-/// One write for the whole line, so that lines never mix.
+/// Writes the whole line at once, so that lines never mix.
 #[expect(clippy::print_stdout, reason = "this is the log")]
-fn write(line: &impl Serialize) {
+pub(crate) fn write(line: &impl Serialize) {
     if let Ok(line) = serde_json::to_string(line) {
         println!("{line}");
     }

@@ -1,9 +1,9 @@
-//! Lambda's Runtime API: takes one event after the other and hands back the answer to each.
+//! Polls Lambda's Runtime API for events, one at a time, and posts each response.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 //!
-//! `lambda_runtime` has such a loop as well. Its version 1.5 writes each event's trace id into the process's environment,
-//! where the GNU C library keeps every value that was ever written: 126 bytes for each event, 130 MB after a million.
-//! Nothing here reads that variable. Its client, its context and its configuration are used as they are.
+//! The loop in `lambda_runtime` 1.5 leaks 126 bytes per event, 130 MB after a million: it writes the trace id into the
+//! process's environment, and the GNU C library never frees a value (docs/upstream.md). Nothing here reads that
+//! variable. The client, `Context` and `Config` of `lambda_runtime` are used as they are.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::{app::App, event};
 
 const INVOCATION: &str = "/2018-06-01/runtime/invocation";
 
-/// Names the invocation to Lambda beside its request id, so that a late answer cannot meet another one. Older
+/// Sent back with the response, so that Lambda can reject one that arrives after its invocation has ended. Older
 /// environments do not send it.
 const INVOCATION_ID: &str = "lambda-runtime-invocation-id";
 
@@ -34,7 +34,7 @@ const TRACE_ID: HeaderName = HeaderName::from_static("lambda-runtime-trace-id");
 ///
 /// # Errors
 ///
-/// If the Runtime API cannot be reached or does not keep to its own rules: the environment is of no use then.
+/// If the Runtime API is unreachable or violates its own protocol; the environment is of no use then.
 ///
 /// # Panics
 ///
@@ -43,10 +43,10 @@ pub async fn serve(app: &App) -> Result<(), Error> {
     let client = PooledClient::builder().build();
     let config = Arc::new(Config::from_env());
     loop {
-        if let Some(invocation) = next(&client, &config).await? {
+        if let Some(invocation) = poll(&client, &config).await? {
             let request_id = invocation.context.request_id.clone();
-            let answer = event::answer(app, &invocation.event, invocation.context).await;
-            respond(&client, &request_id, invocation.id, answer).await?;
+            let response = event::process(app, &invocation.event, invocation.context).await;
+            post(&client, &request_id, invocation.id, response).await?;
         }
     }
 }
@@ -57,48 +57,48 @@ struct Invocation {
     id: Option<HeaderValue>,
 }
 
-/// The next event, or none if there was none for so long that the API, `cargo lambda watch`'s, wants to be asked again.
-async fn next(client: &PooledClient, config: &Arc<Config>) -> Result<Option<Invocation>, Error> {
+/// The next event, or `None` if `cargo lambda watch` had none for so long that the function must poll again.
+async fn poll(client: &PooledClient, config: &Arc<Config>) -> Result<Option<Invocation>, Error> {
     let request = build_request().method(Method::GET).uri(format!("{INVOCATION}/next")).body(Body::default())?;
     let (head, body) = client.call(request).await?.into_parts();
     match head.status {
         StatusCode::OK => {}
         StatusCode::NO_CONTENT => return Ok(None),
-        status => return Err(format!("the Runtime API answers {status} to a request for the next event").into()),
+        status => return Err(format!("the Runtime API returned {status} when polled for an event").into()),
     }
-    let request_id = head.headers.get("lambda-runtime-aws-request-id").ok_or("an event without a request id")?;
+    let request_id = head.headers.get("lambda-runtime-aws-request-id").ok_or("an event has no request id")?;
     let context = context(request_id.to_str()?, config, &head.headers);
     let id = head.headers.get(INVOCATION_ID).cloned();
     Ok(Some(Invocation { event: body.collect().await?.to_bytes(), context, id }))
 }
 
-/// What is read of an event's context. `Context::new` would read the client context and the Cognito identity as well,
-/// which an invoker writes freely: it fails over those that are not of its own types, and panics over a missing
-/// deadline.
+/// The fields of an event's context that this function uses. `Context::new` also parses the client context and the
+/// Cognito identity, which an invoker can set to anything: it fails if they are not of its own types, and panics if the
+/// deadline is missing.
 fn context(request_id: &str, config: &Arc<Config>, headers: &HeaderMap) -> Context {
     let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
     let mut context = Context::default();
     request_id.clone_into(&mut context.request_id);
     context.env_config = Arc::clone(config);
     context.xray_trace_id = text(TRACE_ID).map(Into::into);
-    // 0 is no deadline, see `Deadline::of`.
+    // 0 means no deadline, see `Deadline::of_invocation`.
     context.deadline = text(DEADLINE).and_then(|milliseconds| milliseconds.parse().ok()).unwrap_or_default();
     context
 }
 
-/// Hands an answer back. One that Lambda does not take, because it comes too late or is too large, is Lambda's to report.
-async fn respond(
+/// Posts a response. If Lambda rejects it, because it is too late or too large, Lambda reports that itself.
+async fn post(
     client: &PooledClient,
     request_id: &str,
     id: Option<HeaderValue>,
-    answer: Vec<u8>,
+    response: Vec<u8>,
 ) -> Result<(), Error> {
     let uri = format!("{INVOCATION}/{request_id}/response");
-    let mut request: Request<Body> = build_request().method(Method::POST).uri(uri).body(answer.into())?;
+    let mut request: Request<Body> = build_request().method(Method::POST).uri(uri).body(response.into())?;
     if let Some(id) = id {
         request.headers_mut().insert(INVOCATION_ID, id);
     }
-    // Read to its end, so that the connection serves the next request too.
+    // Read to its end, so that the connection can be reused.
     client.call(request).await?.into_body().collect().await?;
     Ok(())
 }

@@ -1,6 +1,7 @@
-//! A secret of AWS Secrets Manager: parsed once, cached, refreshed, and kept while the service is away.
-
-mod cache;
+//! A secret of AWS Secrets Manager: parsed once, cached, refreshed, and kept while the service is unavailable.
+//!
+//! AWS's own `aws_secretsmanager_caching` adds 2.8 MB and a second TLS stack, has no single flight, does not retry when it
+//! is throttled, and prints secrets in `Debug`.
 
 use std::{
     fmt,
@@ -17,72 +18,77 @@ use aws_sdk_secretsmanager::{
 };
 use tokio::time::timeout;
 
-pub use self::cache::Lifetime;
-use self::cache::{Cache, Need};
 use crate::{
-    clock::Moment,
-    error::{Error, chain},
+    clock::FreezeProofInstant,
+    error::{Error, display_chain},
     log,
 };
 
 /// The largest secret that is read, in bytes: Secrets Manager's own limit.
 pub const MAX_SECRET_BYTES: usize = 65_536;
 
-/// How long the first fetch of a secret may take, in init or in the request that needs it.
-pub const FIRST_FETCH_LIMIT: Duration = Duration::from_secs(3);
+/// The timeout of a secret's first fetch, in init or in the request that needs it.
+const FIRST_FETCH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long a refresh may hold up the request that makes it, which has a good value already.
-pub const REFRESH_LIMIT: Duration = Duration::from_secs(1);
+/// The timeout of a refresh, which delays a request that has a good value already.
+pub const REFRESH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long a refresh that failed is not tried again, so that an outage does not slow every request. The log says at
-/// most once in this time that a fetch failed.
-pub const REFRESH_RETRY_INTERVAL: Duration = Duration::from_secs(10);
+/// The minimum time between a failed refresh and the next one, so that an outage does not delay every request; and between
+/// two log lines about failed fetches.
+const REFRESH_RETRY_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How long connecting to Secrets Manager may take, TLS included. The rest of [`FIRST_FETCH_LIMIT`] is for a retry.
-pub const SECRETS_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// The timeout for connecting to Secrets Manager, TLS included. It leaves a third of [`FIRST_FETCH_TIMEOUT`] for a retry.
+const SECRETS_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The longest pause before the first retry of a call. With the SDK's own second, a refresh would end in its pause, as
-/// "no answer", and not with what Secrets Manager said.
+/// The longest pause before the first retry of a call. During the SDK's own pause of a second, a refresh would reach its
+/// timeout, and the log would not show what Secrets Manager returned.
 const RETRY_BACKOFF: Duration = Duration::from_millis(100);
 
-/// The client for Secrets Manager. An attempt has no limit of its own but for connecting, so a slow answer is heard for
-/// as long as the whole fetch may take; retries have what is left of that.
-#[must_use]
-pub fn client(aws: &SdkConfig) -> Client {
-    // The time of the whole fetch is kept in `Secret::fetch`.
+/// The client for Secrets Manager. Its attempts have no timeout except for connecting: [`Secret::fetch`] limits the whole
+/// fetch, so that a slow response has all of that time and retries have the rest.
+pub(crate) fn client(aws: &SdkConfig) -> Client {
     let timeouts = TimeoutConfig::builder().connect_timeout(SECRETS_CONNECT_TIMEOUT);
     let retries = RetryConfig::standard().with_initial_backoff(RETRY_BACKOFF);
     Client::from_conf(Builder::from(aws).timeout_config(timeouts.build()).retry_config(retries).build())
 }
 
+/// How long a fetched value is used.
+#[derive(Clone, Copy, Debug)]
+pub struct Lifetime {
+    /// The age at which a value is refreshed before it is used; up to 10 % less at random, so that environments that
+    /// started together do not refresh together.
+    pub max_age: Duration,
+    /// The age up to which a value is used if it cannot be refreshed.
+    pub max_stale: Duration,
+}
+
 type Parse<T> = Box<dyn Fn(&str) -> Result<T, String> + Send + Sync>;
 
-/// A cached secret whose content is a `T`. The raw text is not kept.
+/// A cached secret, parsed into a `T`. The raw text is not kept.
 pub struct Secret<T> {
     client: Client,
     id: String,
-    /// The label of the version that is meant; `AWSCURRENT` without one.
+    /// The label of the version, `AWSCURRENT` if `None`.
     label: Option<&'static str>,
     parse: Parse<T>,
-    /// Never locked during a fetch: a request for which the cached value is enough does not wait for one.
+    /// Never locked during a fetch, so that requests can use the cached value.
     cache: Mutex<Cache<T>>,
     /// Single flight: locked during a fetch, for which concurrent callers wait.
     fetching: tokio::sync::Mutex<()>,
 }
 
-/// How a fetch is retried.
 #[derive(Clone, Copy)]
 enum Retry {
-    /// As the SDK does.
+    /// The SDK's retries.
     Standard,
-    /// Only if the connection was lost, as an idle one may be: an answer, whatever it is, ends the fetch.
+    /// Once, and only after a lost connection, which may have been idle: any response ends the fetch.
     LostConnection,
 }
 
 impl<T> Secret<T> {
     /// The secret with this name or ARN. Nothing is fetched yet.
     ///
-    /// `parse` makes the value from the secret's text, or says what is wrong with it without quoting it.
+    /// `parse` reads the secret's text. Its errors must not quote that text.
     pub fn new(
         client: Client,
         id: String,
@@ -99,33 +105,33 @@ impl<T> Secret<T> {
         }
     }
 
-    /// The same secret's version with another label. There need not be one, so that a failed fetch is not logged.
+    /// The version with another label. It need not exist, so a failed fetch is not logged.
     #[must_use]
     pub fn with_label(self, label: &'static str) -> Self {
         Self { label: Some(label), ..self }
     }
 
-    /// The value, refreshed if it has reached its soft age. A failed refresh leaves the last good value in use until
-    /// its hard age.
+    /// The value, refreshed if it has reached its maximum age. If that fails, the last good value is used until its
+    /// maximum stale age.
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] if there is no such value and Secrets Manager does not give one, [`Error::Internal`] if
-    /// what it gives does not parse.
+    /// If there is no good value: [`Error::Unavailable`] if it cannot be fetched, [`Error::Internal`] if it cannot be
+    /// parsed.
     pub async fn current(&self) -> Result<Arc<T>, Error> {
         let need = self.cache().need();
         match need {
             Need::Nothing => {}
             Need::Refresh => {
-                // While another request refreshes it, the cached value is good enough.
+                // If another request is refreshing it, the cached value is good enough.
                 if let Ok(_flight) = self.fetching.try_lock() {
                     self.refresh(Retry::Standard).await;
                 }
             }
             Need::Fetch => {
-                let began = Moment::now();
+                let started = FreezeProofInstant::now();
                 let _flight = self.fetching.lock().await;
-                let is_needed = self.cache().needs_fetch_since(began);
+                let is_needed = self.cache().needs_fetch_since(started);
                 if is_needed {
                     self.refresh(Retry::Standard).await;
                 }
@@ -134,27 +140,26 @@ impl<T> Secret<T> {
         self.cache().value()
     }
 
-    /// The value as Secrets Manager has it now, or had it less than `interval` ago: for a caller that the cached value
-    /// does not serve.
+    /// The value that Secrets Manager has now, or had less than `interval` ago.
     ///
-    /// Calls of this function fetch at most once in `interval`, counted from the start of a fetch that succeeds and from
-    /// the end of one that fails. During an outage, fetches therefore take at most half of the environment's time if
-    /// `interval` is [`REFRESH_LIMIT`]; after it, a new value is found within the sum of the two.
+    /// Calls of this function fetch at most once per `interval`, which begins with the start of a fetch that succeeds and
+    /// with the end of one that fails. If `interval` is [`REFRESH_TIMEOUT`], fetches take at most half of the environment's
+    /// time during an outage, and a new value is found within the sum of the two after it.
     ///
     /// # Errors
     ///
-    /// As [`Secret::current`], and if the refresh failed: whether the caller is right is then not known.
+    /// As [`Secret::current`], and if the last fetch failed: the cached value may be outdated.
     pub async fn newest(&self, interval: Duration) -> Result<Arc<T>, Error> {
         let _flight = self.fetching.lock().await;
-        let may_fetch = self.cache().may_force(interval);
-        if may_fetch {
+        let started = self.cache().try_start_forced_refresh(interval);
+        if started {
             self.refresh(Retry::LostConnection).await;
         }
         self.cache().value_of_last_fetch()
     }
 
-    /// Whether the last fetch failed, so that what is in use, if anything, is older than it should be.
-    pub fn is_stale(&self) -> bool {
+    /// Whether the last fetch failed, so that the value, if there is one, is older than it should be.
+    pub(crate) fn is_stale(&self) -> bool {
         self.cache().is_stale()
     }
 
@@ -163,18 +168,18 @@ impl<T> Secret<T> {
     }
 
     async fn refresh(&self, retry: Retry) {
-        let limit = if self.cache().value().is_ok() { REFRESH_LIMIT } else { FIRST_FETCH_LIMIT };
-        let fetched = Box::pin(self.fetch(limit, retry)).await;
+        let timeout = if self.cache().value().is_ok() { REFRESH_TIMEOUT } else { FIRST_FETCH_TIMEOUT };
+        let fetched = Box::pin(self.fetch(timeout, retry)).await;
         let mut cache = self.cache();
         if let (Err(error), None) = (&fetched, self.label)
-            && cache.may_report()
+            && cache.try_start_report()
         {
-            log::degraded("secret not fetched", error);
+            log::line(error.warn_or_error(), "secret not fetched", error);
         }
         cache.store(fetched);
     }
 
-    async fn fetch(&self, limit: Duration, retry: Retry) -> Result<T, Error> {
+    async fn fetch(&self, fetch_timeout: Duration, retry: Retry) -> Result<T, Error> {
         let unavailable = |cause: String| Error::Unavailable(format!("secret {}: {cause}", self.id));
         let invalid = |cause: String| Error::Internal(format!("secret {}: {cause}", self.id));
 
@@ -195,9 +200,9 @@ impl<T> Secret<T> {
                 },
             }
         };
-        let output = timeout(limit, call)
+        let output = timeout(fetch_timeout, call)
             .await
-            .map_err(|_| unavailable(format!("no answer from Secrets Manager within {limit:?}")))?
+            .map_err(|_| unavailable(format!("no response from Secrets Manager within {fetch_timeout:?}")))?
             .map_err(|error| unavailable(cause(&error)))?;
         let text = output.secret_string().ok_or_else(|| invalid("it has no SecretString".into()))?;
         if text.len() > MAX_SECRET_BYTES {
@@ -213,10 +218,117 @@ impl<T> fmt::Debug for Secret<T> {
     }
 }
 
-/// What went wrong with a call, without the answer's body, which may be the secret.
+/// The cause of a failed call, without the response's body, which may contain the secret.
 fn cause<E: ProvideErrorMetadata + std::error::Error + 'static, R: fmt::Debug>(error: &SdkError<E, R>) -> String {
     if let Some(code) = error.code() {
-        return format!("Secrets Manager answers {code}");
+        return format!("Secrets Manager returned {code}");
     }
-    chain(error)
+    display_chain(error)
+}
+
+/// The last good value, and what became of the fetches since.
+struct Cache<T> {
+    lifetime: Lifetime,
+    value: Option<Fetched<T>>,
+    failure: Option<(FreezeProofInstant, Error)>,
+    /// The start of the last forced refresh.
+    forced_at: Option<FreezeProofInstant>,
+    /// The time of the last log line about a failed fetch.
+    reported_at: Option<FreezeProofInstant>,
+}
+
+/// What must happen before the value can be used.
+enum Need {
+    Nothing,
+    /// The value is past its maximum age.
+    Refresh,
+    /// There is no value.
+    Fetch,
+}
+
+struct Fetched<T> {
+    value: Arc<T>,
+    at: FreezeProofInstant,
+    max_age: Duration,
+}
+
+impl<T> Cache<T> {
+    fn new(lifetime: Lifetime) -> Self {
+        Self { lifetime, value: None, failure: None, forced_at: None, reported_at: None }
+    }
+
+    /// A failed refresh is not repeated before [`REFRESH_RETRY_INTERVAL`] as long as there is a good value.
+    fn need(&self) -> Need {
+        match self.good() {
+            Some(fetched) if fetched.at.elapsed() < fetched.max_age || self.failed_within(REFRESH_RETRY_INTERVAL) => {
+                Need::Nothing
+            }
+            Some(_) => Need::Refresh,
+            None => Need::Fetch,
+        }
+    }
+
+    /// Whether there is no good value, and no fetch has failed since `started`.
+    fn needs_fetch_since(&self, started: FreezeProofInstant) -> bool {
+        let waited = started.elapsed();
+        self.good().is_none() && !self.failed_within(waited)
+    }
+
+    /// Notes the start of a forced refresh, unless one started or a fetch failed within `interval`.
+    fn try_start_forced_refresh(&mut self, interval: Duration) -> bool {
+        !self.failed_within(interval) && try_start(&mut self.forced_at, interval)
+    }
+
+    /// Notes a log line about a failed fetch, unless there was one within [`REFRESH_RETRY_INTERVAL`].
+    fn try_start_report(&mut self) -> bool {
+        try_start(&mut self.reported_at, REFRESH_RETRY_INTERVAL)
+    }
+
+    fn is_stale(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// Stores the outcome of a fetch. After a failure, the last good value stays.
+    fn store(&mut self, fetched: Result<T, Error>) {
+        match fetched {
+            Ok(value) => {
+                let max_age = self.lifetime.max_age.mul_f64(1.0 - 0.1 * fastrand::f64());
+                self.value = Some(Fetched { value: Arc::new(value), at: FreezeProofInstant::now(), max_age });
+                self.failure = None;
+            }
+            Err(error) => self.failure = Some((FreezeProofInstant::now(), error)),
+        }
+    }
+
+    fn value(&self) -> Result<Arc<T>, Error> {
+        match (self.good(), &self.failure) {
+            (Some(fetched), _) => Ok(fetched.value.clone()),
+            (None, Some((_, error))) => Err(error.clone()),
+            (None, None) => Err(Error::Internal("a secret was used before it was fetched".into())),
+        }
+    }
+
+    fn value_of_last_fetch(&self) -> Result<Arc<T>, Error> {
+        match &self.failure {
+            Some((_, error)) => Err(error.clone()),
+            None => self.value(),
+        }
+    }
+
+    fn failed_within(&self, time: Duration) -> bool {
+        self.failure.as_ref().is_some_and(|(at, _)| at.elapsed() < time)
+    }
+
+    fn good(&self) -> Option<&Fetched<T>> {
+        self.value.as_ref().filter(|fetched| fetched.at.elapsed() < self.lifetime.max_stale)
+    }
+}
+
+/// Notes that something starts now, unless it started within `interval`.
+fn try_start(last: &mut Option<FreezeProofInstant>, interval: Duration) -> bool {
+    let is_due = last.is_none_or(|at| at.elapsed() >= interval);
+    if is_due {
+        *last = Some(FreezeProofInstant::now());
+    }
+    is_due
 }

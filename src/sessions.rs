@@ -1,30 +1,42 @@
-//! The one query: a page of an account's sessions and the total of all that match.
+//! A page of an account's sessions and the total of all that match.
 
 pub(crate) mod fit;
+mod materialized;
 mod row;
 mod rows;
 mod statement;
 mod text;
 
+use std::time::{Duration, SystemTime};
+
 use tokio_postgres::types::FromSql;
 use uuid::Uuid;
 
-pub(crate) use self::statement::probe;
-use self::statement::total_query;
 use self::text::RawText;
 pub use self::{
+    materialized::SCHEMA,
     row::Row,
     rows::Rows,
-    statement::{DEEP_OFFSET, Form, Parameters, Statement, page_query},
+    statement::{DEEP_OFFSET, Reading, Texts, page as page_statement, total as total_statement},
     text::{MAX_ANSWER_BYTES, Text, TextLimit, TextLimits},
 };
-
 use crate::{
-    auth::Authenticated, clock::Deadline, database::Database, error::Error, request::ListRequest, timestamp::Timestamp,
+    auth::Authenticated,
+    clock::Deadline,
+    database::{ALIVE_TIMEOUT, CONNECT_TIMEOUT, Database, Statement},
+    error::Error,
+    request::ListRequest,
+    timestamp::PgTimestamp,
 };
 
-/// Where a page's statement has the total, behind the columns of [`ChatSession`].
+/// Where a row of a page has its texts and its counts. The total is behind the columns of [`ChatSession`].
+const TEXT_COLUMNS: [usize; 7] = [2, 3, 4, 5, 6, 7, 10];
+const COUNT_COLUMNS: [usize; 2] = [9, TOTAL_COLUMN];
 const TOTAL_COLUMN: usize = 12;
+
+/// Up to this age of `from_date`, the total is counted and not summed up from the counts of its days: those exist for whole
+/// days only, so nearly all sessions would be counted anyway.
+const RECENT: Duration = Duration::from_hours(25);
 
 /// A page of sessions, as it came from PostgreSQL.
 #[derive(Debug)]
@@ -37,8 +49,8 @@ pub struct Page {
 }
 
 /// A session as callers see it, in the contract's order of keys. It borrows its texts from the [`Page`].
-#[derive(Clone, Copy)]
-#[cfg_attr(test, derive(serde::Serialize, schemars::JsonSchema))]
+#[derive(Clone, Copy, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[expect(missing_docs, reason = "the contract defines the fields")]
 pub struct ChatSession<'a> {
     pub id: Uuid,
@@ -49,15 +61,16 @@ pub struct ChatSession<'a> {
     pub visitor_email: Option<Text<'a>>,
     pub status: Option<Text<'a>>,
     pub last_message: Option<Text<'a>>,
-    pub last_message_at: Option<Timestamp>,
+    pub last_message_at: Option<PgTimestamp>,
     pub message_count: i64,
     pub page_url: Option<Text<'a>>,
-    pub created_at: Option<Timestamp>,
+    pub created_at: Option<PgTimestamp>,
 }
 
-/// Lists the sessions of the caller's account that match the request.
+/// Lists the sessions of the caller's account that match the request. Adds to `resent` as [`Database::query`] does.
 ///
-/// One round trip, except for an empty page past the first: its total has to be asked for by itself.
+/// One round trip, and one more for each of: an empty page past the first, whose total is read alone; sessions that are not
+/// in the materialized counts yet; a text that is too long or not UTF-8.
 ///
 /// # Errors
 ///
@@ -67,19 +80,46 @@ pub async fn list(
     caller: &Authenticated,
     request: &ListRequest,
     deadline: Deadline,
+    resent: &mut u32,
 ) -> Result<Page, Error> {
     let texts = TextLimits::of(request.limit);
+    let is_recent =
+        request.from_date.is_some_and(|from_date| from_date > PgTimestamp::from(SystemTime::now() - RECENT));
+    let mut reading = Reading { counted_total: !is_recent, ..Reading::default() };
+    let mut read = async |statement: Compose, counts: &[usize]| loop {
+        let rows = database.query(&statement(caller, request, reading), || Rows::new(texts), deadline, resent).await;
+        match rows {
+            Ok(rows) if reading.counts && rows.has_null(counts) => reading.counts = false,
+            Ok(rows) if reading.texts == Texts::Usual && rows.lacks_texts() => reading.texts = Texts::Bounded,
+            Err(Error::InvalidText(_)) if reading.texts == Texts::Usual => reading.texts = Texts::Bounded,
+            rows => return Ok::<_, Error>(rows?.into_vec()),
+        }
+    };
     if request.limit > 0 {
-        let rows = database.query(&page_query(caller, request), deadline).await?;
+        let rows = read(page_statement, &COUNT_COLUMNS).await?;
         match rows.first() {
             Some(row) => return Ok(Page { total: column(row, TOTAL_COLUMN)?, texts, rows }),
             None if request.offset == 0 => return Ok(Page { rows, texts, total: 0 }),
             None => {}
         }
     }
-    let rows = database.query(&total_query(caller, request), deadline).await?;
+    let rows = read(total_statement, &[0]).await?;
     let row = rows.first().ok_or_else(|| Error::Internal("count(*) returned no row".into()))?;
     Ok(Page { total: column(row, 0)?, texts, rows: Vec::new() })
+}
+
+type Compose = for<'a> fn(&'a Authenticated, &'a ListRequest, Reading) -> Statement<'a>;
+
+/// Opens the connection before a request needs it, or replaces a dead one, and reads a page of no account: PostgreSQL then
+/// reads the catalogue entries that a page needs, which costs a connection's first page some milliseconds. Adds to `resent`
+/// as [`Database::query`] does.
+///
+/// # Errors
+///
+/// As [`Database::query`].
+pub async fn warm_up(database: &Database, resent: &mut u32) -> Result<(), Error> {
+    let deadline = Deadline::within(ALIVE_TIMEOUT + CONNECT_TIMEOUT);
+    database.query(&statement::warm_up(), Vec::new, deadline, resent).await.map(drop)
 }
 
 impl Page {

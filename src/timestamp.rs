@@ -1,39 +1,42 @@
-//! Instants as PostgreSQL counts them: read from ISO 8601, written as RFC 3339.
+//! PostgreSQL's timestamps: read from ISO 8601, written as RFC 3339.
 
-mod sql;
-
-use std::fmt;
-
-use jiff::{
-    SignedDuration,
-    civil::{DateTime, Time, date},
-    fmt::temporal::{DateTimePrinter, Pieces},
+use std::{
+    error::Error,
+    fmt,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// PostgreSQL reads and writes offsets from UTC below this many seconds, and so do we.
+use bytes::BytesMut;
+use jiff::{
+    SignedDuration,
+    civil::{Date, DateTime, Time, date},
+    fmt::temporal::Pieces,
+};
+use serde::{Serialize, Serializer};
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
+
+/// The limit of an offset from UTC, as in PostgreSQL.
 const OFFSET_LIMIT_SECONDS: i32 = 16 * 60 * 60;
 
-/// The length of an offset in hours and minutes. jiff reads one with seconds as well.
+/// The length of an offset in hours and minutes. jiff also accepts seconds.
 const MAX_OFFSET_BYTES: usize = "+00:00".len();
 
-/// The lengths of a time with seconds, the character before it included.
+/// The lengths of a time with seconds, including the character before it.
 const SHORT_CLOCK_BYTES: usize = "T000000".len();
 const LONG_CLOCK_BYTES: usize = "T00:00:00".len();
 
 /// A `timestamptz`: microseconds since 2000-01-01T00:00:00Z, with `i64::MIN` and `i64::MAX` for the infinities.
 ///
-/// Kept as PostgreSQL has it because jiff's own `Timestamp` ends on 9999-12-30, a day before what people write for
-/// "never".
+/// jiff's `Timestamp` ends on 9999-12-30, a day before the date that people write for "never".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Timestamp(i64);
+pub struct PgTimestamp(i64);
 
-impl Timestamp {
-    /// The first instant that PostgreSQL can have at or after an ISO 8601 calendar date or date-time of the years 0000
-    /// to 9999.
+impl PgTimestamp {
+    /// Reads an ISO 8601 calendar date or date-time of the years 0000 to 9999.
     ///
-    /// A date means its midnight, a time without an offset is in UTC, second 60 is the next second, and what is finer
-    /// than a microsecond is rounded up, so that "at or after" stays exact. None for other forms: a time zone's name,
-    /// white space around it, a week or the day of a year, 24:00, an offset with seconds.
+    /// A date means its midnight, a time without an offset is in UTC, and second 60 is the next second. A fraction is
+    /// rounded up to a microsecond, so that "at or after" stays exact. `None` for other forms: the name of a time zone,
+    /// surrounding white space, a week or day of the year, 24:00, an offset with seconds.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (date, time) = text.split_at(text.find(['T', 't', ' ']).unwrap_or(text.len()));
@@ -44,7 +47,7 @@ impl Timestamp {
         if !is_date || text.contains('[') || offset.len() > MAX_OFFSET_BYTES || fraction.is_some() && !has_seconds {
             return None;
         }
-        // Without the fraction, of which jiff reads nine digits at most.
+        // Without the fraction, because jiff accepts at most nine digits.
         let whole = [date, clock, offset].concat();
         let pieces = Pieces::parse(&whole).ok()?;
         let offset = pieces.offset().map_or(0, |offset| offset.to_numeric_offset().seconds());
@@ -58,25 +61,29 @@ impl Timestamp {
         Some(Self(seconds * 1_000_000 + fraction.map_or(Some(0), microseconds)?))
     }
 
-    /// RFC 3339 in UTC with `Z`, with a fraction only when there is one and without trailing zeros.
+    /// RFC 3339 in UTC with `Z`, and with a fraction only if it is not zero, without trailing zeros.
     ///
-    /// None for what it cannot write, an infinity or a year outside 0000 to 9999: one odd row must not take the whole list
-    /// away.
+    /// `None` for an infinity or a year outside 0000 to 9999, which RFC 3339 cannot express: one such row must not fail the
+    /// whole page.
     #[must_use]
     pub fn rfc_3339(self) -> Option<String> {
         let utc = epoch().checked_add(SignedDuration::from_micros(self.0)).ok()?;
-        if !(0..=9999).contains(&utc.year()) {
-            return None;
-        }
-        let mut text = String::with_capacity("2024-01-15T10:30:00.123456Z".len());
-        // A page has two hundred of these: written straight into the text, not through `fmt`.
-        DateTimePrinter::new().print_datetime(&utc, &mut text).ok()?;
-        text.push('Z');
-        Some(text)
+        (0..=9999).contains(&utc.year()).then(|| format!("{utc}Z"))
+    }
+
+    /// The first day, in UTC, that begins at or after this instant, and whether it begins at this instant.
+    ///
+    /// None outside of the years 1 to 9999, which both PostgreSQL and jiff can write as a date.
+    pub(crate) fn first_whole_day(self) -> Option<(Date, bool)> {
+        const DAY: i64 = 86_400_000_000;
+        let is_midnight = self.0.rem_euclid(DAY) == 0;
+        let days = self.0.div_euclid(DAY) + i64::from(!is_midnight);
+        let day = epoch().checked_add(SignedDuration::from_hours(24 * days)).ok()?.date();
+        (1..=9999).contains(&day.year()).then_some((day, is_midnight))
     }
 }
 
-/// The microseconds of a fraction's digits, rounded up.
+/// The digits of a fraction in microseconds, rounded up.
 fn microseconds(digits: &str) -> Option<i64> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -86,28 +93,55 @@ fn microseconds(digits: &str) -> Option<i64> {
     format!("{kept:0<6}").parse().ok().map(|kept: i64| kept + i64::from(finer))
 }
 
+/// From 1970-01-01 to 2000-01-01.
+const UNIX_EPOCH_TO_EPOCH: Duration = Duration::from_hours(24 * 10_957);
+
+impl From<SystemTime> for PgTimestamp {
+    /// Times before the year 2000 become its first instant.
+    fn from(time: SystemTime) -> Self {
+        let since_unix_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let micros = since_unix_epoch.saturating_sub(UNIX_EPOCH_TO_EPOCH).as_micros();
+        Self(micros.try_into().unwrap_or(i64::MAX))
+    }
+}
+
 fn epoch() -> DateTime {
     date(2000, 1, 1).at(0, 0, 0, 0)
 }
 
-/// RFC 3339, or words where it has none.
-impl fmt::Display for Timestamp {
+impl fmt::Display for PgTimestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.rfc_3339().as_deref().unwrap_or("not in RFC 3339"))
     }
 }
 
-#[cfg(test)]
-impl serde::Serialize for Timestamp {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+impl Serialize for PgTimestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.rfc_3339().serialize(serializer)
     }
 }
 
+impl<'a> FromSql<'a> for PgTimestamp {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        i64::from_sql(&Type::INT8, raw).map(Self)
+    }
+
+    accepts!(TIMESTAMPTZ);
+}
+
+impl ToSql for PgTimestamp {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        self.0.to_sql(&Type::INT8, out)
+    }
+
+    accepts!(TIMESTAMPTZ);
+    to_sql_checked!();
+}
+
 #[cfg(test)]
-impl schemars::JsonSchema for Timestamp {
+impl schemars::JsonSchema for PgTimestamp {
     fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Timestamp".into()
+        "PgTimestamp".into()
     }
 
     fn inline_schema() -> bool {
@@ -121,14 +155,14 @@ impl schemars::JsonSchema for Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use super::Timestamp;
+    use super::PgTimestamp;
 
     fn read(text: &str) -> Option<String> {
-        Timestamp::parse(text).map(|timestamp| timestamp.to_string())
+        PgTimestamp::parse(text).map(|timestamp| timestamp.to_string())
     }
 
     #[test]
-    fn every_form_of_an_instant_is_the_same_instant() {
+    fn all_forms_of_an_instant_are_equal() {
         for text in [
             "2024-01-15T10:30:00Z",
             "2024-01-15t10:30:00z",
@@ -179,15 +213,15 @@ mod tests {
     }
 
     #[test]
-    fn the_first_and_the_last_year_are_whole() {
+    fn the_years_0000_and_9999_are_complete() {
         assert_eq!(read("0000-01-01").as_deref(), Some("0000-01-01T00:00:00Z"));
         assert_eq!(read("9999-12-31T23:59:59.999999Z").as_deref(), Some("9999-12-31T23:59:59.999999Z"));
-        assert!(Timestamp::parse("9999-12-31T23:59:59-15:59") > Timestamp::parse("9999-12-31T23:59:59Z"));
-        assert!(Timestamp::parse("0000-01-01T00:00:00+15:59") < Timestamp::parse("0000-01-01"));
+        assert!(PgTimestamp::parse("9999-12-31T23:59:59-15:59") > PgTimestamp::parse("9999-12-31T23:59:59Z"));
+        assert!(PgTimestamp::parse("0000-01-01T00:00:00+15:59") < PgTimestamp::parse("0000-01-01"));
     }
 
     #[test]
-    fn what_is_no_iso_8601_date_or_date_time_is_none() {
+    fn other_forms_are_rejected() {
         for text in [
             "2024-01",
             "2024",

@@ -1,7 +1,8 @@
 //! The tests at the function's edge. They need PostgreSQL's programs, and find or fetch them as README.md says.
 
 mod fuzzing;
-mod kept;
+mod house;
+mod materialized_counts;
 
 mod api {
     mod contract;

@@ -1,4 +1,4 @@
-//! IAM database authentication: the password is a signed request, made anew for each connection.
+//! IAM database authentication: each new connection gets a signed request as its password.
 //! <https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAMDBAuth.html>
 
 use std::time::{Duration, SystemTime};
@@ -16,10 +16,10 @@ use lambda_http::http::Request;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio_postgres::config::{Config, Host};
 
-use super::login::Login;
-use crate::error::{Error, chain};
+use super::ConnectionSettings;
+use crate::error::{Error, display_chain};
 
-/// How long a token is accepted, which is RDS's own limit. It matters while a connection is opened, not after.
+/// How long RDS accepts a token. It matters only while a connection is opened.
 pub const TOKEN_LIFETIME: Duration = Duration::from_mins(15);
 
 /// The service that the signature is for.
@@ -27,46 +27,47 @@ const SERVICE: &str = "rds-db";
 
 const SCHEME: &str = "https://";
 
-/// What is encoded in a signed URL: all but the unreserved characters of RFC 3986.
+/// The characters that a signed URL encodes: all but the unreserved ones of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Signs with the function's own role, which needs `rds-db:connect` for the database's user.
 #[derive(Debug)]
-pub struct Signer {
+pub struct AuthTokenGenerator {
     credentials: Option<SharedCredentialsProvider>,
     region: Option<Region>,
 }
 
-impl Signer {
+impl AuthTokenGenerator {
     /// With the credentials and in the region of the SDK.
     #[must_use]
     pub fn new(aws: &SdkConfig) -> Self {
         Self { credentials: aws.credentials_provider(), region: aws.region().cloned() }
     }
 
-    /// The login with a token for its password, which is good from now on for [`TOKEN_LIFETIME`].
+    /// The configuration of a connection, with a token for its password that is valid for [`TOKEN_LIFETIME`].
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`] if there are no credentials at present, [`Error::Internal`] if there can be no token.
-    pub async fn sign(&self, login: &Login) -> Result<Config, Error> {
+    pub async fn sign(&self, settings: &ConnectionSettings) -> Result<Config, Error> {
         let (Some(credentials), Some(region)) = (&self.credentials, &self.region) else {
             return Err(Error::Internal("DATABASE_AUTH=iam: AWS gives this function no credentials or region".into()));
         };
         let credentials = credentials.provide_credentials().await;
-        let credentials = credentials
-            .map_err(|error| Error::Unavailable(format!("no credentials to sign a token with: {}", chain(&error))))?;
-        let mut config = login.config.clone();
+        let credentials = credentials.map_err(|error| {
+            Error::Unavailable(format!("no credentials to sign a token with: {}", display_chain(&error)))
+        })?;
+        let mut config = settings.config.clone();
         let token = token(credentials, region, &config, SystemTime::now());
         config.password(token.map_err(|cause| Error::Internal(format!("no token for the database: {cause}")))?);
         Ok(config)
     }
 }
 
-/// `host:port/?Action=connect&DBUser=…`, signed: a URL to which nobody ever sends a request, less its scheme.
+/// `host:port/?Action=connect&DBUser=…`, signed: the URL of a request that is never sent, without its scheme.
 fn token(credentials: Credentials, region: &Region, config: &Config, time: SystemTime) -> Result<String, String> {
     let (Some(Host::Tcp(host)), Some(user)) = (config.get_hosts().first(), config.get_user()) else {
-        return Err("the login has no host or no user".into());
+        return Err("the settings have no host or no user".into());
     };
     let port = config.get_ports().first().copied().unwrap_or(5432);
     let user = utf8_percent_encode(user, RESERVED);
@@ -83,12 +84,12 @@ fn token(credentials: Credentials, region: &Region, config: &Config, time: Syste
         .time(time)
         .settings(settings)
         .build()
-        .map_err(|error| chain(&error))?
+        .map_err(|error| display_chain(&error))?
         .into();
     let signed = SignableRequest::new("GET", &url, std::iter::empty(), SignableBody::Bytes(&[]))
         .and_then(|request| sign(request, &parameters))
-        .map_err(|error| chain(&error))?;
-    let mut request = Request::get(&url).body(()).map_err(|error| chain(&error))?;
+        .map_err(|error| display_chain(&error))?;
+    let mut request = Request::get(&url).body(()).map_err(|error| display_chain(&error))?;
     signed.into_parts().0.apply_to_request_http1x(&mut request);
     Ok(request.uri().to_string().split_off(SCHEME.len()))
 }
@@ -97,8 +98,8 @@ fn token(credentials: Credentials, region: &Region, config: &Config, time: Syste
 mod tests {
     use super::*;
 
-    /// What botocore 1.44.5 makes with `generate_db_auth_token` at that time, with these credentials: session token,
-    /// user, user as encoded, signature.
+    /// What `generate_db_auth_token` of botocore 1.44.5 returns for that time and these credentials: session token, user,
+    /// encoded user, signature.
     const CASES: [(Option<&str>, &str, &str, &str); 3] = [
         (None, "chat_reader", "chat_reader", "6f61e2bf21a1e628e40dd85c5f1662889f373cb4e502be4b273a28802b90f5a1"),
         (
@@ -117,7 +118,7 @@ mod tests {
     const SESSION: &str = "session/token+with=signs";
 
     #[test]
-    fn a_token_is_the_one_that_aws_own_library_makes() {
+    fn a_token_equals_that_of_awss_own_library() {
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_178_096);
         let host = "db.cluster-abc.eu-central-1.rds.amazonaws.com";
         for (session, user, encoded_user, signature) in CASES {

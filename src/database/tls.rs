@@ -1,7 +1,8 @@
-//! Verified TLS to PostgreSQL: the certificate's chain and the host's name, always both.
+//! TLS to PostgreSQL, which always verifies both the certificate chain and the host name, and when to use it.
 
 use std::{
     fmt,
+    str::FromStr,
     sync::{Arc, LazyLock},
 };
 
@@ -10,34 +11,35 @@ use rustls::{
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, pem::PemObject},
 };
+use tokio_postgres::config::{ChannelBinding, Config, Host};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::aws::AMAZON_ROOTS;
 
-/// The roots of RDS instances and Aurora clusters, those that have not expired of
+/// The roots of RDS instances and Aurora clusters: those of the following bundle that have not expired.
 /// <https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem>.
 const RDS_ROOTS: &str = include_str!("../roots/rds.pem");
 
-// Made for the first connection that needs it: a hundred certificates are not parsed for nothing.
+// Parsed for the first connection that needs them: they are about a hundred.
 static AMAZON: LazyLock<Tls> =
     LazyLock::new(|| Tls::from_bundles(&[RDS_ROOTS, AMAZON_ROOTS]).expect("a test reads the embedded certificates"));
 
-/// Encrypts connections and verifies their server with certain roots.
+/// A TLS connector that verifies servers with certain roots.
 #[derive(Clone)]
 pub struct Tls(MakeRustlsConnect);
 
 impl Tls {
-    /// With Amazon's roots.
+    /// Verifies with Amazon's roots.
     #[must_use]
     pub fn amazon() -> Self {
         AMAZON.clone()
     }
 
-    /// With the operator's own certificates, in PEM.
+    /// Verifies with the operator's own certificates, in PEM.
     ///
     /// # Errors
     ///
-    /// If there is no certificate or a broken one.
+    /// If there is no certificate, or an invalid one.
     pub fn from_pem(pem: &str) -> Result<Self, String> {
         Self::from_bundles(&[pem])
     }
@@ -45,14 +47,14 @@ impl Tls {
     fn from_bundles(bundles: &[&str]) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
         for certificate in bundles.iter().flat_map(|pem| CertificateDer::pem_slice_iter(pem.as_bytes())) {
-            // Their own words quote the line that is wrong.
+            // The parser's own message quotes the invalid line.
             let certificate = certificate.map_err(|_| "it is not PEM")?;
-            roots.add(certificate).map_err(|_| "it holds a certificate that is none")?;
+            roots.add(certificate).map_err(|_| "it contains an invalid certificate")?;
         }
         if roots.is_empty() {
-            return Err("it holds no certificate in PEM".into());
+            return Err("it contains no certificate in PEM".into());
         }
-        // The provider is named, not looked up: the process may have another one as its default, or none.
+        // The process may have another default provider, or none.
         let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?
@@ -73,12 +75,101 @@ impl fmt::Debug for Tls {
     }
 }
 
+/// What the operator demands of every connection. Its settings can ask for more, never for less.
+#[derive(Clone, Debug, Default)]
+pub struct TlsPolicy {
+    /// `DATABASE_ALLOW_PLAINTEXT`: allows unencrypted connections to other hosts, with `sslmode=disable`.
+    pub allow_plaintext: bool,
+    /// `DATABASE_CA_PEM`: the roots for settings that bring no certificates of their own; Amazon's without it.
+    pub tls: Option<Tls>,
+    /// `DATABASE_AUTH`
+    pub auth: AuthMethod,
+}
+
+/// How the function authenticates with PostgreSQL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AuthMethod {
+    /// With the password of the settings.
+    #[default]
+    Password,
+    /// With a token, see [`super::AuthTokenGenerator`].
+    Iam,
+}
+
+impl FromStr for AuthMethod {
+    type Err = ();
+
+    fn from_str(auth: &str) -> Result<Self, ()> {
+        match auth {
+            "password" => Ok(Self::Password),
+            "iam" => Ok(Self::Iam),
+            _ => Err(()),
+        }
+    }
+}
+
+impl TlsPolicy {
+    /// The TLS of connections with these settings; `None` for unencrypted ones.
+    ///
+    /// `ssl_mode` is libpq's; the default is `verify-full`, but `disable` for this machine. `own` are the certificates that
+    /// the settings bring.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the settings, without quoting them.
+    pub fn tls_for(&self, config: &Config, ssl_mode: Option<&str>, own: Option<Tls>) -> Result<Option<Tls>, String> {
+        let is_local = is_local(config);
+        let is_encrypted = match ssl_mode {
+            None => !is_local,
+            Some("verify-full" | "require") => true,
+            Some("disable") if is_local || self.allow_plaintext => false,
+            Some("disable") => {
+                return Err(
+                    "sslmode=disable is for loopback; set DATABASE_ALLOW_PLAINTEXT=true to allow it for other hosts"
+                        .into(),
+                );
+            }
+            Some("prefer" | "allow") => {
+                return Err("sslmode=prefer and sslmode=allow can fall back to plain text; use verify-full".into());
+            }
+            Some("verify-ca") => {
+                return Err("sslmode=verify-ca accepts any host of the authority; use verify-full".into());
+            }
+            Some(_) => return Err("sslmode must be verify-full, require or disable".into()),
+        };
+        let binds = config.get_channel_binding() == ChannelBinding::Require;
+        match self.auth {
+            _ if binds && !is_encrypted => Err("channel_binding=require needs TLS; use sslmode=verify-full".into()),
+            AuthMethod::Iam if !is_encrypted => Err("DATABASE_AUTH=iam needs TLS; use sslmode=verify-full".into()),
+            AuthMethod::Iam if binds => {
+                Err("DATABASE_AUTH=iam does not support channel binding; omit channel_binding".into())
+            }
+            AuthMethod::Iam if !matches!(config.get_hosts(), [Host::Tcp(_)]) || config.get_user().is_none() => {
+                Err("DATABASE_AUTH=iam needs one user and one host; give both".into())
+            }
+            _ => Ok(is_encrypted.then(|| own.or_else(|| self.tls.clone()).unwrap_or_else(Tls::amazon))),
+        }
+    }
+}
+
+/// Whether every address that the settings can lead to is on this machine.
+fn is_local(config: &Config) -> bool {
+    let hosts_are_local = config.get_hosts().iter().all(|host| match host {
+        Host::Tcp(name) => {
+            name == "localhost" || name.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+        }
+        Host::Unix(_) => true,
+    });
+    // `hostaddr` decides where the connection goes, whatever `host` says.
+    hosts_are_local && config.get_hostaddrs().iter().all(std::net::IpAddr::is_loopback)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_embedded_root_is_a_certificate() {
+    fn every_embedded_root_is_valid() {
         for (bundle, count) in [(RDS_ROOTS, 87), (AMAZON_ROOTS, 5)] {
             let mut roots = RootCertStore::empty();
             for certificate in CertificateDer::pem_slice_iter(bundle.as_bytes()) {
@@ -90,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn own_certificates_that_are_none_are_refused() {
+    fn invalid_certificates_are_rejected() {
         for pem in ["", "not PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
             assert!(Tls::from_pem(pem).is_err(), "{pem}");
         }

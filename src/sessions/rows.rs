@@ -1,11 +1,10 @@
-//! Collects the rows of a page as they arrive, and cuts their texts as soon as the rows no longer fit into a response: they
-//! stay below the size of two responses, whatever is read.
+//! Collects the rows of a page as they arrive, and cuts their texts as soon as the rows no longer fit into a response, so
+//! that rows never take more memory than two responses, whatever is read.
 
 use super::{
-    ChatSession, Row, Text, TextLimit, TextLimits,
+    ChatSession, Row, TEXT_COLUMNS, Text, TextLimit, TextLimits,
     fit::{self, Length},
-    statement::TEXT_COLUMNS,
-    text::MAX_ANSWER_BYTES,
+    text::{MAX_ANSWER_BYTES, RawText, SUBSTITUTE},
 };
 use crate::error::Error;
 
@@ -24,22 +23,23 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// None yet, of a page with these limits.
+    /// No rows yet, of a page with these limits.
     #[must_use]
     pub fn new(limits: TextLimits) -> Self {
         Self { taken: Vec::new(), size: 0, limits }
     }
 
-    /// Takes the next row.
-    #[must_use]
-    pub fn with(mut self, row: Row) -> Self {
-        self.size += row.size();
-        self.taken.push(row);
-        if self.size > 2 * MAX_ANSWER_BYTES {
-            // Where a column is not of the contract's type, the page says so.
-            drop(self.cut());
-        }
-        self
+    /// Whether one of these columns of integers is NULL in a row.
+    pub(super) fn has_null(&self, columns: &[usize]) -> bool {
+        let mut values = self.taken.iter().flat_map(|row| columns.iter().map(|column| row.try_get(*column)));
+        values.any(|value: Result<Option<i64>, _>| matches!(value, Ok(None)))
+    }
+
+    /// Whether a text was too long to be sent.
+    pub(super) fn lacks_texts(&self) -> bool {
+        let is_substitute = |text: Option<RawText>| text.is_some_and(|text| text.0 == SUBSTITUTE.as_bytes());
+        let mut texts = self.taken.iter().flat_map(|row| TEXT_COLUMNS.iter().flat_map(|column| row.try_get(*column)));
+        texts.any(is_substitute)
     }
 
     /// All of them.
@@ -60,6 +60,20 @@ impl Rows {
         }
         self.size = self.taken.iter().map(Row::size).sum();
         Ok(())
+    }
+}
+
+impl Extend<tokio_postgres::Row> for Rows {
+    fn extend<T: IntoIterator<Item = tokio_postgres::Row>>(&mut self, rows: T) {
+        for row in rows {
+            let row = Row::from(row);
+            self.size += row.size();
+            self.taken.push(row);
+            if self.size > 2 * MAX_ANSWER_BYTES {
+                // An error means that a column is not of the contract's type, which reading the page reports.
+                drop(self.cut());
+            }
+        }
     }
 }
 

@@ -1,152 +1,211 @@
-//! The query's text, composed for the filters that are present, and its parameters.
+//! The SQL, composed for the filters that are present.
+//!
+//! One text for all filters (`$4 IS NULL OR …`) is a thousand times slower as soon as PostgreSQL plans it without the
+//! values. `limit`, `offset` and `status` are validated and stand in the text: PostgreSQL plans a page for them.
+//! `snapshots/` has every text that can be composed; each can be pasted into psql, with values for `$1`, `$2`, `$3`.
 
-use std::{error::Error, fmt::Write};
+use std::fmt::Write;
 
-use bytes::BytesMut;
-use tokio_postgres::{
-    Error as PgError,
-    error::SqlState,
-    types::{IsNull, ToSql, Type, accepts, to_sql_checked},
-};
+use jiff::civil::Date;
+use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::{
-    Row,
-    text::{RawText, SUBSTITUTE, TextLimits},
-};
+use super::{materialized, text::TextLimits};
 use crate::{
     auth::Authenticated,
-    request::{ListRequest, Status},
+    database::{Parameters, Statement},
+    request::{DEFAULT_LIMIT, ListRequest},
 };
 
-/// A page at offset 0, at others, and at deep ones, which all say `/* columns */`.
-const FIRST_PAGE: &str = include_str!("sql/first_page.sql");
-const PAGE: &str = include_str!("sql/page.sql");
-const DEEP_PAGE: &str = include_str!("sql/deep_page.sql");
-const COLUMNS: &str = include_str!("sql/columns.sql");
-const TOTAL: &str = include_str!("sql/total.sql");
-
-/// Where each of them says `/* total */`.
-const COMPUTED_TOTAL: &str = include_str!("sql/total/computed.sql");
-const KEPT_TOTAL: &str = include_str!("sql/total/kept.sql");
-const KEPT_TOTAL_FROM: &str = include_str!("sql/total/kept_from.sql");
-
-/// Where the last two say `/* kept rows */`. An account has its sums over all widgets, and what is not folded into them yet.
-const ACCOUNT_ROWS: &str = include_str!("sql/total/account_rows.sql");
-const WIDGET_ROWS: &str = include_str!("sql/total/widget_rows.sql");
-
-/// Where a page's row has its texts.
-pub(super) const TEXT_COLUMNS: [usize; 7] = [2, 3, 4, 5, 6, 7, 10];
-
-/// From this offset on the page's ids are found first and its rows after that: slower by half at the first page, five
-/// times faster at offset 100,000.
+/// From this offset on the ids of a page are found first, in the index alone, and then its rows. That is slower by half for
+/// the first page and five times faster at offset 100,000.
 pub const DEEP_OFFSET: i64 = 1_000;
 
-/// Where a statement takes what it can take from either place. Both forms have the same parameters and the same answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// From what `migrations/kept` keeps, and computed where nothing is kept for a session or for the account.
-    Kept,
-    /// From the product's own tables and columns alone.
-    Computed,
+/// How a page or a total is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// Whether the materialized counts may be used where they are installed.
+    pub counts: bool,
+    /// Whether the total may come from them too. It is cheaper to count the few sessions of a recent `from_date`.
+    pub counted_total: bool,
+    /// How the texts of sessions are sent.
+    pub texts: Texts,
 }
 
-/// A statement's parameters, each with the type that the statement takes it as.
-pub type Parameters<'a> = Vec<(&'a (dyn ToSql + Sync), Type)>;
+/// How the texts of sessions are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Texts {
+    /// As they are. One that is longer than [`super::TextLimit::bytes`] is replaced by [`super::text::SUBSTITUTE`].
+    Usual,
+    /// As bytes: a text that is longer than the limit is cut to one byte more. A character may end in the middle, so this
+    /// is `bytea`; an `SQL_ASCII` database sends the stored bytes, which need not be UTF-8.
+    Bounded,
+}
 
-/// A statement in both its forms, and its parameters.
-///
-/// Composed for the filters that are present: one text for all of them (`$4 IS NULL OR …`) is a thousand times slower
-/// as soon as PostgreSQL plans it without the values.
-pub struct Statement<'a> {
-    frame: &'static str,
-    /// For the sessions' own table.
-    filters: String,
-    /// For the kept counts: those of them that are a part of their key.
-    key_filters: String,
-    /// The kept counts that these are for.
-    kept_rows: &'static str,
-    /// `from_date` and the first day that begins at or after it, in SQL.
-    dates: Option<(String, String)>,
-    /// What may be read of each text.
-    pub texts: TextLimits,
-    /// The same for both forms.
-    pub parameters: Parameters<'a>,
+impl Default for Reading {
+    fn default() -> Self {
+        Self { counts: true, counted_total: true, texts: Texts::Usual }
+    }
+}
+
+/// The conditions of a request.
+pub(super) struct Filters {
+    /// On `chat_sessions`, each with a leading ` AND `.
+    sessions: String,
+    /// Those of them that are part of the key of the materialized counts.
+    pub(super) key: String,
+    pub(super) has_widget: bool,
+    /// `from_date`, if the materialized counts can tell what is before it.
+    pub(super) from: Option<FromDate>,
+    /// For the first line of the statement.
+    label: String,
+}
+
+pub(super) struct FromDate {
+    pub(super) parameter: String,
+    /// The first day, in UTC, that begins at or after it.
+    pub(super) first_whole_day: Date,
+    pub(super) is_midnight: bool,
 }
 
 /// The statement for a page with its total.
 #[must_use]
-pub fn page_query<'a>(caller: &'a Authenticated, request: &'a ListRequest) -> Statement<'a> {
-    let frame = match request.offset {
-        0 => FIRST_PAGE,
-        ..DEEP_OFFSET => PAGE,
-        _ => DEEP_PAGE,
-    };
-    let parameters: Parameters =
-        vec![(caller.user_id(), Type::UUID), (&request.limit, Type::INT8), (&request.offset, Type::INT8)];
-    Statement::new(frame, parameters, request)
+pub fn page<'a>(caller: &'a Authenticated, request: &'a ListRequest, reading: Reading) -> Statement<'a> {
+    statement(vec![(caller.user_id(), Type::UUID)], request, reading, page_text)
 }
 
 /// The statement for the total alone.
-pub(super) fn total_query<'a>(caller: &'a Authenticated, request: &'a ListRequest) -> Statement<'a> {
-    Statement::new(TOTAL, vec![(caller.user_id(), Type::UUID)], request)
+#[must_use]
+pub fn total<'a>(caller: &'a Authenticated, request: &'a ListRequest, reading: Reading) -> Statement<'a> {
+    statement(vec![(caller.user_id(), Type::UUID)], request, reading, |part| {
+        format!("total{}\nSELECT {} AS total", part.filters.label, part.total)
+    })
 }
 
-/// The statement for a page of nobody's: it asks for all that a page needs, and gets nothing.
-pub(crate) fn probe() -> Statement<'static> {
-    static NOBODY: Uuid = Uuid::nil();
-    let (filters, key_filters) = (String::new(), String::new());
-    let parameters: Parameters = vec![(&NOBODY, Type::UUID), (&1_i64, Type::INT8), (&0_i64, Type::INT8)];
-    let texts = TextLimits::of(1);
-    Statement { frame: FIRST_PAGE, filters, key_filters, kept_rows: ACCOUNT_ROWS, dates: None, texts, parameters }
+/// The statement for a page of no account: it reads everything that a page needs and returns no rows.
+pub(super) fn warm_up() -> Statement<'static> {
+    static NO_ACCOUNT: Uuid = Uuid::nil();
+    static FIRST_PAGE: ListRequest =
+        ListRequest { limit: DEFAULT_LIMIT, offset: 0, widget_id: None, status: None, from_date: None };
+    statement(vec![(&NO_ACCOUNT, Type::UUID)], &FIRST_PAGE, Reading::default(), page_text)
 }
 
-impl<'a> Statement<'a> {
-    fn new(frame: &'static str, mut parameters: Parameters<'a>, request: &'a ListRequest) -> Self {
-        let mut filters = String::new();
-        let mut filter = |condition: &str, value: &'a (dyn ToSql + Sync), r#type| {
-            parameters.push((value, r#type));
-            let _ = write!(filters, "AND {condition} ${} ", parameters.len());
-            filters.clone()
+/// Where a text takes its counts from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Variant {
+    /// From the materialized counts; NULL where nothing is counted.
+    Materialized,
+    /// From the product's own tables.
+    Computed,
+}
+
+/// What a text is made of.
+struct Parts<'a> {
+    request: &'a ListRequest,
+    filters: &'a Filters,
+    variant: Variant,
+    texts: Texts,
+    /// The expression for the total.
+    total: &'a str,
+}
+
+fn statement<'a>(
+    mut parameters: Parameters<'a>,
+    request: &'a ListRequest,
+    reading: Reading,
+    text: impl Fn(&Parts) -> String,
+) -> Statement<'a> {
+    let filters = filters(request, &mut parameters);
+    let computed = format!("(SELECT count(*) FROM chat_sessions WHERE user_id = $1{})", filters.sessions);
+    let is_total_counted = reading.counted_total && (request.from_date.is_none() || filters.from.is_some());
+    let with = |variant: Variant| {
+        let (name, total) = match variant {
+            Variant::Computed => ("computed", &computed),
+            Variant::Materialized if is_total_counted => ("materialized", &materialized::total(&filters)),
+            Variant::Materialized => ("materialized, total computed", &computed),
         };
-        let mut key_filters = String::new();
-        let mut kept_rows = ACCOUNT_ROWS;
-        if let Some(widget_id) = &request.widget_id {
-            kept_rows = WIDGET_ROWS;
-            key_filters = filter("widget_id =", widget_id, Type::UUID);
-        }
-        if let Some(status) = &request.status {
-            key_filters = filter("status =", status, Type::TEXT);
-        }
-        let mut dates = None;
-        if let Some(from_date) = &request.from_date {
-            filter("created_at >=", from_date, Type::TIMESTAMPTZ);
-            // Midnight is the beginning of its own day.
-            let from = format!("${}", parameters.len());
-            let day = format!("date_trunc('day', {from} AT TIME ZONE 'UTC' + interval '86399.999999 s')");
-            dates = Some((from, day));
-        }
-        let texts = TextLimits::of(request.limit);
-        Self { frame, filters, key_filters, kept_rows, dates, texts, parameters }
-    }
+        let parts = Parts { request, filters: &filters, variant, texts: reading.texts, total };
+        format!("-- list-chat-sessions: {name}, {}", text(&parts))
+    };
+    let fallback = with(Variant::Computed);
+    let preferred = if reading.counts { with(Variant::Materialized) } else { fallback.clone() };
+    Statement { preferred, fallback, parameters }
+}
 
-    /// The text in one of the forms. What is between `/* kept:` and `:kept */` belongs to the kept form.
-    ///
-    /// A text of a session that is longer than [`super::TextLimit::bytes`] is not sent: one control character replaces it,
-    /// and the page is read again as [`Statement::bounded_text`]. An ordinary page is then sent without a conversion.
-    #[must_use]
-    pub fn text(&self, form: Form) -> String {
-        self.compose(form, |column, bytes| {
-            format!(r"CASE WHEN octet_length({column}) > {bytes} THEN E'\x1A' ELSE {column} END")
-        })
-    }
+fn page_text(parts: &Parts) -> String {
+    let Parts { request: ListRequest { limit, offset, .. }, filters, variant, texts, total } = parts;
+    let place = match *offset {
+        0 => "first page",
+        ..DEEP_OFFSET => "page",
+        _ => "deep page",
+    };
+    let (columns, rows) = (columns(*limit, *variant, *texts), rows(*limit, *offset, &filters.sessions));
+    format!("{place}{}\n{columns},\n       {total} AS total\n{rows}", filters.label)
+}
 
-    /// The text in one of the forms, with each text of a session as bytes: all of one that may be read whole, of any other
-    /// one byte more than may be. A character may end in the middle, so this is `bytea`; in an `SQL_ASCII` database the bytes
-    /// are sent as they are stored, which `text` is not where they are not UTF-8.
-    #[must_use]
-    pub fn bounded_text(&self, form: Form) -> String {
-        self.compose(form, |column, bytes| {
+fn filters<'a>(request: &'a ListRequest, parameters: &mut Parameters<'a>) -> Filters {
+    let (mut key, mut label) = (String::new(), String::new());
+    if let Some(widget_id) = &request.widget_id {
+        parameters.push((widget_id, Type::UUID));
+        let _ = write!(key, " AND widget_id = ${}", parameters.len());
+        label.push_str(", widget_id");
+    }
+    if let Some(status) = request.status {
+        let _ = write!(key, " AND status = '{}'", status.as_str());
+        label.push_str(", status");
+    }
+    let (mut sessions, mut from) = (key.clone(), None);
+    if let Some(from_date) = &request.from_date {
+        parameters.push((from_date, Type::TIMESTAMPTZ));
+        let parameter = format!("${}", parameters.len());
+        let _ = write!(sessions, " AND created_at >= {parameter}");
+        label.push_str(", from_date");
+        from = from_date.first_whole_day().map(|(first_whole_day, is_midnight)| FromDate {
+            parameter,
+            first_whole_day,
+            is_midnight,
+        });
+    }
+    Filters { sessions, key, has_widget: request.widget_id.is_some(), from, label }
+}
+
+/// The columns of a session, in the contract's order.
+fn columns(limit: i64, variant: Variant, texts: Texts) -> String {
+    let TextLimits { message, other } = TextLimits::of(limit);
+    let text = |column| bounded(column, other.bytes, texts);
+    let (last_message, message_count) = match variant {
+        Variant::Materialized => (bounded("s.last_message", message.bytes, texts), "s.message_count"),
+        Variant::Computed => (
+            format!(
+                "(SELECT {} FROM chat_messages m WHERE m.session_id = s.id
+         ORDER BY m.created_at DESC, m.id DESC LIMIT 1)",
+                bounded("m.content", message.bytes, texts)
+            ),
+            "(SELECT count(*) FROM chat_messages m WHERE m.session_id = s.id)",
+        ),
+    };
+    let (widget_name, visitor_id, visitor_name) = (text("w.name"), text("s.visitor_id"), text("s.visitor_name"));
+    let (visitor_email, status, page_url) = (text("s.visitor_email"), text("s.status"), text("s.page_url"));
+    format!(
+        "SELECT s.id, s.widget_id,
+       (SELECT {widget_name} FROM chat_widgets w WHERE w.id = s.widget_id) AS widget_name,
+       {visitor_id} AS visitor_id,
+       {visitor_name} AS visitor_name,
+       {visitor_email} AS visitor_email,
+       {status} AS status,
+       {last_message} AS last_message,
+       s.last_message_at,
+       {message_count} AS message_count,
+       {page_url} AS page_url,
+       s.created_at"
+    )
+}
+
+/// A column's text, of which at most `bytes` bytes are read, or one more, which shows that it goes on.
+fn bounded(column: &str, bytes: usize, texts: Texts) -> String {
+    match texts {
+        Texts::Usual => format!(r"CASE WHEN octet_length({column}) > {bytes} THEN E'\x1A' ELSE {column} END"),
+        Texts::Bounded => {
             let sent = bytes + 1;
             let encoding = "CASE getdatabaseencoding() WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END::name";
             format!(
@@ -154,63 +213,28 @@ impl<'a> Statement<'a> {
                  THEN substr(convert_to(left({column}, {sent}), {encoding}), 1, {sent}) \
                  ELSE convert_to({column}, {encoding}) END"
             )
-        })
-    }
-
-    /// Whether what came of [`Statement::text`] lacks a text, because it was too long or was not UTF-8.
-    #[must_use]
-    pub fn lacks_texts(outcome: &Result<Vec<Row>, PgError>) -> bool {
-        let is_substitute = |text: Option<RawText>| text.is_some_and(|text| text.0 == SUBSTITUTE.as_bytes());
-        match outcome {
-            Ok(rows) => rows.iter().any(|row| {
-                let mut texts = TEXT_COLUMNS.iter().filter_map(|column| row.try_get(*column).ok());
-                texts.any(is_substitute)
-            }),
-            Err(error) => error.code() == Some(&SqlState::CHARACTER_NOT_IN_REPERTOIRE),
         }
     }
-
-    /// `/* text … */` and `/* message … */` name a column whose text is to be bounded.
-    fn compose(&self, form: Form, bound: impl Fn(&str, usize) -> String) -> String {
-        let text = self.frame.replace("/* columns */", COLUMNS.trim_end());
-        let text = match (form, &self.dates) {
-            (Form::Computed, _) => text.replace("/* total */", COMPUTED_TOTAL.trim_end()),
-            (Form::Kept, None) => text.replace("/* total */", KEPT_TOTAL.trim_end()),
-            (Form::Kept, Some((from, day))) => {
-                let total = KEPT_TOTAL_FROM.replace("/* from */", from).replace("/* first day */", day);
-                text.replace("/* total */", total.trim_end())
-            }
-        };
-        let text = match form {
-            Form::Computed => text,
-            Form::Kept => {
-                let text = text.replace("/* kept: ", "").replace(" :kept */", "");
-                text.replace("/* kept rows */", self.kept_rows.trim_end())
-            }
-        };
-        let text = text.replace("/* filters */", &self.filters).replace("/* key filters */", &self.key_filters);
-        let text = bound_texts(&text, "/* text ", |column| bound(column, self.texts.other.bytes));
-        bound_texts(&text, "/* message ", |column| bound(column, self.texts.message.bytes))
-    }
 }
 
-/// The statement with an expression in the place of each directive, which names a column.
-fn bound_texts(statement: &str, directive: &str, bound: impl Fn(&str) -> String) -> String {
-    let mut parts = statement.split(directive);
-    let mut bounded = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let (column, rest) = part.split_once(" */").expect("a directive ends");
-        bounded.push_str(&bound(column));
-        bounded.push_str(rest);
+/// The sessions of a page. The limit is inside of the sub-select, so that nothing is computed for rows that are skipped.
+fn rows(limit: i64, offset: i64, filters: &str) -> String {
+    let page = format!(
+        "WHERE user_id = $1{filters}
+      ORDER BY last_message_at DESC, id DESC LIMIT {limit} OFFSET {offset}"
+    );
+    match offset {
+        // Nothing is skipped, and a sub-select would only cost planning.
+        0 => format!("FROM chat_sessions s {page}"),
+        ..DEEP_OFFSET => format!(
+            "FROM (SELECT * FROM chat_sessions {page}) s
+ORDER BY s.last_message_at DESC, s.id DESC"
+        ),
+        _ => format!(
+            "FROM (SELECT c.* FROM (SELECT id FROM chat_sessions {page}) page
+      JOIN chat_sessions c USING (id)
+      ORDER BY c.last_message_at DESC, c.id DESC) s
+ORDER BY s.last_message_at DESC, s.id DESC"
+        ),
     }
-    bounded
-}
-
-impl ToSql for Status {
-    fn to_sql(&self, r#type: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
-        self.as_str().to_sql(r#type, out)
-    }
-
-    accepts!(TEXT);
-    to_sql_checked!();
 }

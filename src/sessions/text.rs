@@ -148,13 +148,6 @@ impl<'a> FromSql<'a> for RawText<'a> {
 }
 
 #[cfg(test)]
-impl serde::Serialize for Text<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.chars().collect::<String>())
-    }
-}
-
-#[cfg(test)]
 impl schemars::JsonSchema for Text<'_> {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         str::schema_name()

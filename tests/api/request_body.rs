@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use list_chat_sessions::{
     error::Error,
     request::{ListRequest, MAX_BODY_BYTES, Status},
-    timestamp::Timestamp,
+    timestamp::PgTimestamp,
 };
 use proptest::{prelude::*, sample::select};
 use serde_json::{Value, json};
@@ -186,7 +186,7 @@ fn a_widget_id_is_read_in_the_forms_that_postgresql_reads() {
 }
 
 /// PostgreSQL's microseconds since 2000.
-fn microseconds(timestamp: Timestamp) -> i64 {
+fn microseconds(timestamp: PgTimestamp) -> i64 {
     let mut bytes = BytesMut::new();
     timestamp.to_sql(&Type::TIMESTAMPTZ, &mut bytes).unwrap();
     i64::from_be_bytes(bytes[..].try_into().unwrap())
@@ -227,7 +227,7 @@ async fn a_from_date_is_the_instant_that_postgresql_reads() {
     ] {
         let sql = "SELECT (extract(epoch FROM $1::text::timestamptz - '2000-01-01Z') * 1000000)::int8";
         let expected: i64 = client.query_one(sql, &[&text]).await.unwrap().get(0);
-        assert_eq!(Timestamp::parse(text).map(microseconds), Some(expected), "{text}");
+        assert_eq!(PgTimestamp::parse(text).map(microseconds), Some(expected), "{text}");
     }
 }
 
@@ -239,7 +239,7 @@ fn request() -> impl Strategy<Value = (ListRequest, Vec<(&'static str, Value)>)>
     fields.prop_map(|(limit, offset, widget_id, status, day)| {
         let widget_id = widget_id.map(uuid::Uuid::from_u128);
         let from_date = day.map(|(year, month, day)| format!("{year:04}-{month:02}-{day:02}"));
-        let timestamp = from_date.as_deref().and_then(Timestamp::parse);
+        let timestamp = from_date.as_deref().and_then(PgTimestamp::parse);
         let request = ListRequest { limit, offset, widget_id, status, from_date: timestamp };
         let fields = vec![
             ("limit", json!(limit)),
@@ -284,7 +284,7 @@ proptest! {
         let unit = 10_i128.pow(u32::try_from(fraction.len()).unwrap().saturating_sub(6));
         let padded: i128 = format!("{fraction:0<6}").parse().unwrap();
         let expected = seconds * 1_000_000 + padded / unit + i128::from(padded % unit > 0);
-        prop_assert_eq!(Timestamp::parse(&text).map(|time| microseconds(time).into()), Some(expected), "{}", text);
+        prop_assert_eq!(PgTimestamp::parse(&text).map(|time| microseconds(time).into()), Some(expected), "{}", text);
     }
 
     #[test]

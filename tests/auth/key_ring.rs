@@ -12,9 +12,9 @@ use tokio::{
 
 const NEW_TOKEN: &str = "mgp_00000000000000000000000000000000000000ff";
 
-/// Every request finds its value past the soft age.
+/// Every request finds its value past the maximum age.
 async fn start_with_short_age() -> TestApp {
-    let lifetime = Lifetime { soft: Duration::ZERO, hard: Duration::from_hours(1) };
+    let lifetime = Lifetime { max_age: Duration::ZERO, max_stale: Duration::from_hours(1) };
     TestApp::start_with(Server::shared(), |config| config.secret_lifetime = lifetime).await
 }
 
@@ -255,11 +255,11 @@ async fn a_silent_store_is_503_before_the_invocation_ends() {
 
 #[tokio::test]
 async fn a_ring_past_its_hard_age_is_given_up() {
-    let lifetime = Lifetime { soft: Duration::ZERO, hard: Duration::from_secs(2) };
+    let lifetime = Lifetime { max_age: Duration::ZERO, max_stale: Duration::from_secs(2) };
     let test = TestApp::start_with(Server::shared(), |config| config.secret_lifetime = lifetime).await;
     test.secrets.fail(SecretsFault::AccessDenied);
     assert_eq!(test.list(json!({})).await.status, 200);
-    tokio::time::sleep(lifetime.hard).await;
+    tokio::time::sleep(lifetime.max_stale).await;
     assert_eq!(test.list(json!({})).await.status, 503);
 }
 

@@ -2,7 +2,7 @@
 
 use list_chat_sessions::{
     config::{Config, DatabaseSource},
-    database::{AddressDefaults, Auth, Login, Policy},
+    database::{AddressDefaults, AuthMethod, ConnectionSettings, TlsPolicy},
 };
 use serde_json::{Value, json};
 use testkit::Authority;
@@ -27,35 +27,39 @@ fn plain_text_stays_on_this_machine_unless_the_operator_means_it() {
         ("mysql://u@db.example.com/d", false, false),
         ("host=db.example.com user=u", false, false),
     ] {
-        let policy = Policy { allow_plaintext, ..Policy::default() };
-        assert_eq!(Login::from_url(url, &policy).is_ok(), accepted, "{url}");
+        let policy = TlsPolicy { allow_plaintext, ..TlsPolicy::default() };
+        assert_eq!(ConnectionSettings::from_url(url, &policy).is_ok(), accepted, "{url}");
     }
 }
 
-const IAM: Policy = Policy { allow_plaintext: false, tls: None, auth: Auth::Iam };
+const IAM: TlsPolicy = TlsPolicy { allow_plaintext: false, tls: None, auth: AuthMethod::Iam };
 
 #[test]
 fn a_url_that_cannot_work_is_refused_with_the_reason() {
     for (policy, url, fault) in [
-        (Policy::default(), "postgres://u@db/d?sslrootcert=%2Fnowhere", "sslrootcert: No such file"),
-        (Policy::default(), "postgres://u@db/d?sslrootcert=Cargo.toml", "sslrootcert: it holds no certificate"),
-        (Policy::default(), "postgres://u@localhost/d?channel_binding=require", "channel_binding=require needs TLS"),
-        (Policy::default(), "postgres://u@db/d?channel_binding=maybe", "invalid value for option `channel_binding`"),
+        (TlsPolicy::default(), "postgres://u@db/d?sslrootcert=%2Fnowhere", "sslrootcert: No such file"),
+        (TlsPolicy::default(), "postgres://u@db/d?sslrootcert=Cargo.toml", "sslrootcert: it holds no certificate"),
+        (TlsPolicy::default(), "postgres://u@localhost/d?channel_binding=require", "channel_binding=require needs TLS"),
+        (TlsPolicy::default(), "postgres://u@db/d?channel_binding=maybe", "invalid value for option `channel_binding`"),
         (IAM, "postgres://u@localhost/d", "DATABASE_AUTH=iam needs TLS"),
-        (Policy { allow_plaintext: true, ..IAM }, "postgres://u@db/d?sslmode=disable", "DATABASE_AUTH=iam needs TLS"),
+        (
+            TlsPolicy { allow_plaintext: true, ..IAM },
+            "postgres://u@db/d?sslmode=disable",
+            "DATABASE_AUTH=iam needs TLS",
+        ),
         (IAM, "postgres://u@db/d?channel_binding=require", "a token cannot be bound to a channel"),
         (IAM, "postgres://u@db,other/d", "a token is for one user at one host"),
         (IAM, "postgres://db/d", "a token is for one user at one host"),
     ] {
-        let told = Login::from_url(url, &policy).unwrap_err();
+        let told = ConnectionSettings::from_url(url, &policy).unwrap_err();
         assert!(told.contains(fault), "{url}: {told}");
     }
-    assert!(Login::from_url("postgres://u@db/d", &IAM).is_ok());
+    assert!(ConnectionSettings::from_url("postgres://u@db/d", &IAM).is_ok());
 }
 
 /// Without defaults for what the secret lacks.
-fn from_secret(secret: &str, policy: &Policy) -> Result<Login, String> {
-    Login::from_secret(secret, &AddressDefaults::default(), policy)
+fn from_secret(secret: &str, policy: &TlsPolicy) -> Result<ConnectionSettings, String> {
+    ConnectionSettings::from_secret(secret, &AddressDefaults::default(), policy)
 }
 
 #[test]
@@ -75,11 +79,11 @@ fn a_fault_in_the_secret_is_named_and_nothing_of_it_is_quoted() {
         (with("sslrootcert", json!("hunter2")), "sslrootcert: it holds no certificate in PEM"),
         (with("channel_binding", json!("hunter2")), "channel_binding must be require, prefer or disable"),
     ] {
-        assert_eq!(from_secret(&secret, &Policy::default()).unwrap_err(), fault);
+        assert_eq!(from_secret(&secret, &TlsPolicy::default()).unwrap_err(), fault);
     }
     let pem = Authority::new().unwrap().pem();
     for good in [with("port", json!("5433")), with("sslmode", json!(null)), with("sslrootcert", json!(pem))] {
-        let login = from_secret(&good, &Policy::default()).unwrap();
+        let login = from_secret(&good, &TlsPolicy::default()).unwrap();
         assert!(!format!("{login:?}").contains("hunter"));
     }
     assert!(from_secret(&with("password", json!(null)), &IAM).is_ok(), "the token takes its place");
@@ -147,10 +151,17 @@ fn defaults_fill_in_only_what_the_secret_lacks() {
     for (secret, defaults, is_here) in
         [(&two_fields, &here, true), (&two_fields, &away, false), (&with_host, &away, true), (&with_host, &here, true)]
     {
-        let login = Login::from_secret(&secret.to_string(), defaults, &Policy::default()).unwrap();
-        assert_eq!(format!("{login:?}"), format!("Login {{ encrypted: {}, .. }}", !is_here), "{secret} {defaults:?}");
+        let login = ConnectionSettings::from_secret(&secret.to_string(), defaults, &TlsPolicy::default()).unwrap();
+        assert_eq!(
+            format!("{login:?}"),
+            format!("ConnectionSettings {{ encrypted: {}, .. }}", !is_here),
+            "{secret} {defaults:?}"
+        );
     }
-    assert!(Login::from_secret(r#"{"username": "u"}"#, &away, &IAM).is_ok(), "a token is for the variable's host");
-    let fault = from_secret(&two_fields.to_string(), &Policy::default()).unwrap_err();
+    assert!(
+        ConnectionSettings::from_secret(r#"{"username": "u"}"#, &away, &IAM).is_ok(),
+        "a token is for the variable's host"
+    );
+    let fault = from_secret(&two_fields.to_string(), &TlsPolicy::default()).unwrap_err();
     assert_eq!(fault, "it has no text \"host\"; add it or set DATABASE_HOST");
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use list_chat_sessions::{
     config::{Config, DatabaseSource},
-    database::{Login, Policy, Tls},
+    database::{ConnectionSettings, Tls, TlsPolicy},
 };
 use serde_json::json;
 use testkit::{
@@ -21,10 +21,10 @@ use tokio::task::JoinSet;
 const CLIENTS: usize = 6;
 
 /// An app with this login, without a row in its database.
-async fn app(database: Database, login: Login, query_limit: Duration) -> TestApp {
+async fn app(database: Database, login: ConnectionSettings, query_timeout: Duration) -> TestApp {
     let configure = |config: &mut Config| {
         config.database = DatabaseSource::Url(login.into());
-        config.query_limit = query_limit;
+        config.query_timeout = query_timeout;
     };
     TestApp::start_on(database, secrets().await, configure).await
 }
@@ -62,7 +62,7 @@ async fn many_clients_share_few_connections_and_none_notices_when_those_end() {
     let mut clients = JoinSet::new();
     let until = Instant::now() + Duration::from_millis(1_500);
     for _ in 0..CLIENTS {
-        let login = Login::from_url(&pooler.url(&database), &Policy::default()).unwrap();
+        let login = ConnectionSettings::from_url(&pooler.url(&database), &TlsPolicy::default()).unwrap();
         let test = app(database.clone(), login, Duration::from_secs(5)).await;
         clients.spawn(async move {
             while Instant::now() < until {
@@ -91,7 +91,7 @@ async fn many_clients_share_few_connections_and_none_notices_when_those_end() {
 #[ignore = "needs PgBouncer (apt-get install pgbouncer): cargo test --test main -- --ignored pooler"]
 async fn a_slow_query_is_cancelled_behind_the_pooler_too() {
     let pooler = Pooler::start(Server::shared(), &[]).unwrap();
-    assert_slow_query_is_cancelled(&pooler, "sslmode=disable", Policy::default()).await;
+    assert_slow_query_is_cancelled(&pooler, "sslmode=disable", TlsPolicy::default()).await;
 }
 
 #[tokio::test]
@@ -111,12 +111,12 @@ async fn a_slow_query_is_cancelled_behind_a_pooler_that_speaks_tls() {
     ];
     let pooler = Pooler::start(Server::shared(), &settings).unwrap();
     let tls = Some(Tls::from_pem(&authority.pem()).unwrap());
-    assert_slow_query_is_cancelled(&pooler, "sslmode=verify-full", Policy { tls, ..Policy::default() }).await;
+    assert_slow_query_is_cancelled(&pooler, "sslmode=verify-full", TlsPolicy { tls, ..TlsPolicy::default() }).await;
 }
 
-async fn assert_slow_query_is_cancelled(pooler: &Pooler, parameters: &str, policy: Policy) {
+async fn assert_slow_query_is_cancelled(pooler: &Pooler, parameters: &str, policy: TlsPolicy) {
     let database = Database::create(Server::shared()).await.unwrap();
-    let login = Login::from_url(&format!("{}?{parameters}", pooler.url(&database)), &policy).unwrap();
+    let login = ConnectionSettings::from_url(&format!("{}?{parameters}", pooler.url(&database)), &policy).unwrap();
     let test = app(database, login, Duration::from_millis(300)).await;
     let admin = test.database.client().await.unwrap();
     admin.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await.unwrap();

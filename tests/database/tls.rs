@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use list_chat_sessions::{
     config::DatabaseSource,
-    database::{Login, Policy, Tls},
+    database::{ConnectionSettings, Tls, TlsPolicy},
 };
 use serde_json::{Value, json};
 use testkit::{
@@ -168,14 +168,14 @@ async fn a_password_can_be_bound_to_the_channel() {
 #[tokio::test]
 async fn a_slow_query_is_cancelled_over_tls_too() {
     let server = Encrypted::shared().await;
-    let policy = Policy { tls: Some(Tls::from_pem(&server.ca).unwrap()), ..Policy::default() };
+    let policy = TlsPolicy { tls: Some(Tls::from_pem(&server.ca).unwrap()), ..TlsPolicy::default() };
     // Of its own: whoever else uses the lock's table waits as well.
     let database = Database::create(&server.server).await.unwrap();
     let admin = database.client().await.unwrap();
-    let login = Login::from_url(&format!("{}?sslmode=verify-full", database.url()), &policy).unwrap();
+    let login = ConnectionSettings::from_url(&format!("{}?sslmode=verify-full", database.url()), &policy).unwrap();
     let test = TestApp::start_on(database, secrets().await, |config| {
         config.database = DatabaseSource::Url(login.into());
-        config.query_limit = Duration::from_millis(300);
+        config.query_timeout = Duration::from_millis(300);
     })
     .await;
     admin.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await.unwrap();

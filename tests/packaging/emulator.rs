@@ -15,7 +15,7 @@ use testkit::{Database, Secrets, Server, binary, client, faults::events, keys, s
 use tokio::process::{Child, Command};
 
 /// How long the emulator may take to listen.
-const START_LIMIT: Duration = Duration::from_secs(10);
+const START_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A cold invocation and warm ones after it: one environment serves them all.
 #[tokio::test]
@@ -58,7 +58,7 @@ impl Emulator {
             .unwrap();
         let started = Instant::now();
         while tokio::net::TcpStream::connect(&address).await.is_err() {
-            assert!(started.elapsed() < START_LIMIT, "the emulator does not listen");
+            assert!(started.elapsed() < START_TIMEOUT, "the emulator does not listen");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let url = format!("http://{address}/2015-03-31/functions/function/invocations");

@@ -75,7 +75,7 @@ async fn a_request_that_got_by_is_a_warning_and_says_on_what() {
         assert_eq!(status(&function, &request::post(TOKEN, "{}")).await, 200);
         let lines = lines(&function);
         assert_eq!((&lines[0]["level"], &lines[0]["message"]), (&json!("WARN"), &json!("secret not fetched")));
-        let cause = format!("service_unavailable: secret keys: Secrets Manager answers {code}");
+        let cause = format!("service_unavailable: secret keys: Secrets Manager returned {code}");
         assert_eq!(lines[0]["cause"], cause);
         assert_eq!((&lines[1]["level"], &lines[1]["Outcome"]), (&json!("WARN"), &json!("ok")));
         assert_eq!(value(&lines[1], "SecretStale"), Some(1.0));

@@ -2,7 +2,7 @@
 
 use list_chat_sessions::{
     config::DatabaseSource,
-    database::{Login, Policy},
+    database::{ConnectionSettings, TlsPolicy},
 };
 use serde_json::json;
 use testkit::{Database, DeadAddress, Harness, Server, TestApp, app::secrets, binary, faults::names};
@@ -25,7 +25,7 @@ async fn a_host_that_does_not_respond_leaves_time_for_the_next_one() {
     let port = server.port();
     let here = format!("127.0.0.1:{port}");
     let hosts = format!("{}:{port},{here}", dead.address());
-    let login = Login::from_url(&database.url().replace(&here, &hosts), &Policy::default()).unwrap();
+    let login = ConnectionSettings::from_url(&database.url().replace(&here, &hosts), &TlsPolicy::default()).unwrap();
     let source = DatabaseSource::Url(login.into());
     let test = TestApp::start_on(database, secrets().await, |config| config.database = source).await;
     assert_eq!(test.list(json!({})).await.outcome(), (200, "ok".into()));

@@ -44,7 +44,7 @@ async fn a_database_that_is_away_during_init_costs_no_more_than_its_absence() {
 
 #[tokio::test]
 async fn a_slow_query_is_504_is_cancelled_on_the_server_and_holds_nobody_up() {
-    let test = TestApp::start_with(Server::shared(), |config| config.query_limit = Duration::from_millis(300)).await;
+    let test = TestApp::start_with(Server::shared(), |config| config.query_timeout = Duration::from_millis(300)).await;
     let admin = test.database.client().await.unwrap();
     admin.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await.unwrap();
     assert_outcome!(test, TIMEOUT);
@@ -56,7 +56,7 @@ async fn a_slow_query_is_504_is_cancelled_on_the_server_and_holds_nobody_up() {
 /// The role has no `lock_timeout`, so nothing but the function ends what waits for the lock.
 #[tokio::test]
 async fn a_table_that_stays_locked_is_504_every_time_and_leaves_no_query_running() {
-    let test = TestApp::start_with(Server::shared(), |config| config.query_limit = Duration::from_millis(300)).await;
+    let test = TestApp::start_with(Server::shared(), |config| config.query_timeout = Duration::from_millis(300)).await;
     let [admin, locker] = [test.database.client().await.unwrap(), test.database.client().await.unwrap()];
     for setting in ["lock_timeout = 0", "statement_timeout = 0"] {
         role::set(&admin, setting).await;

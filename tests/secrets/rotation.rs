@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use list_chat_sessions::database::REFUSED_LOGIN_INTERVAL;
+use list_chat_sessions::database::REJECTED_CREDENTIALS_INTERVAL;
 use serde_json::{Value, json};
 use testkit::{
     API_KEYS, Database, Function, FunctionOptions, Secrets, Server, TOKEN,
@@ -157,9 +157,9 @@ async fn assert_no_request_is_lost(rotation: &Rotation, strategy: Strategy) {
                     }
                 }
                 // The new version takes its turn before the next rotation, which in AWS comes hours later at the soonest.
-                tokio::time::sleep(REFUSED_LOGIN_INTERVAL).await;
+                tokio::time::sleep(REJECTED_CREDENTIALS_INTERVAL).await;
                 rotation.reconnect().await;
-                tokio::time::sleep(REFUSED_LOGIN_INTERVAL).await;
+                tokio::time::sleep(REJECTED_CREDENTIALS_INTERVAL).await;
             }
         })
         .await;
@@ -261,7 +261,7 @@ async fn a_new_password_costs_no_request_and_one_fetch_for_the_connection_that_n
                 assert_eq!(rotation.fetches(), fetches, "a connection that is open needs no password");
                 rotation.reconnect().await;
                 assert_eq!(rotation.fetches(), fetches + 1);
-                tokio::time::sleep(REFUSED_LOGIN_INTERVAL).await;
+                tokio::time::sleep(REJECTED_CREDENTIALS_INTERVAL).await;
             }
         })
         .await;
@@ -292,7 +292,7 @@ async fn a_secret_of_two_fields_rotates_with_the_address_in_variables() {
         assert_eq!(rotation.outcome().await, expected(UNAVAILABLE));
     }
     // One at init, and then one of each version in an interval.
-    let intervals = 1 + refused.elapsed().as_millis() / REFUSED_LOGIN_INTERVAL.as_millis();
+    let intervals = 1 + refused.elapsed().as_millis() / REJECTED_CREDENTIALS_INTERVAL.as_millis();
     assert!(rotation.fetches() as u128 <= 1 + 2 * intervals, "refused logins do not drive calls");
     rotation.secrets.put(SECRET, secret("managed-6be3")).unwrap();
     let moved = Instant::now();

@@ -1,13 +1,13 @@
 //! Where the database is: in the secret, and in the URL.
 
-use list_chat_sessions::database::{AddressDefaults, Auth, Login, Policy};
+use list_chat_sessions::database::{AddressDefaults, AuthMethod, ConnectionSettings, TlsPolicy};
 
 use super::assert_is_one_of;
 
-const POLICIES: [Policy; 3] = [
-    Policy { allow_plaintext: false, tls: None, auth: Auth::Password },
-    Policy { allow_plaintext: true, tls: None, auth: Auth::Password },
-    Policy { allow_plaintext: false, tls: None, auth: Auth::Iam },
+const POLICIES: [TlsPolicy; 3] = [
+    TlsPolicy { allow_plaintext: false, tls: None, auth: AuthMethod::Password },
+    TlsPolicy { allow_plaintext: true, tls: None, auth: AuthMethod::Password },
+    TlsPolicy { allow_plaintext: false, tls: None, auth: AuthMethod::Iam },
 ];
 
 const FAULTS: [&str; 24] = [
@@ -60,7 +60,7 @@ pub fn login_secret(secret: &[u8]) {
     let Ok(secret) = str::from_utf8(secret) else { return };
     let all = AddressDefaults { host: Some("db.example.com".into()), port: Some(6432), name: Some("app".into()) };
     for defaults in [AddressDefaults::default(), all] {
-        judge(|policy| Login::from_secret(secret, &defaults, policy));
+        judge(|policy| ConnectionSettings::from_secret(secret, &defaults, policy));
     }
 }
 
@@ -69,17 +69,21 @@ pub fn login_url(url: &[u8]) {
     let Ok(url) = str::from_utf8(url) else { return };
     // It names a file on this machine, which may be a device that never ends. Whoever writes the URL is trusted so far.
     if !url.contains("sslrootcert") {
-        judge(|policy| Login::from_url(url, policy));
+        judge(|policy| ConnectionSettings::from_url(url, policy));
     }
 }
 
-fn judge(parse: impl Fn(&Policy) -> Result<Login, String>) {
+fn judge(parse: impl Fn(&TlsPolicy) -> Result<ConnectionSettings, String>) {
     for policy in &POLICIES {
         match parse(policy) {
             Ok(login) => {
                 let debug = format!("{login:?}");
-                assert!(["true", "false"].map(|tls| format!("Login {{ encrypted: {tls}, .. }}")).contains(&debug));
-                let must_be_encrypted = policy.auth == Auth::Iam;
+                assert!(
+                    ["true", "false"]
+                        .map(|tls| format!("ConnectionSettings {{ encrypted: {tls}, .. }}"))
+                        .contains(&debug)
+                );
+                let must_be_encrypted = policy.auth == AuthMethod::Iam;
                 assert!(!must_be_encrypted || debug.contains("true"), "a token in plain text");
             }
             Err(fault) => {

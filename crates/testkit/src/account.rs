@@ -9,7 +9,7 @@ use list_chat_sessions::{
     auth::{Authenticated, BearerToken, KeyRing},
     handler::handle,
     request::ListRequest,
-    sessions::page_query,
+    sessions::{Reading, page_statement},
 };
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
@@ -101,7 +101,7 @@ impl Account {
 
     /// What no answer can do without: the statement is sent, its rows are read and dropped. Gives their number.
     pub async fn bare(&self, client: &Client, statement: &str, page: &Page) -> usize {
-        let parameters = page_query(&self.caller, &page.list).parameters;
+        let parameters = page_statement(&self.caller, &page.list, Reading::default()).parameters;
         let rows = client.query_typed_raw(statement, parameters).await.expect("rows");
         pin_mut!(rows);
         let mut count = 0;

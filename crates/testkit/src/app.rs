@@ -7,14 +7,18 @@ use aws_sdk_secretsmanager::config::{Credentials, Region, SharedCredentialsProvi
 use lambda_http::{Body, Context, RequestExt, Response, http::StatusCode};
 use list_chat_sessions::{
     app::App,
+    clock::Deadline,
     config::{Config, DatabaseSource},
-    database::{Login, Policy},
+    database::{ConnectionSettings, TlsPolicy},
+    error::Error,
     handler::handle,
+    request::ListRequest,
     secret::Lifetime,
+    sessions::{self, Page},
 };
 use serde_json::{Value, json};
 
-use crate::{Database, Secrets, Server, keys, openapi, request, secrecy};
+use crate::{Database, Secrets, Server, keys, openapi, plan, request, secrecy};
 
 /// The name of the secret with the key ring.
 pub const API_KEYS: &str = "test/api-keys";
@@ -41,6 +45,14 @@ pub struct TestApp {
 }
 
 impl TestApp {
+    /// Reads the first page of [`ACCOUNT`]; with how often the statement was sent again.
+    pub async fn read_page(&self) -> (Result<Page, Error>, u32) {
+        let request = ListRequest::parse(b"{}", 100).unwrap();
+        let (caller, mut resent) = (plan::caller(), 0);
+        let deadline = Deadline::within(Duration::from_secs(10));
+        (sessions::list(&self.app.database, &caller, &request, deadline, &mut resent).await, resent)
+    }
+
     /// Starts with the usual configuration.
     pub async fn start() -> Self {
         Self::start_with(Server::shared(), |_| {}).await
@@ -120,11 +132,13 @@ pub async fn secrets() -> Secrets {
 pub fn config(database: &Database) -> Config {
     Config {
         api_keys_secret_id: API_KEYS.into(),
-        database: DatabaseSource::Url(Login::from_url(database.url(), &Policy::default()).unwrap().into()),
-        database_policy: Policy::default(),
+        database: DatabaseSource::Url(
+            ConnectionSettings::from_url(database.url(), &TlsPolicy::default()).unwrap().into(),
+        ),
+        database_policy: TlsPolicy::default(),
         limit_max: 100,
-        query_limit: Duration::from_secs(5),
-        secret_lifetime: Lifetime { soft: Duration::from_mins(5), hard: Duration::from_hours(24) },
+        query_timeout: Duration::from_secs(5),
+        secret_lifetime: Lifetime { max_age: Duration::from_mins(5), max_stale: Duration::from_hours(24) },
     }
 }
 

@@ -85,7 +85,7 @@ async fn apply_file(client: &mut Client, name: &str, sql: &str) -> Result<()> {
     Ok(())
 }
 
-/// Installs the optional set of `migrations/kept` and lets the function's role read it.
+/// Installs the optional set of `migrations/materialized_counts` and lets the function's role read it.
 pub async fn apply_kept(client: &Client) -> Result<()> {
     for name in KEPT {
         run_kept(client, name).await?;
@@ -99,14 +99,14 @@ pub const GRANT_KEPT: &str =
 
 /// What reconcile.sql finds: a row for each kept value that is not what the tables say.
 pub async fn reconcile(client: &Client) -> Result<Vec<Row>, Error> {
-    let sql = include_str!("../../../migrations/kept/reconcile.sql").trim_end().trim_end_matches(';');
+    let sql = include_str!("../../../migrations/materialized_counts/reconcile.sql").trim_end().trim_end_matches(';');
     client.query_typed(sql, &[]).await
 }
 
-/// Runs a file of `migrations/kept` as psql does, one statement at a time, and again if a writer was in its way.
+/// Runs a file of `migrations/materialized_counts` as psql does, one statement at a time, and again if a writer was in its way.
 /// The error names the file and repeats PostgreSQL's message; its transaction is rolled back.
 pub async fn run_kept(client: &Client, name: &str) -> Result<()> {
-    let path = crate::repository().join("migrations/kept").join(name);
+    let path = crate::repository().join("migrations/materialized_counts").join(name);
     let sql = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     'again: loop {
         for statement in statements(&sql) {
@@ -115,7 +115,7 @@ pub async fn run_kept(client: &Client, name: &str) -> Result<()> {
                 if matches!(error.code(), Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::T_R_DEADLOCK_DETECTED)) {
                     continue 'again;
                 }
-                return Err(explain(&error, statement).context(format!("migrations/kept/{name}")));
+                return Err(explain(&error, statement).context(format!("migrations/materialized_counts/{name}")));
             }
         }
         return Ok(());

@@ -23,7 +23,7 @@ pub async fn create(server: &Server) -> Result<Database> {
     Ok(database)
 }
 
-/// Installs the counts as docs/kept.md says, docs/role.sql at the end.
+/// Installs the counts as docs/materialized-counts.md says, docs/role.sql at the end.
 pub async fn install_counts(admin: &Client) -> Result<()> {
     for file in KEPT {
         run_kept(admin, file).await?;

@@ -35,7 +35,7 @@ impl Candidate {
     pub fn description(self) -> &'static str {
         match self {
             Self::Ours => "this function's release binary",
-            Self::Kept => "the same on a database with migrations/kept",
+            Self::Kept => "the same on a database with migrations/materialized_counts",
             Self::Node => "crates/dev/bench/peers/node: `pg` and the AWS SDK from node_modules, our SQL",
             Self::Bundle => "the same in one file made by esbuild",
             Self::Python => "crates/dev/bench/peers/python: psycopg and boto3, our SQL",

@@ -74,7 +74,7 @@ pub async fn load(server: &Server, name: &str, sizes: Sizes) -> Result<bool> {
 /// Copies the database and installs the kept counts in the copy.
 pub async fn load_kept(server: &Server, plain: &str, name: &str, sizes: Sizes) -> Result<bool> {
     let shape = format!("{} {}", sizes.middle, sizes.large);
-    let mark = fingerprint(&[ROWS, &shape, &texts("migrations")?, &texts("migrations/kept")?]);
+    let mark = fingerprint(&[ROWS, &shape, &texts("migrations")?, &texts("migrations/materialized_counts")?]);
     let admin = database::connect(&server.url("postgres")).await?;
     if is_marked(&admin, name, &mark).await? {
         return Ok(false);

@@ -6,7 +6,7 @@ use lambda_http::http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use list_chat_sessions::{
     auth::{Authenticated, BearerToken},
     request::ListRequest,
-    sessions::{self, page_query},
+    sessions::{Reading, page_statement},
 };
 use serde_json::Value;
 use testkit::{faults::accounts, request};
@@ -48,14 +48,14 @@ impl Question {
     /// The statement's text. Composing it is the candidate's affair, so it is made before the clock starts.
     pub fn statement(&self, kind: StatementKind) -> String {
         match kind {
-            StatementKind::Ours => page_query(&self.caller, &self.request).text(sessions::Form::Computed),
+            StatementKind::Ours => page_statement(&self.caller, &self.request, Reading::default()).fallback,
             StatementKind::Postgrest => POSTGREST.replace("/* filters */", &self.filters()),
         }
     }
 
     /// Sends the statement, unnamed, and gives the total that it answers; no row is none.
     pub async fn send(&self, client: &Client, statement: &str) -> Result<i64> {
-        let parameters = page_query(&self.caller, &self.request).parameters;
+        let parameters = page_statement(&self.caller, &self.request, Reading::default()).parameters;
         let rows = client.query_typed(statement, &parameters).await?;
         rows.first().map_or(Ok(0), |row| row.try_get("total")).context("no total")
     }

@@ -32,7 +32,7 @@ const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 200, 0, 1);
 const INVOCATION: Duration = Duration::from_secs(4);
 const LATEST: Duration = Duration::from_millis(3_700);
 
-/// How long a refresh of the key ring may take to be made: the soft age, which is a second here, and faults before it.
+/// How long a refresh of the key ring may take to be made: the maximum age, which is a second here, and faults before it.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How many requests are sent while names do not resolve.

@@ -9,7 +9,7 @@ use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unless};
 use crate::{Database, Server, wait_for_running};
 
 /// What the query may take, and what the next answer may.
-const QUERY_LIMIT: Duration = Duration::from_millis(200);
+const QUERY_TIMEOUT: Duration = Duration::from_millis(200);
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// A table that takes a minute to read, and the way back.
@@ -27,7 +27,7 @@ pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
     let server = Server::start()?;
     let database = Database::create(&server).await?;
     accounts::fill(&database, 1, 10).await?;
-    let variables = vec![("QUERY_TIMEOUT_MS", QUERY_LIMIT.as_millis().to_string())];
+    let variables = vec![("QUERY_TIMEOUT_MS", QUERY_TIMEOUT.as_millis().to_string())];
     let tested = FunctionUnderTest::start(harness, database, Setup { variables, ..Setup::default() }).await?;
     let [admin, other] = [tested.database.client().await?, tested.database.client().await?];
     let mut reports = Vec::new();

@@ -30,7 +30,7 @@ const SESSIONS: usize = 3;
 const WORKERS: u32 = ACCOUNTS.div_ceil(RING_MAX);
 
 /// A query is cancelled after this, and a lock is held for longer.
-const QUERY_LIMIT: Duration = Duration::from_millis(60);
+const QUERY_TIMEOUT: Duration = Duration::from_millis(60);
 const LOCK: Duration = Duration::from_millis(100);
 
 /// Between two locks, and between two kills.
@@ -80,7 +80,7 @@ async fn worker(
     mut random: Rng,
 ) -> Result<(FaultReport, Counts)> {
     let events: Vec<_> = of.clone().map(|account| (account, event(account))).collect();
-    let variables = vec![("QUERY_TIMEOUT_MS", QUERY_LIMIT.as_millis().to_string())];
+    let variables = vec![("QUERY_TIMEOUT_MS", QUERY_TIMEOUT.as_millis().to_string())];
     let tested = FunctionUnderTest::start(
         harness,
         database,

@@ -19,7 +19,7 @@ use crate::{
     request,
 };
 
-/// How long a refresh may take to be made: the soft age, which is a second here, and what a fault adds to it.
+/// How long a refresh may take to be made: the maximum age, which is a second here, and what a fault adds to it.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How many functions wait for their secrets to age side by side.

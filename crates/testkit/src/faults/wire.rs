@@ -16,7 +16,7 @@ const LATEST: Duration = Duration::from_millis(2_700);
 /// The most that a request may take whose refresh gets nothing: the refresh's own time-out, and a little for the rest.
 const LATEST_REFRESH: Duration = Duration::from_millis(1_300);
 
-/// How long a refresh may take to be made: the soft age, which is a second here, and the faults that came before.
+/// How long a refresh may take to be made: the maximum age, which is a second here, and the faults that came before.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How much more memory a response may take than the function had before it, in KiB. An endless one brings hundreds of

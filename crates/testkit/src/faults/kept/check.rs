@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use list_chat_sessions::{
     auth::{Authenticated, BearerToken, KeyRing},
     request::ListRequest,
-    sessions::{Form, page_query},
+    sessions::{Reading, page_statement},
 };
 use serde_json::{Value, json};
 use tokio_postgres::{Client, error::SqlState};
@@ -43,10 +43,10 @@ async fn compare(client: &Client) -> Result<Option<String>> {
         let caller = caller(&writer::account(account))?;
         for request in requests(account) {
             let list = ListRequest::parse(request.to_string().as_bytes(), 100).context("a request of this test")?;
-            let statement = page_query(&caller, &list);
+            let statement = page_statement(&caller, &list, Reading::default());
             let mut answers = Vec::new();
-            for form in [Form::Kept, Form::Computed] {
-                let text = format!("SELECT array_agg(page::text) FROM ({}) page", statement.text(form));
+            for text in [&statement.preferred, &statement.fallback] {
+                let text = format!("SELECT array_agg(page::text) FROM ({text}) page");
                 let rows: Option<Vec<String>> = client.query_typed_one(&text, &statement.parameters).await?.get(0);
                 answers.push(rows);
             }

@@ -1,0 +1,334 @@
+//! One connection: open it, check it, run a statement on it, cancel that.
+
+use std::{
+    borrow::Cow,
+    ops::Deref,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
+use deadpool_postgres::ClientWrapper;
+use futures_util::{FutureExt, TryStreamExt};
+use tokio::{task::JoinHandle, time::timeout};
+use tokio_postgres::{
+    Client, Error as PgError, NoTls, Row,
+    error::SqlState,
+    types::{ToSql, Type},
+};
+
+use super::{
+    ALIVE_TIMEOUT, AuthTokenGenerator, CHECK_INTERVAL, CONNECT_TIMEOUT, ConnectionSettings, SettingsSource,
+    cancel::cancel,
+    error::{classify, is_lost, log_text, may_still_be_running},
+    schema::{CheckError, Features, Schema, rows_hidden},
+};
+use crate::{
+    clock::{Deadline, FreezeProofInstant},
+    error::Error,
+};
+
+/// A statement's parameters, each with the type that the statement declares for it.
+pub type Parameters<'a> = Vec<(&'a (dyn ToSql + Sync), Type)>;
+
+/// A statement in two texts with the same parameters and the same columns.
+#[derive(Clone)]
+pub struct Statement<'a> {
+    /// Reads the [`Schema`]'s preferred relations.
+    pub preferred: String,
+    /// Does without them.
+    pub fallback: String,
+    /// The values of `$1`, `$2`, …
+    pub parameters: Parameters<'a>,
+}
+
+/// The pool's manager.
+///
+/// deadpool-postgres has one too, but its only error is PostgreSQL's: it could not report that Secrets Manager returned no
+/// credentials.
+pub struct Connector {
+    pub(super) settings: SettingsSource,
+    /// What the next connection uses instead of the current settings, which PostgreSQL has rejected.
+    refreshed: Mutex<Option<Arc<ConnectionSettings>>>,
+    token_generator: Option<AuthTokenGenerator>,
+    schema: &'static Schema,
+}
+
+/// A connection of the pool.
+pub struct Connection {
+    client: ClientWrapper,
+    settings: Arc<ConnectionSettings>,
+    schema: &'static Schema,
+    /// What the last check found.
+    features: Features,
+    /// When the last check was sent.
+    checked_at: FreezeProofInstant,
+}
+
+/// Why a connection could not be opened.
+pub enum OpenError {
+    CredentialsRejected {
+        settings: Arc<ConnectionSettings>,
+        cause: String,
+    },
+    /// There was a connection, and it was lost before the first check had passed.
+    ConnectionLost(String),
+    /// Another attempt would not help.
+    Final(Error),
+}
+
+/// Why a statement returned no rows.
+pub enum ExecuteError {
+    /// The connection had been lost before the statement was sent.
+    Dead,
+    RowSecurityEnabled,
+    RowsHidden(String),
+    Lost(PgError),
+    /// PostgreSQL rejected the statement.
+    Rejected(PgError),
+    /// PostgreSQL rejected the check that was sent before the statement.
+    CheckRejected(PgError),
+    TimedOut,
+}
+
+impl ExecuteError {
+    /// Whether the server may be running the statement.
+    pub(super) fn may_still_be_running(&self) -> bool {
+        match self {
+            Self::Lost(error) => may_still_be_running(error),
+            Self::Rejected(_) => false,
+            // The statement was sent together with what failed.
+            Self::Dead | Self::RowSecurityEnabled | Self::RowsHidden(_) | Self::CheckRejected(_) | Self::TimedOut => {
+                true
+            }
+        }
+    }
+}
+
+impl Connector {
+    pub(super) fn new(
+        settings: SettingsSource,
+        token_generator: Option<AuthTokenGenerator>,
+        schema: &'static Schema,
+    ) -> Self {
+        Self { settings, refreshed: Mutex::default(), token_generator, schema }
+    }
+
+    /// Has the next connection use other settings than the rejected ones; false if there are none.
+    ///
+    /// # Errors
+    ///
+    /// As [`SettingsSource::refreshed_after_rejection`].
+    pub(super) async fn refresh(&self, rejected: &ConnectionSettings) -> Result<bool, Error> {
+        let refreshed = self.settings.refreshed_after_rejection(rejected).await?;
+        let is_refreshed = refreshed.is_some();
+        *self.refreshed.lock().unwrap_or_else(PoisonError::into_inner) = refreshed;
+        Ok(is_refreshed)
+    }
+
+    async fn open(&self, settings: Arc<ConnectionSettings>) -> Result<Connection, OpenError> {
+        let config = match &self.token_generator {
+            Some(generator) => Cow::Owned(generator.sign(&settings).await.map_err(OpenError::Final)?),
+            None => Cow::Borrowed(&settings.config),
+        };
+        let connected = match &settings.tls {
+            Some(tls) => config.connect(tls.connector()).await.map(|(client, task)| (client, spawn(task))),
+            None => config.connect(NoTls).await.map(|(client, task)| (client, spawn(task))),
+        };
+        let (client, task) = connected.map_err(|error| {
+            let cause = no_connection(&error);
+            match error.code() {
+                Some(&SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => {
+                    OpenError::CredentialsRejected { settings: Arc::clone(&settings), cause }
+                }
+                // `pg_terminate_backend` or a shutdown ended it while it was being opened.
+                Some(&SqlState::ADMIN_SHUTDOWN) => OpenError::ConnectionLost(cause),
+                _ => OpenError::Final(Error::Unavailable(cause)),
+            }
+        })?;
+        let mut connection = Connection {
+            client: ClientWrapper::new(client, task),
+            settings,
+            schema: self.schema,
+            features: Features::default(),
+            checked_at: FreezeProofInstant::now(),
+        };
+        connection.features = connection.first_check().await?;
+        Ok(connection)
+    }
+}
+
+/// Drives the connection's socket. It ends with the connection, and its errors reach the query that meets them.
+fn spawn(connection: impl Future<Output = Result<(), PgError>> + Send + 'static) -> JoinHandle<()> {
+    tokio::spawn(async move { drop(connection.await) })
+}
+
+fn no_connection(error: &PgError) -> String {
+    format!("no connection: {}", log_text(error))
+}
+
+impl Manager for Connector {
+    type Type = Connection;
+    type Error = OpenError;
+
+    async fn create(&self) -> Result<Connection, OpenError> {
+        let refreshed = self.refreshed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let settings = match refreshed {
+            Some(settings) => settings,
+            None => self.settings.current().await.map_err(OpenError::Final)?,
+        };
+        Box::pin(self.open(settings)).await
+    }
+
+    /// Replaces a connection that is known to be closed. Any other is checked together with the next statement, see
+    /// [`Connection::execute`].
+    async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<OpenError> {
+        if connection.is_closed() { Err(RecycleError::message("closed")) } else { Ok(()) }
+    }
+}
+
+impl Connection {
+    /// Runs a statement in the text that suits the schema, in one round trip; in two if the preferred relations have been
+    /// dropped or hidden since the last check. Each may take `limit` once the connection is known to be alive.
+    ///
+    /// # Errors
+    ///
+    /// Why there are no rows. After every error but [`ExecuteError::Rejected`] the connection must be discarded.
+    pub(super) async fn execute<R: Extend<Row>>(
+        &mut self,
+        statement: &Statement<'_>,
+        new_rows: impl Fn() -> R,
+        limit: Duration,
+        deadline: Deadline,
+    ) -> Result<R, ExecuteError> {
+        let is_preferred = self.features.has_preferred;
+        let text = if is_preferred { &statement.preferred } else { &statement.fallback };
+        let rows = self.read(text, &statement.parameters, &new_rows);
+        let rows = if self.checked_at.elapsed() < CHECK_INTERVAL {
+            timeout(deadline.remaining().min(limit), rows).await.map_err(|_| ExecuteError::TimedOut)?
+        } else {
+            let started = FreezeProofInstant::now();
+            let (features, rows) = self.checked(rows, limit, deadline).await?;
+            (self.features, self.checked_at) = (features, started);
+            rows
+        };
+        if is_preferred && rows.as_ref().is_err_and(lacks_relation) {
+            self.features.has_preferred = false;
+        }
+        if !is_preferred || self.features.has_preferred {
+            return rows.map_err(|error| self.execute_error(error));
+        }
+        let rows = self.read(&statement.fallback, &statement.parameters, &new_rows);
+        let rows = timeout(deadline.remaining().min(limit), rows).await.map_err(|_| ExecuteError::TimedOut)?;
+        rows.map_err(|error| self.execute_error(error))
+    }
+
+    /// Checks the connection while it runs `rows`. Everything is sent in one packet and costs one round trip: the question
+    /// whether the connection is alive, the check, and the statement. No row is used before the check has passed.
+    async fn checked<R>(
+        &self,
+        rows: impl Future<Output = Result<R, PgError>>,
+        limit: Duration,
+        deadline: Deadline,
+    ) -> Result<(Features, Result<R, PgError>), ExecuteError> {
+        let check = self.schema.check_again(self, self.features);
+        let mut checked = Box::pin(async { tokio::try_join!(biased; check, rows.map(Ok)) });
+        let outcome = tokio::select! {
+            biased;
+            is_alive = self.is_alive(deadline) => {
+                if !is_alive {
+                    return Err(ExecuteError::Dead);
+                }
+                timeout(deadline.remaining().min(limit), checked).await.map_err(|_| ExecuteError::TimedOut)?
+            }
+            outcome = &mut checked => outcome,
+        };
+        outcome.map_err(|error| match error {
+            CheckError::Postgres(error) if self.is_lost(&error) => ExecuteError::Lost(error),
+            CheckError::Postgres(error) => ExecuteError::CheckRejected(error),
+            CheckError::RowSecurityEnabled => ExecuteError::RowSecurityEnabled,
+            CheckError::RowsHidden(tables) => ExecuteError::RowsHidden(tables),
+        })
+    }
+
+    /// Whether a connection that was idle is still alive. `is_closed` is not enough: after a freeze the FIN is still unread
+    /// in the socket buffer.
+    async fn is_alive(&self, deadline: Deadline) -> bool {
+        matches!(timeout(deadline.remaining().min(ALIVE_TIMEOUT), self.check_connection()).await, Ok(Ok(())))
+    }
+
+    /// Sends Parse, Bind, Describe, Execute and Sync together. No statement is named, so any pooler may be in between.
+    /// Rows are collected as they arrive: the connection buffers few of them, however large they are.
+    async fn read<R: Extend<Row>>(
+        &self,
+        text: &str,
+        parameters: &Parameters<'_>,
+        new_rows: impl Fn() -> R,
+    ) -> Result<R, PgError> {
+        let stream = self.query_typed_raw(text, parameters.iter().cloned()).await?;
+        let collected = stream.try_fold(new_rows(), async |mut rows, row| {
+            rows.extend([row]);
+            Ok(rows)
+        });
+        collected.await
+    }
+
+    fn is_lost(&self, error: &PgError) -> bool {
+        is_lost(error) || self.is_closed()
+    }
+
+    fn execute_error(&self, error: PgError) -> ExecuteError {
+        if self.is_lost(&error) { ExecuteError::Lost(error) } else { ExecuteError::Rejected(error) }
+    }
+
+    /// Checks a new connection. If that is given up or the connection is lost, no query of the check keeps running.
+    async fn first_check(&self) -> Result<Features, OpenError> {
+        let mut cancel = CancelOnDrop(Some(self));
+        let checked = self.schema.check(self).await;
+        if !matches!(&checked, Err(CheckError::Postgres(error)) if may_still_be_running(error)) {
+            cancel.0 = None;
+        }
+        checked.map_err(|error| match error {
+            CheckError::Postgres(error) if self.is_lost(&error) => OpenError::ConnectionLost(no_connection(&error)),
+            CheckError::Postgres(error) => OpenError::Final(classify(&error)),
+            CheckError::RowSecurityEnabled => {
+                OpenError::Final(Error::Unavailable("row level security was enabled".into()))
+            }
+            CheckError::RowsHidden(tables) => OpenError::Final(rows_hidden(&tables)),
+        })
+    }
+
+    /// Asks the server, over a connection of its own, to cancel what this connection is running. The task ends once the
+    /// server has dealt with the request. A caller that cannot wait detaches the task instead of aborting it: an aborted
+    /// cancel leaves the query running. Whether there was anything to cancel is not known.
+    pub(super) fn cancel(&self) -> JoinHandle<()> {
+        let (token, settings) = (self.cancel_token(), Arc::clone(&self.settings));
+        tokio::spawn(async move {
+            let _ = timeout(CONNECT_TIMEOUT, cancel(token, &settings.config, settings.tls.as_ref())).await;
+        })
+    }
+}
+
+impl Deref for Connection {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+struct CancelOnDrop<'a>(Option<&'a Connection>);
+
+impl Drop for CancelOnDrop<'_> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0 {
+            drop(connection.cancel());
+        }
+    }
+}
+
+/// Whether the statement names a relation that does not exist or that the role may not read.
+fn lacks_relation(error: &PgError) -> bool {
+    let codes = [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN, SqlState::INSUFFICIENT_PRIVILEGE];
+    error.code().is_some_and(|code| codes.contains(code))
+}

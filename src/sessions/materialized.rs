@@ -1,0 +1,64 @@
+//! The materialized counts: where they are, and the total of an account's sessions by them.
+//!
+//! `docs/materialized-counts.md` describes the tables. An account whose sessions are not counted yet has no total here: then
+//! it is NULL, and the page is read again without the counts.
+
+use super::statement::Filters;
+use crate::database::Schema;
+
+/// What the statements read. The materialized counts are optional.
+pub const SCHEMA: Schema = Schema {
+    tables: &["chat_widgets", "chat_sessions", "chat_messages"],
+    preferred_tables: &["chat_session_counts", "chat_session_counted", "chat_session_totals"],
+    preferred_column: ("chat_sessions", "message_count"),
+};
+
+const IS_COUNTED: &str = "EXISTS (SELECT FROM chat_session_counted
+                          WHERE user_id IN ($1, '00000000-0000-0000-0000-000000000000') AND has_totals)";
+
+/// The number of all sessions that match, or NULL. All of it is read in one snapshot, so a count that is being folded into
+/// its total is in one of the two.
+pub(super) fn total(filters: &Filters) -> String {
+    let sum = |rows: &str| sum(rows, filters);
+    let counted = if filters.has_widget {
+        sum("chat_session_counts WHERE user_id = $1")
+    } else {
+        // The totals of the account over all widgets, and what is not folded into them yet.
+        let totals = sum("chat_session_totals WHERE user_id = $1");
+        let counts = sum("chat_session_counts WHERE user_id = $1 AND slot >= 0");
+        format!("{totals}\n           + {counts}")
+    };
+    let rest = before_first_whole_day(filters).map(|rest| format!("\n           + {rest}")).unwrap_or_default();
+    format!("CASE WHEN {IS_COUNTED}\n            THEN ({counted}{rest})::bigint END")
+}
+
+/// The sum over one table's months, from the first whole day on if there is a date.
+fn sum(rows: &str, filters: &Filters) -> String {
+    let key = &filters.key;
+    let Some(from) = &filters.from else {
+        return format!("(SELECT coalesce(sum(n), 0) FROM {rows}{key})");
+    };
+    let (date, month, day) = (from.first_whole_day, from.first_whole_day.first_of_month(), from.first_whole_day.day());
+    format!(
+        "(SELECT coalesce(sum(CASE WHEN month > '{date}' THEN n
+                                  ELSE (SELECT sum(day) FROM unnest(days[{day}:]) day) END), 0)
+              FROM {rows}{key} AND month >= '{month}')"
+    )
+}
+
+/// The sessions between the date and the first whole day after it.
+fn before_first_whole_day(filters: &Filters) -> Option<String> {
+    let from = filters.from.as_ref().filter(|from| !from.is_midnight)?;
+    let (parameter, date) = (&from.parameter, from.first_whole_day);
+    let range = format!("user_id = $1 AND created_at >= {parameter} AND created_at < '{date}T00:00Z'");
+    Some(if filters.key.is_empty() {
+        format!("(SELECT count(*) FROM chat_sessions WHERE {range})")
+    } else {
+        // OFFSET 0: PostgreSQL finds them by date. It could read a whole widget otherwise.
+        format!(
+            "(SELECT count(*) FROM (SELECT widget_id, status FROM chat_sessions
+                                     WHERE {range} OFFSET 0) part WHERE true{})",
+            filters.key
+        )
+    })
+}

@@ -1,2 +1,0 @@
--- list-chat-sessions: the total alone
-SELECT /* total */ AS total
