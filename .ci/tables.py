@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = "benches/results/latest.md"
+RESULTS = "crates/dev/bench/results/latest.md"
 
 # The README's rows of figures, and where `latest.md` has them: section and row.
 FIGURES = {
