@@ -67,7 +67,7 @@ pub fn login_secret(secret: &[u8]) {
 /// The same of a URL.
 pub fn login_url(url: &[u8]) {
     let Ok(url) = str::from_utf8(url) else { return };
-    // It names a file on this machine, which may be a device that never ends. Whoever writes the URL is trusted so far.
+    // It names a file on this machine, which may be a device that never ends. The author of the URL is trusted that far.
     if !url.contains("sslrootcert") {
         judge(|policy| ConnectionSettings::from_url(url, policy));
     }
