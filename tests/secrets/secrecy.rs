@@ -1,5 +1,5 @@
 //! What the function says when everything goes wrong around secrets: nothing of them. The log and the errors of every
-//! function that any test starts are searched as well, see tests/support/function.rs; `output` searches the whole suite's.
+//! function that any test starts are searched as well, see crates/testkit/src/function.rs; `output` searches the whole suite's.
 
 use std::{env, fs};
 

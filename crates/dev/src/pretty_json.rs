@@ -1,4 +1,6 @@
-//! An answer as people read it.
+//! A response as people read it.
+
+use serde_json::{Deserializer, Serializer};
 
 /// The lines that are shown.
 const LINES_MAX: usize = 36;
@@ -8,10 +10,7 @@ const TAIL: usize = 4;
 
 /// A body; if it is JSON, indented, its members in the order in which they came; in the middle of a long one, lines are left out.
 pub fn shown(body: &str) -> String {
-    if serde_json::from_str::<serde::de::IgnoredAny>(body).is_err() {
-        return body.to_owned();
-    }
-    let text = indented(body);
+    let Some(text) = indented(body) else { return body.to_owned() };
     let lines: Vec<&str> = text.lines().collect();
     if lines.len() <= LINES_MAX {
         return text;
@@ -21,44 +20,10 @@ pub fn shown(body: &str) -> String {
     format!("{}\n… {more} more lines …\n{}", head.join("\n"), tail.join("\n"))
 }
 
-/// Works on the text because `serde_json::Value` would sort the members.
-fn indented(json: &str) -> String {
-    let mut text = String::new();
-    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
-    for c in json.chars() {
-        if quoted {
-            text.push(c);
-            quoted = escaped || c != '"';
-            escaped = c == '\\' && !escaped;
-            continue;
-        }
-        if matches!(c, '}' | ']') {
-            depth -= 1;
-            // An empty list or object stays on its line.
-            if text.trim_end().ends_with(['{', '[']) {
-                text.truncate(text.trim_end().len());
-            } else {
-                new_line(&mut text, depth);
-            }
-        }
-        match c {
-            c if c.is_whitespace() => continue,
-            ':' => text.push_str(": "),
-            c => text.push(c),
-        }
-        match c {
-            '{' | '[' => {
-                depth += 1;
-                new_line(&mut text, depth);
-            }
-            ',' => new_line(&mut text, depth),
-            _ => quoted = c == '"',
-        }
-    }
-    text
-}
-
-fn new_line(text: &mut String, depth: usize) {
-    text.push('\n');
-    text.push_str(&"  ".repeat(depth));
+/// Passes the members on as they come, because `serde_json::Value` would sort them.
+fn indented(json: &str) -> Option<String> {
+    let mut text = Vec::new();
+    let (mut from, mut to) = (Deserializer::from_str(json), Serializer::pretty(&mut text));
+    serde_transcode::transcode(&mut from, &mut to).and_then(|()| from.end()).ok()?;
+    String::from_utf8(text).ok()
 }

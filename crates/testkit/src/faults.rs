@@ -81,6 +81,15 @@ impl FaultReport {
     }
 }
 
+/// Adds up what several workers report, each of them one of every kind.
+fn sum<const N: usize>(workers: impl IntoIterator<Item = [FaultReport; N]>) -> [FaultReport; N] {
+    let add = |mut sums: [FaultReport; N], reports: [FaultReport; N]| {
+        sums.iter_mut().zip(&reports).for_each(|(sum, report)| sum.add(report));
+        sums
+    };
+    workers.into_iter().reduce(add).expect("there is a worker")
+}
+
 /// A row of a table in Markdown.
 impl fmt::Display for FaultReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

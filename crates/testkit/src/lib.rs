@@ -6,7 +6,7 @@ pub mod app;
 pub mod certificates;
 pub mod chaos;
 pub mod client;
-pub mod connections;
+mod connections;
 pub mod contract;
 pub mod database;
 pub mod environment;

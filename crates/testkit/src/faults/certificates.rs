@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 
-use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unless};
+use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, sum, unless};
 use crate::{
     Authority, Certificate, Database, Server, ServerOptions, certificates::NOW, database, end_connections, processes,
 };
@@ -55,13 +55,11 @@ pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
             report.count(fixture.attempt(fault).await?.map(|wrong| format!("{fault:?}: {wrong}")));
             harness.bar.inc(1);
         }
-        anyhow::Ok(report)
+        anyhow::Ok([report])
     });
-    let reports = try_join_all(workers).await?;
-    let mut sum = reports[0].clone();
-    reports[1..].iter().for_each(|report| sum.add(report));
-    sum.remark("expired, of another authority, for another name; then renewed");
-    Ok(vec![sum])
+    let mut sums = sum(try_join_all(workers).await?);
+    sums[0].remark("expired, of another authority, for another name; then renewed");
+    Ok(sums.into())
 }
 
 struct Fixture {

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 
-use super::{FaultReport, FunctionUnderTest, Harness, Reply, Setup, accounts, unless};
+use super::{FaultReport, FunctionUnderTest, Harness, Reply, Setup, accounts, sum, unless};
 use crate::{
     Authority, Database, DeadAddress, Secrets, Server, ServerOptions, certificates::NOW, chaos::near_address,
     end_connections,
@@ -110,11 +110,8 @@ pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
         }
         anyhow::Ok((reports, threads))
     });
-    let (mut sums, mut threads) = (names.map(FaultReport::new), 0);
-    for (reports, there) in try_join_all(workers).await? {
-        sums.iter_mut().zip(&reports).for_each(|(sum, report)| sum.add(report));
-        threads = threads.max(there);
-    }
+    let (reports, threads): (Vec<_>, Vec<_>) = try_join_all(workers).await?.into_iter().unzip();
+    let (mut sums, threads) = (sum(reports), threads.into_iter().max().unwrap_or_default());
     sums[0].remark(&format!("{threads} threads at most"));
     Ok(sums.into())
 }

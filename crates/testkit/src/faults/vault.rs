@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use futures_util::future::try_join_all;
 
 use super::{
-    FaultReport, FunctionUnderTest, Harness, Setup, accounts,
+    FaultReport, FunctionUnderTest, Harness, Setup, accounts, sum,
     under_test::{KEYS, event},
     unless,
 };
@@ -64,10 +64,7 @@ pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
         anyhow::Ok(counted)
     }))
     .await?;
-    let mut sums = reports();
-    for counted in &counted {
-        sums.iter_mut().zip(counted).for_each(|(sum, report)| sum.add(report));
-    }
+    let mut sums = sum(counted);
     sums[0].remark("requests with a warm ring; throttled, 5xx, silent, denied, not found, deleted, garbage");
     sums[1].remark("requests with a warm ring; empty, 70 kB, not JSON, of another form");
     sums[2].remark("requests while the ring changes under a fetch that is on its way");

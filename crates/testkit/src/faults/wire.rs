@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 use tokio::time::{Instant, sleep};
 
-use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, under_test::KEYS, unless};
+use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, sum, under_test::KEYS, unless};
 use crate::{Database, Secrets, Server, WireFault, process};
 
 /// An invocation, and when every response has to be there: 300 ms before its end.
@@ -44,10 +44,7 @@ pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
         }
         anyhow::Ok(reports)
     });
-    let mut sums = names.map(FaultReport::new);
-    for reports in try_join_all(workers).await? {
-        sums.iter_mut().zip(&reports).for_each(|(sum, report)| sum.add(report));
-    }
+    let mut sums = sum(try_join_all(workers).await?);
     for sum in &mut sums {
         sum.remark("byte by byte, a byte a second, 1 kB/s, reset or cut in the middle, endless headers, endless body");
     }
