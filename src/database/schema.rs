@@ -5,9 +5,11 @@
 //! [`CHECK_INTERVAL`](super::CHECK_INTERVAL) is checked again in the packet of the next statement, because the schema can
 //! change during its life. The check locks no table, so a locked table does not delay it.
 
-use tokio_postgres::{Client, Error as PgError, Row, types::Type};
+use tokio_postgres::{
+    Client, Error as PgError, Row,
+    types::{ToSql, Type},
+};
 
-use super::Parameters;
 use crate::error::Error;
 
 /// The relations that statements read.
@@ -99,8 +101,8 @@ impl Schema {
 
     async fn relations(&self, client: &Client) -> Result<Vec<Relation>, PgError> {
         let (names, (table, column)) = (self.names(), self.preferred_column);
-        let parameters: Parameters = vec![
-            (&names, Type::TEXT_ARRAY),
+        let parameters = [
+            (&names as &(dyn ToSql + Sync), Type::TEXT_ARRAY),
             (&self.preferred_tables, Type::TEXT_ARRAY),
             (&table, Type::TEXT),
             (&column, Type::TEXT),

@@ -1,6 +1,9 @@
 //! What becomes of a page whose texts would make the answer too large for Lambda: the longest are cut to a common length.
 
-use super::{ChatSession, Text, TextLimit, TextLimits};
+use super::{
+    chat_session::ChatSession,
+    text::{Text, TextLimit, TextLimits},
+};
 use crate::error::Error;
 
 /// What stands at the end of a text that was cut.

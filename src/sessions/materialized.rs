@@ -3,7 +3,7 @@
 //! `docs/materialized-counts.md` describes the tables. An account whose sessions are not counted yet has no total here: then
 //! it is NULL, and the page is read again without the counts.
 
-use super::statement::Filters;
+use super::filters::Filters;
 use crate::database::Schema;
 
 /// What the statements read. The materialized counts are optional.

@@ -2,9 +2,10 @@
 //! that rows never take more memory than two responses, whatever is read.
 
 use super::{
-    ChatSession, Row, TEXT_COLUMNS, Text, TextLimit, TextLimits,
+    chat_session::{ChatSession, TEXT_COLUMNS},
     fit::{self, Length},
-    text::{MAX_ANSWER_BYTES, RawText, SUBSTITUTE},
+    row::Row,
+    text::{MAX_ANSWER_BYTES, RawText, SUBSTITUTE, Text, TextLimit, TextLimits},
 };
 use crate::error::Error;
 

@@ -4,13 +4,10 @@
 //! values. `limit`, `offset` and `status` are validated and stand in the text: PostgreSQL plans a page for them.
 //! `snapshots/` has every text that can be composed; each can be pasted into psql, with values for `$1`, `$2`, `$3`.
 
-use std::fmt::Write;
-
-use jiff::civil::Date;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::{materialized, text::TextLimits};
+use super::{filters::Filters, materialized, text::TextLimits};
 use crate::{
     auth::Authenticated,
     database::{Parameters, Statement},
@@ -46,26 +43,6 @@ impl Default for Reading {
     fn default() -> Self {
         Self { counts: true, counted_total: true, texts: Texts::Usual }
     }
-}
-
-/// The conditions of a request.
-pub(super) struct Filters {
-    /// On `chat_sessions`, each with a leading ` AND `.
-    sessions: String,
-    /// Those of them that are part of the key of the materialized counts.
-    pub(super) key: String,
-    pub(super) has_widget: bool,
-    /// `from_date`, if the materialized counts can tell what is before it.
-    pub(super) from: Option<FromDate>,
-    /// For the first line of the statement.
-    label: String,
-}
-
-pub(super) struct FromDate {
-    pub(super) parameter: String,
-    /// The first day, in UTC, that begins at or after it.
-    pub(super) first_whole_day: Date,
-    pub(super) is_midnight: bool,
 }
 
 /// The statement for a page with its total.
@@ -115,7 +92,7 @@ fn statement<'a>(
     reading: Reading,
     text: impl Fn(&Parts) -> String,
 ) -> Statement<'a> {
-    let filters = filters(request, &mut parameters);
+    let filters = Filters::new(request, &mut parameters);
     let computed = format!("(SELECT count(*) FROM chat_sessions WHERE user_id = $1{})", filters.sessions);
     let is_total_counted = reading.counted_total && (request.from_date.is_none() || filters.from.is_some());
     let with = |variant: Variant| {
@@ -143,38 +120,12 @@ fn page_text(parts: &Parts) -> String {
     format!("{place}{}\n{columns},\n       {total} AS total\n{rows}", filters.label)
 }
 
-fn filters<'a>(request: &'a ListRequest, parameters: &mut Parameters<'a>) -> Filters {
-    let (mut key, mut label) = (String::new(), String::new());
-    if let Some(widget_id) = &request.widget_id {
-        parameters.push((widget_id, Type::UUID));
-        let _ = write!(key, " AND widget_id = ${}", parameters.len());
-        label.push_str(", widget_id");
-    }
-    if let Some(status) = request.status {
-        let _ = write!(key, " AND status = '{}'", status.as_str());
-        label.push_str(", status");
-    }
-    let (mut sessions, mut from) = (key.clone(), None);
-    if let Some(from_date) = &request.from_date {
-        parameters.push((from_date, Type::TIMESTAMPTZ));
-        let parameter = format!("${}", parameters.len());
-        let _ = write!(sessions, " AND created_at >= {parameter}");
-        label.push_str(", from_date");
-        from = from_date.first_whole_day().map(|(first_whole_day, is_midnight)| FromDate {
-            parameter,
-            first_whole_day,
-            is_midnight,
-        });
-    }
-    Filters { sessions, key, has_widget: request.widget_id.is_some(), from, label }
-}
-
 /// The columns of a session, in the contract's order.
 fn columns(limit: i64, variant: Variant, texts: Texts) -> String {
     let TextLimits { message, other } = TextLimits::of(limit);
     let text = |column| bounded(column, other.bytes, texts);
     let (last_message, message_count) = match variant {
-        Variant::Materialized => (bounded("s.last_message", message.bytes, texts), "s.message_count"),
+        Variant::Materialized => (bounded("s.last_message", message.bytes, texts), "s.message_count::bigint"),
         Variant::Computed => (
             format!(
                 "(SELECT {} FROM chat_messages m WHERE m.session_id = s.id

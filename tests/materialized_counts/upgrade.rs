@@ -29,19 +29,18 @@ const ROWS: &str = "
     INSERT INTO chat_sessions (user_id, widget_id, visitor_id, created_at)
       SELECT user_id, id, 'v', timestamptz '2026-01-01Z' + n * interval '5 days' FROM chat_widgets, generate_series(1, 40) n;";
 
-/// The total by both variants of the statement, in one snapshot.
-async fn totals(client: &Client) -> Vec<(i64, i64)> {
+/// The total by both variants of the statement, in one snapshot; the materialized one is NULL before the backfill.
+async fn totals(client: &Client) -> Vec<(Option<i64>, i64)> {
     let mut totals = Vec::new();
     client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ").await.unwrap();
     for request in [json!({}), json!({ "status": "active" }), json!({ "from_date": "2026-02-10T12:00:00Z" })] {
         let list = ListRequest::parse(request.to_string().as_bytes(), 100).unwrap();
         let caller = plan::caller();
         let statement = page_statement(&caller, &list, Reading::default());
-        let mut both = [0, 0];
-        for (total, text) in both.iter_mut().zip([&statement.preferred, &statement.fallback]) {
-            *total = client.query_typed(text, &statement.parameters).await.unwrap()[0].get("total");
-        }
-        totals.push((both[0], both[1]));
+        let [materialized, computed] = [&statement.preferred, &statement.fallback];
+        let materialized = &client.query_typed(materialized, &statement.parameters).await.unwrap()[0];
+        let computed = &client.query_typed(computed, &statement.parameters).await.unwrap()[0];
+        totals.push((materialized.get("total"), computed.get("total")));
     }
     client.batch_execute("COMMIT").await.unwrap();
     totals
@@ -82,7 +81,8 @@ async fn an_earlier_set_is_upgraded_alongside_its_writers() {
                 continue;
             }
             for (materialized, computed) in totals(&client).await {
-                assert_eq!(materialized, computed, "{version}, after {file}");
+                assert!(materialized.is_some() || file != KEPT[3], "{version}, after {file}");
+                assert_eq!(materialized.unwrap_or(computed), computed, "{version}, after {file}");
             }
             assert!(reconcile(&client).await.unwrap().is_empty(), "{version}, after {file}");
         }

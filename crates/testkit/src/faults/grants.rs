@@ -53,7 +53,9 @@ fn grants(with_counts: bool) -> Vec<Change> {
     let mut changes = Vec::new();
     // The database refuses the query: 500, as the contract has it. Who has no connection gets 503.
     for table in TABLES {
-        changes.push(change(&format!("REVOKE SELECT ON {table} FROM list_chat_sessions"), 500, 500));
+        // With the counts, no message is read.
+        let status = if with_counts && table == "chat_messages" { 200 } else { 500 };
+        changes.push(change(&format!("REVOKE SELECT ON {table} FROM list_chat_sessions"), status, status));
         changes.push(change(&format!("GRANT SELECT ON {table} TO list_chat_sessions"), 200, 200));
     }
     if with_counts {

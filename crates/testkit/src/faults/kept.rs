@@ -57,13 +57,13 @@ pub async fn run(bar: &ProgressBar, transactions: u64, seed: u64) -> Result<Faul
     let watch = async {
         while !is_done.get() {
             bar.set_position(done.load(Ordering::Relaxed));
-            report.count(check::in_one_snapshot(&checker).await?);
+            report.count(check::in_one_snapshot(&checker, false).await?);
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         anyhow::Ok(())
     };
     let (retried, (), ()) = tokio::try_join!(work, install(&installer, &done, transactions), watch)?;
-    report.count(check::in_one_snapshot(&checker).await?);
+    report.count(check::in_one_snapshot(&checker, true).await?);
     let rest = "SELECT count(*) FROM chat_sessions WHERE message_count IS NULL";
     let rest: i64 = checker.query_typed_one(rest, &[]).await?.get(0);
     ensure!(rest == 0, "{rest} sessions are not kept");
