@@ -17,8 +17,8 @@ use testkit::{
 
 use crate::{build::build, steps::Steps};
 
-pub const DATABASE_SECRET: &str = "list-chat-sessions/database";
-pub const API_KEYS_SECRET: &str = "list-chat-sessions/api-keys";
+const DATABASE_SECRET: &str = "list-chat-sessions/database";
+const API_KEYS_SECRET: &str = "list-chat-sessions/api-keys";
 
 /// The lines of the function's log that are kept; all of them are shown.
 const LOG_MAX: usize = 1_000;
