@@ -54,9 +54,7 @@ pub fn page<'a>(caller: &'a Authenticated, request: &'a ListRequest, reading: Re
 /// The statement for the total alone.
 #[must_use]
 pub fn total<'a>(caller: &'a Authenticated, request: &'a ListRequest, reading: Reading) -> Statement<'a> {
-    statement(vec![(caller.user_id(), Type::UUID)], request, reading, |part| {
-        format!("total{}\nSELECT {} AS total", part.filters.label, part.total)
-    })
+    statement(vec![(caller.user_id(), Type::UUID)], request, reading, total_text)
 }
 
 /// The statement for a page of no account: it reads everything that a page needs and returns no rows.
@@ -99,7 +97,7 @@ fn statement<'a>(
         let (name, total) = match variant {
             Variant::Computed => ("computed", &computed),
             Variant::Materialized if is_total_counted => ("materialized", &materialized::total(&filters)),
-            Variant::Materialized => ("materialized, total computed", &computed),
+            Variant::Materialized => ("materialized, computed total", &computed),
         };
         let parts = Parts { request, filters: &filters, variant, texts: reading.texts, total };
         format!("-- list-chat-sessions: {name}, {}", text(&parts))
@@ -118,6 +116,10 @@ fn page_text(parts: &Parts) -> String {
     };
     let (columns, rows) = (columns(*limit, *variant, *texts), rows(*limit, *offset, &filters.sessions));
     format!("{place}{}\n{columns},\n       {total} AS total\n{rows}", filters.label)
+}
+
+fn total_text(parts: &Parts) -> String {
+    format!("total{}\nSELECT {} AS total", parts.filters.label, parts.total)
 }
 
 /// The columns of a session, in the contract's order.
@@ -187,5 +189,77 @@ ORDER BY s.last_message_at DESC, s.id DESC"
       ORDER BY c.last_message_at DESC, c.id DESC) s
 ORDER BY s.last_message_at DESC, s.id DESC"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_binary_snapshot;
+    use serde_json::{Value, json};
+
+    use super::{DEEP_OFFSET, ListRequest, Parts, Reading, Texts, Type, Uuid, page_text, statement, total_text};
+
+    const ACCOUNT: Uuid = Uuid::nil();
+
+    type Compose = fn(&Parts) -> String;
+
+    /// Every combination of filters; of dates a midnight, another time, and one for which sessions are counted.
+    fn requests() -> Vec<(Value, Reading)> {
+        let widget_id = [None, Some("aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa")];
+        let dates = [
+            (None, true),
+            (Some("2024-01-15"), true),
+            (Some("2024-01-15T10:30:00Z"), true),
+            (Some("2024-01-15"), false),
+        ];
+        let mut requests = Vec::new();
+        for (from_date, counted_total) in dates {
+            for status in [None, Some("active")] {
+                for widget_id in widget_id {
+                    let request = json!({ "widget_id": widget_id, "status": status, "from_date": from_date });
+                    requests.push((request, Reading { counted_total, ..Reading::default() }));
+                }
+            }
+        }
+        requests.push((json!({}), Reading { texts: Texts::Bounded, ..Reading::default() }));
+        requests
+    }
+
+    /// The preferred and the fallback texts of the requests, each without repetitions.
+    fn texts(offset: i64, text: Compose) -> [String; 2] {
+        let mut texts = [Vec::new(), Vec::new()];
+        for (request, reading) in requests() {
+            let mut request = ListRequest::parse(request.to_string().as_bytes(), 100).unwrap();
+            request.offset = offset;
+            let statement = statement(vec![(&ACCOUNT, Type::UUID)], &request, reading, text);
+            for (texts, text) in texts.iter_mut().zip([statement.preferred, statement.fallback]) {
+                if !texts.contains(&text) {
+                    texts.push(text);
+                }
+            }
+        }
+        texts.map(|texts| texts.join(";\n\n") + ";\n")
+    }
+
+    #[test]
+    fn every_statement_is_as_in_its_snapshot() {
+        let places: [(_, _, Compose); 4] = [
+            ("first_page", 0, page_text),
+            ("page", 100, page_text),
+            ("deep_page", DEEP_OFFSET, page_text),
+            ("total", 100, total_text),
+        ];
+        let settings = {
+            let mut settings = insta::Settings::clone_current();
+            settings.set_prepend_module_to_snapshot(false);
+            settings
+        };
+        for (name, offset, text) in places {
+            let [preferred, fallback] = texts(offset, text);
+            settings.bind(|| {
+                assert_binary_snapshot!(&format!("materialized_{name}.sql"), preferred.into_bytes());
+                assert_binary_snapshot!(&format!("computed_{name}.sql"), fallback.into_bytes());
+            });
+        }
     }
 }

@@ -68,6 +68,38 @@ async fn the_columns_stand_in_the_contracts_order() {
     }
 }
 
+/// As pasted into psql, with values for the parameters.
+#[tokio::test]
+async fn every_statement_of_the_snapshots_runs() {
+    let client = Database::create(Server::shared()).await.unwrap().client().await.unwrap();
+    migrations::apply_kept(&client).await.unwrap();
+    let folder = testkit::repository().join("src/sessions/snapshots");
+    let mut executed = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "sql") {
+            continue;
+        }
+        let statements = std::fs::read_to_string(&path).unwrap();
+        for statement in statements.split_terminator(";\n") {
+            let label = statement.lines().next().unwrap();
+            let filters =
+                [("widget_id", "'aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa'"), ("from_date", "'2024-01-15T10:30:00Z'")];
+            let values = filters.iter().filter(|(name, _)| label.contains(name)).map(|(_, value)| *value);
+            let values = std::iter::once("'11111111-1111-4111-8111-111111111111'").chain(values);
+            let pasted = (1..)
+                .zip(values)
+                .fold(statement.to_owned(), |text, (number, value)| text.replace(&format!("${number}"), value));
+            client
+                .batch_execute(&pasted)
+                .await
+                .unwrap_or_else(|error| panic!("{}: {error:?}\n{pasted}", path.display()));
+            executed += 1;
+        }
+    }
+    assert!(executed > 100, "{executed}");
+}
+
 async fn explain(client: &tokio_postgres::Client, request: &Value) -> Value {
     let list = ListRequest::parse(request.to_string().as_bytes(), 100).unwrap();
     let caller = caller();

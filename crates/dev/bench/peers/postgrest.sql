@@ -20,7 +20,7 @@ WITH source AS (
   ) chat_messages_1 ON true
   WHERE chat_sessions.user_id = $1 /* filters */
   ORDER BY chat_sessions.last_message_at DESC
-  LIMIT $2 OFFSET $3
+  /* limit */
 ), source_count AS (
   SELECT 1 FROM chat_sessions WHERE chat_sessions.user_id = $1 /* filters */
 )

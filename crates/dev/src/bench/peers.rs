@@ -7,12 +7,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use list_chat_sessions::sessions::DEEP_OFFSET;
-use serde_json::json;
 use testkit::{find_program, process, repository, target_folder};
 use tokio::process::Command;
 
-use super::question::{Question, StatementKind};
 use crate::build::build_package;
 
 /// A program to start, and what is deployed of it.
@@ -31,8 +28,8 @@ impl Program {
     }
 }
 
-/// What both interpreters read: the SQL of this very checkout, by the offset from which on it is sent.
-const SQL: [(&str, i64); 3] = [("first_page.sql", 0), ("page.sql", 1), ("deep_page.sql", DEEP_OFFSET)];
+/// The SQL that both interpreters read: snapshots of what the function sends.
+const SQL: [&str; 3] = ["first_page.sql", "page.sql", "deep_page.sql"];
 
 fn source(path: &str) -> PathBuf {
     repository().join(path)
@@ -45,10 +42,9 @@ fn prepare(name: &str, from: &str, files: &[&str], within: &str) -> Result<PathB
     for file in files {
         fs::copy(source("crates/dev/bench/peers").join(from).join(file), folder.join(file))?;
     }
-    for (file, offset) in SQL {
-        let statement = Question::new(1, &json!({ "limit": 100, "offset": offset }))?.statement(StatementKind::Ours);
-        let statement = statement.replace("WHERE user_id = $1 ", "WHERE user_id = $1 /* filters */ ");
-        fs::write(folder.join(within).join(file), statement)?;
+    for file in SQL {
+        let snapshot = source("src/sessions/snapshots").join(format!("computed_{file}"));
+        fs::copy(snapshot, folder.join(within).join(file))?;
     }
     Ok(folder)
 }

@@ -49,7 +49,11 @@ impl Question {
     pub fn statement(&self, kind: StatementKind) -> String {
         match kind {
             StatementKind::Ours => page_statement(&self.caller, &self.request, Reading::default()).fallback,
-            StatementKind::Postgrest => POSTGREST.replace("/* filters */", &self.filters()),
+            StatementKind::Postgrest => {
+                let ListRequest { limit, offset, .. } = self.request;
+                let limit = format!("LIMIT {limit} OFFSET {offset}");
+                POSTGREST.replace("/* filters */", &self.filters()).replace("/* limit */", &limit)
+            }
         }
     }
 
@@ -60,17 +64,13 @@ impl Question {
         rows.first().map_or(Ok(0), |row| row.try_get("total")).context("no total")
     }
 
+    /// As in ours: the status is in the text, the other values are parameters.
     fn filters(&self) -> String {
         let ListRequest { widget_id, status, from_date, .. } = &self.request;
-        let present = [
-            (widget_id.is_some(), "widget_id ="),
-            (status.is_some(), "status ="),
-            (from_date.is_some(), "created_at >="),
-        ];
-        let conditions = present.iter().filter(|(present, _)| *present).zip(4..);
-        conditions
-            .map(|((_, condition), number)| format!("AND chat_sessions.{condition} ${number} "))
-            .collect::<Vec<_>>()
-            .concat()
+        let widget_id = widget_id.map(|_| "AND chat_sessions.widget_id = $2 ".to_owned());
+        let status = status.map(|status| format!("AND chat_sessions.status = '{}' ", status.as_str()));
+        let from_date =
+            from_date.map(|_| format!("AND chat_sessions.created_at >= ${} ", 2 + usize::from(widget_id.is_some())));
+        [widget_id, status, from_date].into_iter().flatten().collect()
     }
 }

@@ -19,7 +19,9 @@ pg.types.setTypeParser(TIMESTAMPTZ, (text) => text.replace(" ", "T").replace("+0
 pg.types.setTypeParser(INT8, Number);
 
 const folder = dirname(process.argv[1]);
-const sql = (name) => readFileSync(join(folder, name), "utf8");
+/** Our text without filters. */
+const sql = (name) =>
+  readFileSync(join(folder, name), "utf8").split(";\n")[0].replace(/LIMIT \d+ OFFSET \d+/, "LIMIT $2 OFFSET $3");
 const [FIRST_PAGE, PAGE, DEEP_PAGE] = [sql("first_page.sql"), sql("page.sql"), sql("deep_page.sql")];
 
 async function init() {
@@ -60,10 +62,10 @@ async function handle({ keys, pool }, event) {
   const values = [key.user_id, limit, offset];
   let filters = "";
   for (const [condition, value] of [["widget_id =", widget_id], ["status =", status], ["created_at >=", from_date]]) {
-    if (value) filters += `AND ${condition} $${values.push(value)} `;
+    if (value) filters += ` AND ${condition} $${values.push(value)}`;
   }
   const statement = offset === 0 ? FIRST_PAGE : offset < DEEP_OFFSET ? PAGE : DEEP_PAGE;
-  const { rows } = await pool.query({ text: statement.replaceAll("/* filters */", filters), values });
+  const { rows } = await pool.query({ text: statement.replaceAll("user_id = $1", () => `user_id = $1${filters}`), values });
   const total = rows[0]?.total ?? 0;
   for (const row of rows) delete row.total;
   return answer(200, { sessions: rows, total });

@@ -22,13 +22,13 @@ DEFAULT_LIMIT = 50
 FOLDER = Path(__file__).parent
 FILTERS = (("widget_id", "widget_id = %s::uuid"), ("status", "status = %s"), ("from_date", "created_at >= %s::timestamptz"))
 
+USER = "user_id = %(user_id)s::uuid"
+
 
 def statement(name):
-    """Our text with psycopg's placeholders. An account's id and the filters stand in it twice, so they have names."""
-    text = (FOLDER / name).read_text()
-    for number, placeholder in (("$1", "%(user_id)s::uuid"), ("$2", "%(limit)s"), ("$3", "%(offset)s")):
-        text = text.replace(number, placeholder)
-    return text
+    """Our text without filters, with psycopg's placeholders. The account's id is in it twice, so it has a name."""
+    text = (FOLDER / name).read_text().split(";\n")[0].replace("user_id = $1", USER)
+    return re.sub(r"LIMIT \d+ OFFSET \d+", "LIMIT %(limit)s OFFSET %(offset)s", text)
 
 
 FIRST_PAGE, PAGE, DEEP_PAGE = (statement(name) for name in ("first_page.sql", "page.sql", "deep_page.sql"))
@@ -84,9 +84,9 @@ def handle(keys, connection, event):
     for field, condition in FILTERS:
         if request.get(field):
             values[field] = request[field]
-            filters += f"AND {condition.replace('%s', f'%({field})s')} "
+            filters += f" AND {condition.replace('%s', f'%({field})s')}"
     text = FIRST_PAGE if values["offset"] == 0 else PAGE if values["offset"] < DEEP_OFFSET else DEEP_PAGE
-    rows = connection.execute(text.replace("/* filters */", filters), values).fetchall()
+    rows = connection.execute(text.replace(USER, USER + filters), values).fetchall()
     total = rows[0]["total"] if rows else 0
     for row in rows:
         del row["total"]
