@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use list_chat_sessions::{
     config::{Config, DatabaseSource},
-    database::{ConnectionSettings, TlsPolicy},
+    database::{ConnectionSettings, MAX_CONNECTIONS, MAX_EXECUTIONS, RETRIES, TlsPolicy},
+    error::Error,
 };
 use testkit::{Chaos, Database, NetworkFault, Phase, Server, TestApp, app::secrets, end_connections, processes, role};
 use tokio_postgres::Client;
@@ -42,6 +43,25 @@ async fn a_connection_that_is_lost_without_a_word_is_replaced_once() {
         let lose = async |_: &Client| chaos.strike(fault);
         assert_eq!(outcome_if_lost(opens, &test, lose).await, ok(), "opens: {opens}, {fault:?}");
         assert_eq!(chaos.met(), 1, "{fault:?}");
+    }
+}
+
+/// The network resets every connection in the same phase, so every retry fails as well.
+#[tokio::test]
+async fn a_query_gives_up_after_its_last_retry() {
+    for (phase, connections) in [
+        (Phase::Accept, 1),
+        (Phase::Authentication, 1),
+        (Phase::Check, 1 + RETRIES.lost_while_connecting),
+        (Phase::Rows, 1 + RETRIES.connection_lost),
+    ] {
+        let (test, chaos) = behind_chaos().await;
+        chaos.cut();
+        chaos.cause(phase, NetworkFault::Reset);
+        let (page, resent) = test.read_page().await;
+        assert!(matches!(page, Err(Error::Unavailable(_))), "{phase:?}: {page:?}");
+        assert_eq!(u32::try_from(chaos.met()).unwrap(), connections, "{phase:?}");
+        assert!(connections <= MAX_CONNECTIONS && resent < MAX_EXECUTIONS, "{phase:?}: {resent}");
     }
 }
 
