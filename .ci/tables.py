@@ -200,7 +200,9 @@ def main():
     readme = text("README.md")
     for check in (check_variables, check_flow, check_example, check_cases, check_figures, check_faults):
         check(readme)
-    for check in (check_constants, check_retries, check_parameters, check_alarms, check_indexes, check_role, check_steps, check_tests):
+    for check in (check_constants, check_retries, check_parameters, check_alarms, check_indexes, check_role):
+        check()
+    for check in (check_steps, check_tests):
         check()
     print("\n".join(faults) or "everything that exists twice is the same")
     sys.exit(1 if faults else 0)
