@@ -26,7 +26,8 @@ WORDS = {
 }
 PATTERN = re.compile(r"\b(?:" + "|".join(f"(?P<w{n}>{word})" for n, word in enumerate(WORDS)) + r")\b", re.IGNORECASE)
 
-# What begins a comment, by the suffix of the file's name. A document is text throughout.
+# What begins a comment, by the suffix of the file's name. A document is text throughout, and so are templates, for their
+# descriptions.
 COMMENTS = {
     ".rs": "//",
     ".mjs": "//",
@@ -36,7 +37,7 @@ COMMENTS = {
     ".sh": "#",
     ".tf": "#",
     ".toml": "#",
-    ".yaml": "#",
+    ".yaml": None,
     ".yml": "#",
     ".md": None,
 }
