@@ -1,6 +1,6 @@
 //! Whether the time that authentication takes tells anything about a token: `cargo bench --bench authentication`.
 //!
-//! Every sample is another token of its kind, and its header is made anew in the place of the one before, so that neither a
+//! Every sample is another token of its kind, and its header is built again in the place of the one before, so that neither a
 //! token's bytes nor where they lie in memory is measured. The kinds take turns in an order that is random in every round, so
 //! that whatever else the machine does falls on all of them alike. Tokens that are refused are compared with those that are
 //! unknown, and tokens that are accepted with those of the ring's first keys: by the median, and by Welch's t of all samples

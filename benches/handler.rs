@@ -1,8 +1,8 @@
 //! What the handler adds to the bare statement: `cargo bench --bench handler`.
 //!
-//! In turns, in one run and on one thread: the handler with a request; the statement that it sends, on a connection of the
+//! Alternately, in one run and on one thread: the handler with a request; the statement that it sends, on a connection of the
 //! same role to the same database, its rows read and dropped; that statement again on another connection, which shows what the
-//! comparison is worth on this machine; and a Sync, which is one round trip and nothing else. Whoever goes first changes
+//! comparison is worth on this machine; and a Sync, which is one round trip and nothing else. The first changes
 //! with every round.
 //!
 //! `cargo bench --bench handler -- rounds handler 20 5000 >/dev/null` does nothing but 5,000 pages of 20 by the handler,

@@ -11,7 +11,7 @@ use testkit::{
 };
 
 /// The most that may ever be resident of the function, by the largest `limit` that it was asked for. A debug build has 10 MB
-/// more than the deployed one, and keeps to it all the same.
+/// more than the deployed one, and keeps to it.
 const MEMORY: [(i64, u64); 2] = [(100, 64_000_000), (1_000, 96_000_000)];
 
 /// What the template gives the function, as an address space, in KiB.

@@ -38,7 +38,7 @@ const IAM: TlsPolicy = TlsPolicy { allow_plaintext: false, tls: None, auth: Auth
 fn a_url_that_cannot_work_is_refused_with_the_reason() {
     for (policy, url, fault) in [
         (TlsPolicy::default(), "postgres://u@db/d?sslrootcert=%2Fnowhere", "sslrootcert: No such file"),
-        (TlsPolicy::default(), "postgres://u@db/d?sslrootcert=Cargo.toml", "sslrootcert: it holds no certificate"),
+        (TlsPolicy::default(), "postgres://u@db/d?sslrootcert=Cargo.toml", "sslrootcert: it contains no certificate"),
         (TlsPolicy::default(), "postgres://u@localhost/d?channel_binding=require", "channel_binding=require needs TLS"),
         (TlsPolicy::default(), "postgres://u@db/d?channel_binding=maybe", "invalid value for option `channel_binding`"),
         (IAM, "postgres://u@localhost/d", "DATABASE_AUTH=iam needs TLS"),
@@ -47,9 +47,9 @@ fn a_url_that_cannot_work_is_refused_with_the_reason() {
             "postgres://u@db/d?sslmode=disable",
             "DATABASE_AUTH=iam needs TLS",
         ),
-        (IAM, "postgres://u@db/d?channel_binding=require", "a token cannot be bound to a channel"),
-        (IAM, "postgres://u@db,other/d", "a token is for one user at one host"),
-        (IAM, "postgres://db/d", "a token is for one user at one host"),
+        (IAM, "postgres://u@db/d?channel_binding=require", "DATABASE_AUTH=iam does not support channel binding"),
+        (IAM, "postgres://u@db,other/d", "DATABASE_AUTH=iam needs one user and one host"),
+        (IAM, "postgres://db/d", "DATABASE_AUTH=iam needs one user and one host"),
     ] {
         let told = ConnectionSettings::from_url(url, &policy).unwrap_err();
         assert!(told.contains(fault), "{url}: {told}");
@@ -76,7 +76,7 @@ fn a_fault_in_the_secret_is_named_and_nothing_of_it_is_quoted() {
         (with("host", json!(["hunter2"])), "it has no text \"host\"; add it or set DATABASE_HOST"),
         (with("port", json!(70_000)), "\"port\" is not a port"),
         (with("sslmode", json!("hunter2")), "sslmode must be verify-full, require or disable"),
-        (with("sslrootcert", json!("hunter2")), "sslrootcert: it holds no certificate in PEM"),
+        (with("sslrootcert", json!("hunter2")), "sslrootcert: it contains no certificate in PEM"),
         (with("channel_binding", json!("hunter2")), "channel_binding must be require, prefer or disable"),
     ] {
         assert_eq!(from_secret(&secret, &TlsPolicy::default()).unwrap_err(), fault);

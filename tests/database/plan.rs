@@ -81,7 +81,7 @@ async fn every_statement_of_the_snapshots_runs() {
             continue;
         }
         let statements = std::fs::read_to_string(&path).unwrap();
-        for statement in statements.split_terminator(";\n") {
+        for statement in statements.split_terminator(";\n").map(str::trim_start) {
             let label = statement.lines().next().unwrap();
             let filters =
                 [("widget_id", "'aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa'"), ("from_date", "'2024-01-15T10:30:00Z'")];

@@ -169,7 +169,7 @@ async fn a_password_can_be_bound_to_the_channel() {
 async fn a_slow_query_is_cancelled_over_tls_too() {
     let server = Encrypted::shared().await;
     let policy = TlsPolicy { tls: Some(Tls::from_pem(&server.ca).unwrap()), ..TlsPolicy::default() };
-    // Of its own: whoever else uses the lock's table waits as well.
+    // Its own database: every other user of the locked table waits as well.
     let database = Database::create(&server.server).await.unwrap();
     let admin = database.client().await.unwrap();
     let login = ConnectionSettings::from_url(&format!("{}?sslmode=verify-full", database.url()), &policy).unwrap();

@@ -124,7 +124,7 @@ async fn a_wrong_environment_ends_init_and_every_fault_is_named() {
         "QUERY_TIMEOUT_MS must be a whole number from 1 to 28000",
         "DATABASE_ALLOW_PLAINTEXT must be true or false",
         "DATABASE_AUTH must be password or iam",
-        "DATABASE_CA_PEM: it holds no certificate in PEM",
+        "DATABASE_CA_PEM: it contains no certificate in PEM",
     ] {
         assert!(fault.contains(expected), "{fault}");
     }

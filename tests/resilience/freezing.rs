@@ -1,4 +1,4 @@
-//! The environment is frozen between two requests, and loses its connection meanwhile.
+//! The environment is frozen between two requests, and loses its connection.
 
 use testkit::{Harness, binary, faults::freezing};
 

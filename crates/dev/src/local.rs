@@ -17,8 +17,8 @@ use testkit::{
 
 use crate::{build::build, steps::Steps};
 
-pub const DATABASE_SECRET: &str = "list-chat-sessions/database";
-pub const API_KEYS_SECRET: &str = "list-chat-sessions/api-keys";
+const DATABASE_SECRET: &str = "list-chat-sessions/database";
+const API_KEYS_SECRET: &str = "list-chat-sessions/api-keys";
 
 /// The lines of the function's log that are kept; all of them are shown.
 const LOG_MAX: usize = 1_000;
@@ -224,8 +224,8 @@ async fn prepare_database(input: &Input, bind: IpAddr, steps: Steps) -> Result<(
     Ok((server, url))
 }
 
-/// The secret of our own server as RDS keeps it, for the role of docs/role.sql, which is made with this password: whoever
-/// reaches the server from elsewhere than this machine has to know it.
+/// The secret of our own server in the form that RDS uses, for the role of docs/role.sql, which is created with this
+/// password. Clients on other machines need it.
 async fn credentials(server: &Server, host: &str, password: &str) -> Result<String> {
     role::create(&database::connect(&server.url("postgres")).await?, password).await?;
     let secret = json!({

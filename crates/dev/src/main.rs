@@ -1,8 +1,5 @@
 //! `cargo dev`: the function on this machine, with everything around it. `cargo dev --help` lists what it does.
 
-// They panic when their reader has gone; testkit::terminal does not.
-#![warn(clippy::print_stdout, clippy::print_stderr)]
-
 mod bench;
 mod build;
 mod commit;

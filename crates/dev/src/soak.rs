@@ -1,4 +1,4 @@
-//! `cargo dev soak`: what the tests try a few times, tried as often as it takes to trust the figures.
+//! `cargo dev soak`: the faults of the tests, repeated until the figures can be trusted.
 
 use std::{path::PathBuf, time::Instant};
 

@@ -1,5 +1,5 @@
-//! What must hold of every input that is parsed, whoever makes it up: proptest in tests/fuzzing.rs, or libFuzzer in
-//! fuzz/. A target panics over an input of which it does not hold.
+//! What must hold for every input that is parsed, whether it comes from proptest (tests/fuzzing.rs) or from
+//! libFuzzer (fuzz/). A target panics if it does not hold.
 
 mod login;
 

@@ -17,17 +17,17 @@ const FAULTS: [&str; 24] = [
     "it has no text \"host\"; add it or set DATABASE_HOST",
     "\"port\" is not a port",
     "channel_binding must be require, prefer or disable",
-    "sslrootcert: it holds no certificate in PEM",
-    "sslrootcert: it holds a certificate that is none",
+    "sslrootcert: it contains no certificate in PEM",
+    "sslrootcert: it contains an invalid certificate",
     "sslrootcert: it is not PEM",
     "sslmode must be verify-full, require or disable",
-    "sslmode=disable is for loopback; set DATABASE_ALLOW_PLAINTEXT=true to mean it",
-    "sslmode prefer and allow fall back to plain text when asked to; use verify-full",
-    "sslmode=verify-ca takes any host of the authority; use verify-full",
+    "sslmode=disable is for loopback; set DATABASE_ALLOW_PLAINTEXT=true to allow it for other hosts",
+    "sslmode=prefer and sslmode=allow can fall back to plain text; use verify-full",
+    "sslmode=verify-ca accepts any host of the authority; use verify-full",
     "channel_binding=require needs TLS; use sslmode=verify-full",
     "DATABASE_AUTH=iam needs TLS; use sslmode=verify-full",
-    "a token cannot be bound to a channel; leave channel_binding away",
-    "a token is for one user at one host; give both",
+    "DATABASE_AUTH=iam does not support channel binding; omit channel_binding",
+    "DATABASE_AUTH=iam needs one user and one host; give both",
     "it is not of the form postgresql://user:password@host:port/database",
     "invalid connection string: unexpected EOF",
     "invalid connection string: unterminated parameter",
@@ -67,7 +67,7 @@ pub fn login_secret(secret: &[u8]) {
 /// The same of a URL.
 pub fn login_url(url: &[u8]) {
     let Ok(url) = str::from_utf8(url) else { return };
-    // It names a file on this machine, which may be a device that never ends. Whoever writes the URL is trusted so far.
+    // It names a file on this machine, which may be a device that never ends. The author of the URL is trusted that far.
     if !url.contains("sslrootcert") {
         judge(|policy| ConnectionSettings::from_url(url, policy));
     }

@@ -30,7 +30,7 @@ impl Authority {
         Ok(Self(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?))
     }
 
-    /// The authority's own certificate, which whoever is to trust it needs.
+    /// The authority's own certificate, for clients that are to trust it.
     pub fn pem(&self) -> String {
         self.0.pem()
     }

@@ -54,9 +54,9 @@ impl NetworkFault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NetworkState {
     Clear,
-    /// Whoever reaches the phase meets the fault.
+    /// Every connection that reaches the phase meets the fault.
     Armed(Phase, NetworkFault),
-    /// Whoever was waiting for a query's answer has met the fault.
+    /// Every connection that was waiting for a query's result has met the fault.
     Struck(NetworkFault),
     /// Nothing passes.
     Dark,
@@ -105,13 +105,13 @@ impl Chaos {
         self.port
     }
 
-    /// From now on whoever reaches the phase meets the fault.
+    /// From now on every connection that reaches the phase meets the fault.
     pub fn cause(&self, phase: Phase, fault: NetworkFault) {
         self.network.met.store(0, Ordering::Relaxed);
         self.network.state.send_replace(NetworkState::Armed(phase, fault));
     }
 
-    /// Whoever waits for a query's answer meets the fault now, and nobody after that.
+    /// Connections that wait for a query's result meet the fault now, later ones do not.
     pub fn strike(&self, fault: NetworkFault) {
         self.network.met.store(0, Ordering::Relaxed);
         self.network.state.send_replace(NetworkState::Struck(fault));

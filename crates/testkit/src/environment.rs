@@ -8,7 +8,7 @@ use crate::{ACCOUNT, Database, Function, FunctionOptions, Secrets, Server, binar
 /// What [`database`] holds of its visitor.
 pub const VISITOR: [&str; 3] = ["visitor@example.com", "A visitor's name", "What the visitor wrote"];
 
-/// A function over a database with one session, with these variables beside the usual ones.
+/// A function over a database with one session, with these variables in addition to the usual ones.
 pub async fn start(secrets: &Secrets, variables: &[(&str, &str)]) -> Result<Function> {
     let mut env = vec![("API_KEYS_SECRET_ID", "keys"), ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.url())];
     env.extend(variables);

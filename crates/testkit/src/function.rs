@@ -81,7 +81,7 @@ pub struct Function {
 }
 
 impl Drop for Function {
-    /// Whoever starts a function has its whole log searched for secrets.
+    /// Searches the whole log for secrets.
     fn drop(&mut self) {
         if !std::thread::panicking() {
             secrecy::assert_silent("the log", &self.log().join("\n"));
@@ -161,7 +161,7 @@ impl Function {
     }
 
     /// Shows a line of the gateway where the function's log is shown; the tests' harness keeps it otherwise.
-    #[allow(clippy::print_stderr, reason = "`cargo dev` always shows the log, so it never comes here")]
+    #[expect(clippy::print_stderr, reason = "`cargo dev` always shows the log, so it never comes here")]
     pub fn report(&self, line: &Value) {
         match self.options.forward_log {
             Some(format) => terminal::log(format, &line.to_string(), None),

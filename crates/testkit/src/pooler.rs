@@ -32,7 +32,7 @@ pub struct Pooler {
 }
 
 impl Pooler {
-    /// Starts before `server`, with these settings (`name=value`) beside the usual ones. Nobody needs a password.
+    /// Starts before `server`, with these settings (`name=value`) in addition to the usual ones. No password is needed.
     /// Fails when there is no PgBouncer (the error says what to install) or when it does not start (its log is the
     /// error).
     pub fn start(server: &Server, settings: &[&str]) -> Result<Self> {

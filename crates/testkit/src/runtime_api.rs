@@ -57,7 +57,6 @@ struct InvocationQueue {
     arrived: Notify,
     running: Mutex<Option<(String, oneshot::Sender<Outcome>)>>,
     initialized: Notify,
-    init_error: Mutex<Option<Value>>,
 }
 
 struct Event {
@@ -79,7 +78,7 @@ impl RuntimeApi {
             .route("/2018-06-01/runtime/invocation/next", get(next))
             .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
             .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
-            .route("/2018-06-01/runtime/init/error", post(init_error))
+            .route("/2018-06-01/runtime/init/error", post(async || StatusCode::ACCEPTED))
             .layer(DefaultBodyLimit::disable())
             .with_state(Arc::clone(&queue));
         let server = JoinSet::from_iter([async move { drop(axum::serve(listener, router).await) }]);
@@ -94,11 +93,6 @@ impl RuntimeApi {
     /// Returns once the function has asked for its first event. To be called once.
     pub async fn initialized(&self) {
         self.queue.initialized.notified().await;
-    }
-
-    /// What the function posted about an init that failed.
-    pub fn init_error(&self) -> Option<Value> {
-        lock(&self.queue.init_error).clone()
     }
 
     /// Hands an event to the function and waits for what comes of it, `timeout` long at most. Others wait their turn.
@@ -163,11 +157,6 @@ async fn response(State(queue): State<Arc<InvocationQueue>>, Path(id): Path<Stri
 
 async fn error(State(queue): State<Arc<InvocationQueue>>, Path(id): Path<String>, body: Bytes) -> StatusCode {
     queue.finish(&id, Outcome::Error(json_or_text(&body)))
-}
-
-async fn init_error(State(queue): State<Arc<InvocationQueue>>, body: Bytes) -> StatusCode {
-    *lock(&queue.init_error) = Some(json_or_text(&body));
-    StatusCode::ACCEPTED
 }
 
 fn json_or_text(body: &[u8]) -> Value {

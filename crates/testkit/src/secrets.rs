@@ -86,7 +86,7 @@ impl Secrets {
         &self.url
     }
 
-    /// The same for whoever knows this machine by another name.
+    /// The same for a client that knows this machine by another name.
     pub fn url_at(&self, host: &str) -> String {
         let port = self.url.rsplit_once(':').map_or("", |(_, port)| port);
         format!("http://{host}:{port}")

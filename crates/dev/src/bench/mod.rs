@@ -1,4 +1,4 @@
-//! `cargo dev bench`: the function against others that do the same, all of them in turns within one run.
+//! `cargo dev bench`: the function against other implementations, which alternate within one run.
 
 mod candidate;
 mod cold;

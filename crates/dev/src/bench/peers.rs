@@ -67,7 +67,7 @@ pub async fn bundle() -> Result<Program> {
     Ok(Program { binary: find("node")?, arguments: vec![folder.join("index.cjs")], variables: Vec::new(), size })
 }
 
-/// With its packages beside it, compiled to bytecode, as they are deployed.
+/// With its packages next to it, compiled to bytecode, as they are deployed.
 pub async fn python() -> Result<Program> {
     let folder = prepare("python", "python", &["requirements.txt", "index.py"], "package")?;
     let pip = [

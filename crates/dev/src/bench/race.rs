@@ -1,4 +1,4 @@
-//! Candidates in turns, so that whatever else the machine does falls on all of them alike.
+//! Candidates take turns, so that other load on the machine affects all of them equally.
 
 use std::time::Duration;
 

@@ -78,7 +78,7 @@ fn text(circumstances: &Circumstances, goals: &[Goal], table: &Table, plots: &[(
     let circumstances = circumstances.text();
     format!(
         "# What `cargo dev bench` measured last\n\n{circumstances}\n\
-         All candidates in turns within one run, one request at a time, through the same Runtime API; PostgreSQL with TLS \
+         All candidates alternate within one run, one request at a time, through the same Runtime API; PostgreSQL with TLS \
          and SCRAM on loopback. A figure is a median; in brackets, how many times ours it is. The quantiles and each \
          process's own time on a core are in latest.json.\n\n\
          ## Goals\n\n{goals}\n## Figures\n\n{table}\n## Candidates\n\n{candidates}\n## Plots\n\n{plots}"

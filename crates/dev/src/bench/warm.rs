@@ -109,7 +109,7 @@ pub async fn filters(bench: &BenchContext) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Races everyone at all these cases in turns: they will be compared with each other.
+/// Measures every candidate on all these cases, alternately, because they are compared with each other.
 async fn together(
     bench: &BenchContext,
     part: Part,

@@ -1,4 +1,4 @@
-//! What the kept counts cost those who write: pgbench on two small databases, with and without them, in turns.
+//! Cost of the materialized counts to writers: pgbench alternates between two small databases, with and without them.
 
 use std::{path::Path, process::Stdio};
 

@@ -1,6 +1,6 @@
 //! Plots in SVG: dark on white, so that they can be read on a page of any colour; every line and bar carries its own name.
 //!
-//! Drawn by hand, because names beside their lines and bars are most of the work, and no library does that.
+//! Drawn by hand, because names next to their lines and bars are most of the work, and no library does that.
 
 mod bars;
 mod canvas;

@@ -83,7 +83,7 @@ fn a_goal_holds_up_to_its_bound_and_never_without_a_figure() {
     ");
 }
 
-/// The plots of figures with gaps, of one value, and of values that are all the same.
+/// The plots of figures with gaps, of one value, and of equal values.
 #[test]
 fn a_plot_shows_every_name_and_nothing_beside_the_sheet() {
     let series = |values: &[Option<f64>]| {

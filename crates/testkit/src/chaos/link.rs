@@ -153,7 +153,7 @@ async fn pass(
     Ok(())
 }
 
-/// Returns when nothing passes any more, or when whoever waits is struck.
+/// Returns when nothing passes any more, or when this connection waits and is struck.
 async fn struck(state: &mut watch::Receiver<NetworkState>, waits: bool) -> NetworkFault {
     loop {
         if *state.borrow() == NetworkState::Dark {

@@ -1,4 +1,4 @@
-//! The environment is frozen, its connection dies meanwhile, and the next event thaws it.
+//! The environment is frozen, its connection is lost, and the next event thaws it.
 
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ pub async fn run(harness: &Harness, cycles: u64, pinned: bool) -> Result<FaultRe
         kill(pid, Signal::SIGSTOP)?;
         wait_until_stopped(pid).await?;
         if cycle % RESTART_EVERY == 0 {
-            // Blocking, for nothing else is to happen meanwhile.
+            // Blocking, because nothing else may happen until then.
             server.stop()?;
             server.start_again()?;
             admin = tested.database.client().await?;

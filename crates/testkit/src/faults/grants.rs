@@ -79,7 +79,7 @@ fn grants(with_counts: bool) -> Vec<Change> {
     changes
 }
 
-/// Changes of row level security on one table. Nothing is written beside it: the function is not told.
+/// Changes of row level security on one table. Nothing tells the function.
 fn row_level_security(table: &str) -> Vec<Change> {
     let change = |sql: String, status| Change { sql, open: status, new: status, within: NOTICED_WITHIN };
     let everybody = format!("CREATE POLICY readable ON {table} FOR SELECT");

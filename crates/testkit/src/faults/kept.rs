@@ -1,4 +1,4 @@
-//! Random writers beside the kept counts: the set is installed and filled in under them, and in every snapshot what is
+//! Random writers alongside the materialized counts: the set is installed and filled in under them, and in every snapshot what is
 //! kept is what the tables say.
 
 mod check;

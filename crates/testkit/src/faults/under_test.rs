@@ -20,7 +20,7 @@ pub struct Setup {
     pub ring: Option<String>,
     /// Where the function believes its database is; where it is, if nothing is said.
     pub url: Option<String>,
-    /// The function's variables beside the usual ones.
+    /// The function's variables in addition to the usual ones.
     pub variables: Vec<(&'static str, String)>,
     /// A Secrets Manager that is prepared already; an undisturbed one, if nothing is said.
     pub secrets: Option<Secrets>,

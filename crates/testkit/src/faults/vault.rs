@@ -109,7 +109,7 @@ async fn attempt(
     Ok(())
 }
 
-/// Replaces the key by way of a ring that has both. Whoever has a valid one never hears that it is not.
+/// Replaces the key by way of a ring that has both. No valid key is rejected.
 async fn rotate(tested: &FunctionUnderTest, report: &mut FaultReport) -> Result<()> {
     let [old, new] = [event(1), request::post(NEW_TOKEN, "{}").to_string()];
     let ring = |tokens: &[&str]| {

@@ -105,7 +105,7 @@ fn folder() -> Result<PathBuf> {
     Ok(other)
 }
 
-/// A server's own folder. Whoever holds this holds a lock, by which others know that the folder is in use.
+/// A server's own folder. This holds a lock, which tells others that the folder is in use.
 pub struct RunFolder {
     /// Holds `data/`, a fresh data folder.
     pub path: PathBuf,
@@ -162,7 +162,7 @@ impl RunFolder {
             run(command("mkdir").arg("-m").arg("700").arg(&path))?;
             run(command("cp").arg("-R").arg(template).arg(path.join("data")))?;
             fs::write(path.join("data/pg_hba.conf"), HOST_BASED_AUTHENTICATION)?;
-            // Last: what was cut off before this is made anew.
+            // Last: a copy that was interrupted before this is made again.
             run(command("touch").arg(path.join("kept")))?;
         }
         Ok(Self { path, binaries, kept: true, _lock: lock })

@@ -1,7 +1,11 @@
 //! The accounts, sessions and messages of a seed: made from their numbers, so that every run makes the same.
 
-// Shares and distributions are computed in floating point; numbers of rows are far from where it is inexact.
-#![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "shares and distributions are floating point; numbers of rows are far from where it is inexact"
+)]
 
 use std::time::{Duration, SystemTime};
 

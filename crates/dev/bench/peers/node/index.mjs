@@ -1,5 +1,5 @@
 // list-chat-sessions as a Node function on `pg` and the AWS SDK: the same SQL and the same answers as ours for the
-// requests that are measured. `cargo dev bench` puts the SQL beside this file and runs it under a Lambda Runtime API.
+// requests that are measured. `cargo dev bench` puts the SQL next to this file and runs it under a Lambda Runtime API.
 
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
