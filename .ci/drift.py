@@ -1,8 +1,8 @@
-"""Compares the Terraform module with template.yaml: every difference is in a table below, with its reason.
+"""Compares the Terraform module with template.yaml. Every difference must be in a table below, with its reason.
 
 usage: drift.py [TERRAFORM], in the Python environment of the SAM CLI with python-hcl2
 
-With a program TERRAFORM, it also tries the variables' own validations, in a folder without providers.
+With a program TERRAFORM, it also tests the variables' own validations, in a folder without providers.
 """
 
 import json
@@ -23,8 +23,8 @@ NO_VARIABLE = {
     "ApiType": "the module has the HTTP API only",
     "WebAclArn": "the module has the HTTP API only",
     "GatewayValidation": "the module has the HTTP API only",
-    "DeploymentType": "a new package moves all callers at once",
-    "DeploymentAlarms": "a new package moves all callers at once",
+    "DeploymentType": "a new package serves all callers immediately",
+    "DeploymentAlarms": "a new package serves all callers immediately",
     "Release": "Terraform publishes a version whenever the function changes",
     "DomainName": "the team's own aws_apigatewayv2_api_mapping, with the output api_id",
     "CertificateArn": "the same",
@@ -46,23 +46,23 @@ NO_VARIABLE = {
 # The variables that have no parameter.
 NO_PARAMETER = {
     "name": "a stack has a name",
-    "package": "sam build makes the package",
-    "vpc": "in place of VpcId, SubnetIds and the security groups",
-    "database_iam_user": "in place of DatabaseAuth, DatabaseResourceId and DatabaseUsername",
+    "package": "sam build creates the package",
+    "vpc": "replaces VpcId, SubnetIds and the security groups",
+    "database_iam_user": "replaces DatabaseAuth, DatabaseResourceId and DatabaseUsername",
 }
 # Differences between a parameter and its variable: (parameter, what) -> reason.
 DIFFERENT = {
-    ("ApiKeysSecretArn", "default"): "the module makes no secret, so the variable is required",
-    ("DatabaseSecretArn", "default"): "the module makes no secret, so the variable is required",
-    ("ApiKeysSecretArn", "pattern"): "the length of the name matters to the description of the stack's versions only",
-    ("DatabaseSecretArn", "pattern"): "the length of the name matters to the description of the stack's versions only",
+    ("ApiKeysSecretArn", "default"): "the module creates no secret, so the variable is required",
+    ("DatabaseSecretArn", "default"): "the module creates no secret, so the variable is required",
+    ("ApiKeysSecretArn", "pattern"): "the length of the name matters only to the description of the stack's versions",
+    ("DatabaseSecretArn", "pattern"): "the length of the name matters only to the description of the stack's versions",
     ("ReservedConcurrency", "bounds"): "-1 reserves nothing in Terraform, where 0 would stop the function",
-    ("DatabaseName", "bounds"): "its length matters to the description of the stack's versions only",
-    ("SecretsKeyArn", "pattern"): "the variable names account and region too",
-    ("LogsKeyArn", "pattern"): "the variable names account and region too",
+    ("DatabaseName", "bounds"): "its length matters only to the description of the stack's versions",
+    ("SecretsKeyArn", "pattern"): "the variable's pattern has account and region too",
+    ("LogsKeyArn", "pattern"): "the variable's pattern has account and region too",
 }
-# Values that the variables' validations must refuse.
-REFUSED = {
+# Values that the variables' validations must reject.
+REJECTED = {
     "name": "1 with blanks",
     "architecture": "arm",
     "memory_size": 64,
@@ -105,7 +105,7 @@ def snake(name):
 
 
 def http(node):
-    """A part of the template with ApiType=http."""
+    """A part of the template as it is with ApiType=http."""
     if isinstance(node, dict):
         if set(node) == {"Fn::If"}:
             condition, yes, no = node["Fn::If"]
@@ -181,7 +181,7 @@ def numbered(expression, metrics):
 
 
 def template_alarms(resources):
-    """The template's alarms by name, each as a dictionary of what decides when it goes off."""
+    """Yields the template's alarms by name, each as a dictionary of everything that decides when it goes off."""
     for resource in resources.values():
         if resource["Type"] != "AWS::CloudWatch::Alarm":
             continue
@@ -214,7 +214,7 @@ def template_alarms(resources):
 
 
 def outcome_metrics(loop):
-    """The metrics of `{ for outcome in [...] : outcome => { ... } }`, which the parser leaves as text."""
+    """Yields the metrics of `{ for outcome in [...] : outcome => { ... } }`, which the parser leaves as text."""
 
     def value(key):
         return re.search(rf'"?{key}"?\s*[:=]\s*"([^"]*)"', loop)[1]
@@ -226,7 +226,7 @@ def outcome_metrics(loop):
 
 
 def module_alarms(module):
-    """The module's alarms, as template_alarms() has them."""
+    """Yields the module's alarms, in the form of template_alarms()."""
     (local,) = (block for block in module["locals"] if "alarms" in block)
     single, math = (module["resource"]["aws_cloudwatch_metric_alarm"][name] for name in ("this", "expression"))
     ignores_low_samples = "ignore" in single.get("evaluate_low_sample_count_percentiles", "")
@@ -277,7 +277,7 @@ def check_alarms(resources, module):
 
 
 def statements(policy):
-    """The template's IAM statements by name: effect, actions, whether on everything, the keys of conditions."""
+    """Yields the template's IAM statements by name: effect, actions, whether for all resources, keys of conditions."""
     for statement in policy:
         statement = statement["Fn::If"][1] if "Fn::If" in statement else statement
         actions = statement["Action"]
@@ -372,7 +372,7 @@ def check_api(resources, module):
 
 
 def check_validations(terraform):
-    """Tries the validations with Terraform itself. Variables alone need no provider."""
+    """Tests the validations with Terraform itself. A module of only variables needs no provider."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "variables.tf").write_text((MODULE / "variables.tf").read_text())
 
@@ -384,11 +384,11 @@ def check_validations(terraform):
         subprocess.run([terraform, f"-chdir={folder}", "init", "-input=false"], check=True, capture_output=True)
         accepted = plan(GIVEN)
         if accepted.returncode:
-            faults.append(f"the variables' defaults are refused: {accepted.stderr}")
-        # All wrong ones together: one run, in which each must be named.
-        refused = plan(GIVEN | REFUSED)
-        named = set(re.findall(r'variable "(\w+)"', refused.stderr))
-        same("variables with a validation that refuses", sorted(REFUSED), sorted(named))
+            faults.append(f"the variables' defaults are rejected: {accepted.stderr}")
+        # One run with all wrong values, whose error must name each variable.
+        rejected = plan(GIVEN | REJECTED)
+        named = set(re.findall(r'variable "(\w+)"', rejected.stderr))
+        same("variables with a validation that rejects", sorted(REJECTED), sorted(named))
 
 
 def merged(blocks):

@@ -13,14 +13,14 @@ from urllib.parse import unquote
 
 ROOT = Path(__file__).resolve().parent.parent
 LINK = re.compile(r"\]\(([^)\s]+)\)|^\[[^\]]+\]:\s+(\S+)", re.MULTILINE)
-# Paths from the root, in backticks. Not those of an example.
+# Paths from the repository's root, in backticks, except those of an example.
 PATH = re.compile(r"`((?:\.ci|\.github|benches|crates|docs|events|fuzz|migrations|src|terraform|tests)/[\w./-]*)`")
 EXAMPLE = "visitor_language"
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
 def anchors(text):
-    """The anchors that GitHub gives to a document's headings."""
+    """Yields the anchors that GitHub gives a document's headings."""
     seen = {}
     for heading in re.findall(r"^#{1,6}\s+(.+?)\s*$", FENCE.sub("", text), re.MULTILINE):
         heading = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
@@ -57,7 +57,7 @@ def main():
                 wrong.append(f"{name}: {target}: no such file")
             elif anchor and linked.suffix == ".md" and anchor not in anchors(linked.read_text()):
                 wrong.append(f"{name}: {target}: no such heading")
-    print("\n".join(wrong) or f"{checked} links and paths lead somewhere")
+    print("\n".join(wrong) or f"all {checked} links and paths exist")
     sys.exit(1 if wrong else 0)
 
 

@@ -1,10 +1,10 @@
-"""Fails unless `sam local start-api` would serve the function's route from what `sam build` has made.
+"""Fails unless `sam local start-api` would serve the function's route from the output of `sam build`.
 
 usage: routes.py BUILD_FOLDER, in the Python environment of the SAM CLI
 
-Reads the built templates with SAM's own classes, the way start-api does before it starts a container, so no container
-engine is needed. SAM ignores conditions: with either ApiType it reads the nested stack too, and serves the HTTP API's
-routes. So the nested stack is read once more by itself, where its parameter names a function.
+Reads the built templates with SAM's own classes, as start-api does before it starts a container, so no container engine is
+needed. SAM ignores conditions: with either ApiType it reads the nested stack too, and serves the HTTP API's routes. So the
+nested stack is also read by itself, with a parameter that names a function.
 """
 
 import sys

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares every table or example that is in two places, and the names and numbers that documents take from the code.
+"""Compares every table or example that exists twice, and the names and numbers that documents take from the code.
 
 usage: .ci/tables.py
 """
@@ -22,8 +22,8 @@ FIGURES = {
     "resident after 10,000 requests": ("Memory", "resident after 10,000 requests"),
     "package, unpacked": ("Package", "unpacked"),
 }
-# Columns of `latest.md`: ours, ours with materialized counts, Node, Python.
-CONTENDERS = [1, 2, 3, 5]
+# Columns of `latest.md`: the function, the function with materialized counts, Node, Python.
+COLUMNS = [1, 2, 3, 5]
 
 UNITS = {"from_millis": 1, "from_secs": 1_000, "from_mins": 60_000, "from_hours": 3_600_000}
 
@@ -61,7 +61,7 @@ def check_variables(readme):
 
 def check_flow(readme):
     code = re.sub(r"^//! ?", "", text("src/lib.rs"), flags=re.MULTILINE)
-    compare("the ways of a request in README.md and src/lib.rs", block(readme, "text"), block(code, "text"))
+    compare("the steps of a request in README.md and src/lib.rs", block(readme, "text"), block(code, "text"))
 
 
 def check_example(readme):
@@ -80,7 +80,7 @@ def check_figures(readme):
         if not found:
             faults.append(f"{RESULTS} has no row for the README's {row[0]}: see FIGURES")
             continue
-        for cell, column in zip(row[1:], CONTENDERS, strict=True):
+        for cell, column in zip(row[1:], COLUMNS, strict=True):
             if cell and cell != found[column]:
                 faults.append(f"README.md says {cell} for {row[0]}, {RESULTS} {found[column]}")
 
@@ -93,7 +93,7 @@ def check_faults(readme):
 
 
 def constants():
-    """Every constant duration of the code, in milliseconds, and the default of QUERY_TIMEOUT_MS."""
+    """Yields every constant duration of the code, in milliseconds, and the default of QUERY_TIMEOUT_MS."""
     for path in sorted((ROOT / "src").rglob("*.rs")):
         code = path.read_text()
         for name, unit, number in re.findall(r"const (\w+): Duration = Duration::(\w+)\(([\d_]+)\)", code):
@@ -104,13 +104,34 @@ def constants():
 
 def check_constants():
     code = dict(constants())
-    document = text("docs/reliability.md")
-    for heading in ("## Time-outs", "| interval"):
-        for _, said, name in rows(document, heading):
-            name = name.strip("`")
+    reliability = text("docs/reliability.md")
+    database = re.sub(r"^//! ?", "", text("src/database.rs"), flags=re.MULTILINE)
+    tables = [
+        ("docs/reliability.md", rows(reliability, "## Time-outs")),
+        ("docs/reliability.md", rows(reliability, "| interval")),
+        ("src/database.rs", rows(database, "| what |")),
+    ]
+    for document, table in tables:
+        for _, said, name in table:
+            name = name.strip("`[]")
+            if not re.fullmatch(r"[\d.]+ s", said):
+                continue
             milliseconds = round(float(said.removesuffix(" s")) * 1_000)
             if code.get(name) != milliseconds:
-                faults.append(f"docs/reliability.md says {said} for {name}, the code {code.get(name, 'has no such constant')}")
+                faults.append(f"{document} says {said} for {name}, the code {code.get(name, 'has no such constant')}")
+
+
+def check_retries():
+    code = text("src/database.rs")
+    made = dict(re.findall(r"(\w+): (\d+)", re.search(r"const RETRIES: Retries =\s+Retries \{(.*?)\}", code)[1]))
+    document = text("docs/reliability.md")
+    documented = {row[2].strip("`"): row[1] for row in rows(document, "| retried |")}
+    compare("the retries of src/database.rs and docs/reliability.md", made, documented)
+    total = sum(map(int, made.values()))
+    executions = 1 + int(made["idle_connection_dead"]) + int(made["connection_lost"])
+    bounds = f"opens at most {1 + total} connections and executes its statement at most {executions} times"
+    if bounds not in re.sub(r"\s+", " ", document):
+        faults.append(f"docs/reliability.md does not say that a query {bounds}")
 
 
 def check_parameters():
@@ -166,7 +187,7 @@ def check_steps():
 
 
 def check_tests():
-    """Test names in CONTRIBUTING.md: at least four words."""
+    """Looks up the tests that CONTRIBUTING.md names: words in backticks with at least three underscores."""
     folders = ("src", "tests", "crates", "benches")
     code = "".join(path.read_text() for folder in folders for path in (ROOT / folder).rglob("*.rs"))
     tests = set(re.findall(r"fn (\w+)", code))
@@ -179,9 +200,11 @@ def main():
     readme = text("README.md")
     for check in (check_variables, check_flow, check_example, check_cases, check_figures, check_faults):
         check(readme)
-    for check in (check_constants, check_parameters, check_alarms, check_indexes, check_role, check_steps, check_tests):
+    for check in (check_constants, check_retries, check_parameters, check_alarms, check_indexes, check_role):
         check()
-    print("\n".join(faults) or "what is in two places is the same")
+    for check in (check_steps, check_tests):
+        check()
+    print("\n".join(faults) or "everything that exists twice is the same")
     sys.exit(1 if faults else 0)
 
 

@@ -1,9 +1,9 @@
-"""Holds template.yaml and rest-api.yaml to what CloudFormation would refuse, without an account.
+"""Finds what CloudFormation would reject in template.yaml and rest-api.yaml, without an account.
 
 usage: templates.py, in the Python environment of the SAM CLI
 
-SAM's own translator turns each combination of parameters into the template that CloudFormation gets. Then this script
-does what CloudFormation does next, as far as text goes: rules, conditions, references, order of creation.
+SAM's own translator produces the template that CloudFormation gets, for each combination of parameters. Then this script
+evaluates what CloudFormation evaluates without creating anything: rules, conditions, references, order of creation.
 """
 
 import copy
@@ -23,10 +23,10 @@ ROUTE = "/functions/v1/list-chat-sessions"
 MAX_VERSION_DESCRIPTION = 256
 SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:"
 
-# Not in a version's description, so a change of them alone publishes no version. docs/deploy.md names them.
+# Not in a version's description, so a change of only these publishes no version. docs/deploy.md names them.
 NEED_A_RELEASE = {"SubnetIds", "SecretsManagerUrl"}
 
-# Values of the choices that conditions and rules look at. Every combination that the rules accept is translated.
+# Values of the parameters that conditions and rules read. Every combination that the rules accept is translated.
 CHOICES = [
     [
         {"ApiType": "http"},
@@ -69,8 +69,8 @@ CHOICES = [
     ],
 ]
 
-# Parameters that a rule must refuse, with words of its reason.
-REFUSED = [
+# Parameters that a rule must reject, with words of its reason.
+REJECTED = [
     ({}, "Give DatabaseSecretArn, or DatabaseHost"),
     ({"DatabaseHost": "h", "DatabaseUsername": "other"}, "is for the role list_chat_sessions"),
     ({"DatabaseHost": "h", "DatabaseAuth": "iam"}, "needs DatabaseResourceId"),
@@ -95,7 +95,7 @@ REFUSED = [
     ({"DatabaseHost": "h", "HostedZoneId": "Z1"}, "needs DomainName and CertificateArn"),
 ]
 
-# Values that a parameter's own pattern or bounds must refuse, and values that it must accept.
+# Values that a parameter's own pattern or bounds must reject, and values that they must accept.
 IMPOSSIBLE = [
     ("ApiKeysSecretArn", SECRET + "keys"),
     ("DatabaseSecretArn", SECRET + "login"),
@@ -117,7 +117,7 @@ POSSIBLE = [
     ("VpcId", "vpc-0123456789abcdef0"),
 ]
 
-# The longest value of everything that is in a version's description, with the stack's own secret or with another one.
+# The longest value of each part of a version's description, with the stack's own secret or with another one.
 LONGEST = {
     "Architecture": "x86_64",
     "LogLevel": "DEBUG",
@@ -167,8 +167,8 @@ class Stack:
             [self.test(one) for one in arguments]
         )
 
-    def refusals(self):
-        """Why CloudFormation's rules refuse these parameters."""
+    def rejections(self):
+        """Yields why CloudFormation's rules reject these parameters."""
         for rule in self.template.get("Rules", {}).values():
             if "RuleCondition" not in rule or self.test(rule["RuleCondition"]):
                 for assertion in rule["Assertions"]:
@@ -182,7 +182,7 @@ class Stack:
         return {name: one for name, one in self.template["Resources"].items() if self.exists(one)}
 
     def chosen(self, node):
-        """The node with each Fn::If replaced by its branch, and without what is AWS::NoValue."""
+        """The node with each Fn::If replaced by its branch, and without AWS::NoValue."""
         nothing = {"Ref": "AWS::NoValue"}
         if isinstance(node, dict):
             if set(node) == {"Fn::If"}:
@@ -195,7 +195,7 @@ class Stack:
         return node
 
     def text(self, node):
-        """The text that a node of parameters comes to; None where an attribute of a resource is in it."""
+        """The value of a node that refers to parameters only; None if it refers to an attribute of a resource."""
         node = self.chosen(node)
         if not isinstance(node, dict):
             return str(node)
@@ -220,7 +220,7 @@ class Stack:
 
 
 def references(node):
-    """Names of resources and parameters that a node refers to."""
+    """Yields the names of the resources and parameters that a node refers to."""
     if isinstance(node, dict):
         for key, value in node.items():
             if key == "Ref":
@@ -247,7 +247,7 @@ def nulls(node, path=""):
 
 
 def selects(node):
-    """Every Fn::Select, those in branches that are not taken included."""
+    """Yields every Fn::Select, also in branches that are not taken."""
     pairs = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
     if isinstance(node, dict) and set(node) == {"Fn::Select"}:
         yield node
@@ -256,7 +256,7 @@ def selects(node):
 
 
 def translate(template, parameters):
-    """What SAM makes of the template for CloudFormation."""
+    """The template that SAM produces for CloudFormation."""
     template = copy.deepcopy(template)
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
@@ -269,10 +269,10 @@ def translate(template, parameters):
 
 
 def check(name, stack):
-    """What CloudFormation would refuse of one translated stack."""
+    """Finds what CloudFormation would reject in one translated stack."""
     label = f"{name} with {stack.given}"
     for path in nulls(stack.template):
-        fault(f"{name}: null at {path}, which CloudFormation refuses")
+        fault(f"{name}: null at {path}, which CloudFormation rejects")
     resources = stack.resources()
     outputs = {key: one for key, one in stack.template.get("Outputs", {}).items() if stack.exists(one)}
     needs = {}
@@ -282,10 +282,10 @@ def check(name, stack):
         needs[key] = set(references(body)) | set([depends] if isinstance(depends, str) else depends)
         for target in needs[key]:
             if target not in resources and target not in stack.parameters and not target.startswith("AWS::"):
-                fault(f"{label}: {key} refers to {target}, which is not made")
+                fault(f"{label}: {key} refers to {target}, which is not created")
         for select in selects(item):
             stack.text(select)
-    # Creation in an order that respects every reference; what is left refers to itself in a circle.
+    # Create resources in an order that respects every reference. The rest is circular.
     left = {key: needs[key] & set(resources) for key in resources}
     while ready := [key for key, wanted in left.items() if not wanted & set(left)]:
         for key in ready:
@@ -295,7 +295,7 @@ def check(name, stack):
 
 
 def accepts(declared, value):
-    """Whether a parameter takes a value by its own pattern and bounds."""
+    """Whether a parameter's own pattern and bounds accept a value."""
     if "AllowedValues" in declared:
         return value in declared["AllowedValues"]
     if declared["Type"] == "Number":
@@ -321,11 +321,11 @@ def check_version_description(template):
     declared = template["Parameters"]
     for name, value in LONGEST.items():
         if not accepts(declared[name], value):
-            fault(f"{name} does not take {value}, which this script has as its longest value")
+            fault(f"{name} does not accept {value}, which is the longest value in this script")
     for name in ("ApiKeysSecretArn", "DatabaseHost", "DatabaseName"):
         longer = LONGEST[name].replace("k-", "kk-").replace("h.", "hh.").replace("nn", "nnn", 1)
         if accepts(declared[name], longer):
-            fault(f"{name} takes a longer value than this script knows: {longer}")
+            fault(f"{name} accepts a longer value than this script knows: {longer}")
     numbers = {name: one["MaxValue"] for name, one in declared.items() if one["Type"] == "Number" and "MaxValue" in one}
     for secret in ({}, {"DatabaseSecretArn": SECRET + "d" * 48 + "-AbCdEf"}):
         text, _ = version_description(template, numbers | LONGEST | secret)
@@ -333,7 +333,7 @@ def check_version_description(template):
         if len(text) > MAX_VERSION_DESCRIPTION:
             fault(f"VersionDescription may have {MAX_VERSION_DESCRIPTION} characters; this has {len(text)}: {text}")
 
-    # A change of what the function sees has to publish a version, or say that it does not.
+    # A change of what the function sees must publish a version, or be documented as one that does not.
     other = {
         "Architecture": "x86_64",
         "LogLevel": "WARN",
@@ -363,18 +363,18 @@ def check_version_description(template):
         if before[1] != after[1] and before[0] == after[0]:
             unseen.add(name)
     if not unseen:
-        fault("no parameter is unseen: this check no longer looks")
-    # The database's name with a secret of the operator's own, which is expected to have it.
+        fault("every changed parameter publishes a version: this check finds nothing any more")
+    # DatabaseName is expected here: with the operator's own secret, the secret has the name.
     if unseen - {"DatabaseHost", "DatabaseName"} != NEED_A_RELEASE:
         fault(f"a change of {sorted(unseen)} publishes no version; expected {sorted(NEED_A_RELEASE)}")
     deploy = (ROOT / "docs/deploy.md").read_text()
     for name in unseen:
         if f"`{name}`" not in deploy.partition("publishes no version")[0].rpartition("\n\n")[2]:
-            fault(f"docs/deploy.md does not say that a change of {name} alone publishes no version")
+            fault(f"docs/deploy.md does not say that a change of only {name} publishes no version")
 
 
 def check_rest(rest, http):
-    """rest-api.yaml against openapi.yaml and the HTTP API: path, methods, fields, headers."""
+    """Compares rest-api.yaml with openapi.yaml and the HTTP API: path, methods, fields, headers."""
     published = yaml_parse((ROOT / "openapi.yaml").read_text())
     definition = rest["Resources"]["Api"]["Properties"]["DefinitionBody"]
     short = http["Resources"]["HttpApi"]["Properties"]["DefinitionBody"]
@@ -409,7 +409,7 @@ def check_rest(rest, http):
 
 
 def check_deployment_alarms(translated):
-    """`ignore` must leave CodeDeploy without alarms, and `watch` with the four."""
+    """Checks that `ignore` gives CodeDeploy no alarms, and `watch` the four."""
     for choice, count in (("watch", 4), ("ignore", 0)):
         stack = Stack(translated, {"DeploymentAlarms": choice})
         group = stack.chosen(translated["Resources"]["FunctionDeploymentGroup"]["Properties"])
@@ -419,7 +419,7 @@ def check_deployment_alarms(translated):
 
 
 def check_proxy_ports(template):
-    """A proxy listens on 5432, whatever port the database has."""
+    """Checks that a proxy is reached on 5432, whatever the database's port is."""
     proxy = {"DatabaseAuth": "iam", "ProxyInstance": "db", "DatabaseSecretArn": SECRET + "login-AbCdEf"}
     for parameters, port in (({}, "6432"), (proxy, "5432")):
         stack = Stack(template, {"DatabasePort": 6432} | CHOICES[4][1] | parameters)
@@ -440,7 +440,7 @@ def check_proxy_ports(template):
 
 
 def check_gateways(template, rest):
-    """Both kinds of API: no metrics that cost money, no request in the access log, no prefix behind a domain."""
+    """Checks both kinds of API: no metrics that cost money, no request in the access log, no prefix behind a domain."""
     http_api, rest_api = template["Resources"]["HttpApi"]["Properties"], rest["Resources"]["Api"]["Properties"]
     metrics = [
         http_api["DefaultRouteSettings"]["DetailedMetricsEnabled"],
@@ -450,7 +450,7 @@ def check_gateways(template, rest):
         fault("detailed metrics cost money and nothing reads them")
     for log in (http_api["AccessLogSettings"]["Format"], rest_api["AccessLogSetting"]["Format"]):
         if "error.message" in log:
-            fault("the access log has $context.error.message, which quotes a refused Authorization header")
+            fault("the access log has $context.error.message, which quotes a rejected Authorization header")
     if "ApiMappingKey" in template["Resources"]["DomainMapping"]["Properties"]:
         fault("the domain is mapped with a path prefix")
     if "cached = false" not in (ROOT / "samconfig.toml").read_text():
@@ -458,31 +458,31 @@ def check_gateways(template, rest):
 
 
 def main():
-    logging.disable(logging.WARNING)  # what SAM says of its own feature flags
+    logging.disable(logging.WARNING)  # SAM's warnings about its own feature flags
     template, rest = load("template.yaml"), load("rest-api.yaml")
 
-    for parameters, words in REFUSED:
-        reasons = list(Stack(template, parameters).refusals())
+    for parameters, words in REJECTED:
+        reasons = list(Stack(template, parameters).rejections())
         if not any(words in reason for reason in reasons):
-            fault(f"no rule refuses {parameters} with the words '{words}'; it says {reasons}")
+            fault(f"no rule rejects {parameters} with the words '{words}', only with {reasons}")
     for wanted, cases in ((False, IMPOSSIBLE), (True, POSSIBLE)):
         for name, value in cases:
             if accepts(template["Parameters"][name], value) != wanted:
-                fault(f"{name} {'refuses' if wanted else 'takes'} {value}")
+                fault(f"{name} {'rejects' if wanted else 'accepts'} {value}")
     for name, declared in template["Parameters"].items():
         if declared["Type"] != "Number" and not accepts(declared, declared["Default"]):
-            fault(f"{name} refuses its own default")
+            fault(f"{name} rejects its own default")
 
-    # The template of a generated secret: any change of its text makes a new password.
+    # Any change to the template of the generated secret generates a new password.
     generated = template["Resources"]["DatabaseSecret"]["Properties"]["GenerateSecretString"]
     if list(references(generated)) or not isinstance(generated["SecretStringTemplate"], str):
-        fault("the generated secret depends on a parameter: changing it would make a new password")
+        fault("the generated secret depends on a parameter: changing it would generate a new password")
 
     combinations = [
         dict(pair for choice in chosen for pair in choice.items()) for chosen in itertools.product(*CHOICES)
     ]
-    accepted = [one for one in combinations if not list(Stack(template, one).refusals())]
-    # SAM looks at the values of few parameters: combinations that differ for it are translated, and all are evaluated.
+    accepted = [one for one in combinations if not list(Stack(template, one).rejections())]
+    # SAM reads the values of only a few parameters: one combination is translated for each of these values. All are evaluated.
     translated = {}
     for parameters in accepted:
         key = (

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Finds words that CONTRIBUTING.md's "Writing" avoids, in comments and documents. Only words that a program can judge.
+"""Finds words to avoid in comments and documents (CONTRIBUTING.md, "Writing"): those that are wrong in every context.
 
 usage: .ci/words.py [--count] [PATH...]        # all tracked files if no path is given
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# What to avoid, and what to write.
+# The word to avoid, and what to write instead.
 WORDS = {
     r"anew": "again",
     r"as often as it takes": "repeatedly",
@@ -26,7 +26,8 @@ WORDS = {
 }
 PATTERN = re.compile(r"\b(?:" + "|".join(f"(?P<w{n}>{word})" for n, word in enumerate(WORDS)) + r")\b", re.IGNORECASE)
 
-# By the end of a file's name: what begins a comment. Documents are all text.
+# What begins a comment, by the suffix of the file's name. A document is text throughout, and so are templates, for their
+# descriptions.
 COMMENTS = {
     ".rs": "//",
     ".mjs": "//",
@@ -36,17 +37,17 @@ COMMENTS = {
     ".sh": "#",
     ".tf": "#",
     ".toml": "#",
-    ".yaml": "#",
+    ".yaml": None,
     ".yml": "#",
     ".md": None,
 }
 
-# Not ours to word: the state of a database before an upgrade, which a test restores to the byte.
+# Not worded here: licences, and states of a database before an upgrade, which a test restores byte by byte.
 QUOTED = re.compile(r"before_\w+\.sql$|^LICENSE")
 
 
 def prose(path, text):
-    """The lines with their numbers, without code."""
+    """Yields the lines with their numbers, without code."""
     marker = COMMENTS.get(path.suffix, "#")
     fenced = False
     for number, line in enumerate(text.splitlines(), 1):
@@ -61,7 +62,7 @@ def prose(path, text):
             if not begin:
                 continue
             line = line[begin.start() :]
-        # A word in backticks or quotation marks is quoted.
+        # A word in backticks or quotation marks is a quotation.
         yield number, re.sub(r'`[^`]*`|"[^"]*"', "", line)
 
 
@@ -75,7 +76,7 @@ def main():
     found = Counter()
     for name in filter(None, listed):
         path = ROOT / name
-        # Without a suffix: scripts.
+        # Scripts have no suffix.
         is_script = not path.suffix and name.startswith(".ci/")
         if not path.is_file() or QUOTED.search(name) or not (path.suffix in COMMENTS or is_script):
             continue

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Makes the tables under "Cost" in deploy.md from the prices and assumptions below.
+"""Computes the tables under "Cost" in deploy.md from the prices and assumptions below.
 
 usage: docs/cost.py            checks that deploy.md has these tables
        docs/cost.py --write    writes them into it
 
-Put your own numbers in. `.ci/infra` runs the check.
+Replace the numbers with your own. `.ci/infra` runs the check.
 """
 
 import sys
@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "docs/deploy.md"
 
-# List prices of us-east-1 as they stood in 2025, in US dollars, without free tiers.
+# List prices of us-east-1 in 2025, in US dollars, without free tiers.
 HTTP_API = Decimal("1.00")  # a million requests
 REST_API = Decimal("3.50")
 WAF_REQUESTS = Decimal("0.60")
@@ -22,7 +22,7 @@ LAMBDA_REQUESTS = Decimal("0.20")
 LAMBDA_GB_SECOND = Decimal("0.0000133334")  # arm64
 LOGS_WRITTEN = Decimal("0.50")  # a GB
 LOGS_KEPT = Decimal("0.03")  # a GB and month
-TRAFFIC = Decimal("0.09")  # a GB out to the internet
+TRAFFIC = Decimal("0.09")  # a GB to the internet
 TRACES = Decimal("5.00")  # a million
 SECRET = Decimal("0.40")  # a month
 SECRET_READS = Decimal("0.05")  # 10,000 calls
@@ -37,19 +37,19 @@ WAF_RULE = Decimal("1.00")
 # Assumptions about a request.
 MILLISECONDS = 20
 MEMORY_GB = Decimal("0.25")
-ANSWER_KB = 20  # 50 sessions
+RESPONSE_KB = 20  # 50 sessions
 LOG_KB = Decimal("1.2")  # two lines
 MONTHS_KEPT = 12
 TRACED_PERCENT = 5
 
 # Assumptions about a month.
 HOURS = 730
-ENVIRONMENTS = 20  # at work all the time
+ENVIRONMENTS = 20  # always active
 SECRETS = 2
 READS_PER_HOUR = 12  # SecretMaxAgeSeconds = 300
-METRICS = 5  # of the function; src/request_log.rs
+METRICS = 5  # of the function: METRICS in src/request_log.rs
 METRICS_BY_OUTCOME = 1
-OUTCOMES = 4  # that occur
+OUTCOMES = 4  # an estimate of how many occur
 ZONES = 2
 VCPUS = 2
 WAF_RULES = 3
@@ -65,7 +65,7 @@ def cents(amount):
 
 
 def table(head, rows, after=()):
-    """A table whose sum is that of the cents shown."""
+    """A table, and the sum of its rounded amounts."""
     lines = [f"| {head} | | |", "| --- | --- | --- |"]
     rows = [(name, how, cents(amount)) for name, how, amount in rows]
     lines += [f"| {name} | {how} | {amount} |" for name, how, amount in rows]
@@ -94,7 +94,7 @@ def requests():
                 f"{log_gb} GB × {MONTHS_KEPT} months × {LOGS_KEPT}",
                 log_gb * MONTHS_KEPT * LOGS_KEPT,
             ),
-            ("answers, out to the internet", f"1 M × {ANSWER_KB} KB = {ANSWER_KB} GB × {TRAFFIC}", ANSWER_KB * TRAFFIC),
+            ("responses, to the internet", f"1 M × {RESPONSE_KB} KB = {RESPONSE_KB} GB × {TRAFFIC}", RESPONSE_KB * TRAFFIC),
             (
                 f"X-Ray, {TRACED_PERCENT} % of requests (and one a second)",
                 f"{traces:,} × {TRACES} / M",
@@ -112,12 +112,12 @@ def month():
         [
             ("secrets", f"{SECRETS} × {SECRET}", SECRETS * SECRET),
             (
-                f"reading them: every 5 minutes, {ENVIRONMENTS} environments at work all the time",
+                f"reading them every 5 minutes, with {ENVIRONMENTS} environments always active",
                 f"{ENVIRONMENTS} × {SECRETS} × {READS_PER_HOUR} × {HOURS} = {reads:,} × {SECRET_READS} / 10,000",
                 reads * SECRET_READS / 10_000,
             ),
             (
-                f"metrics: {METRICS} for the function and {METRICS_BY_OUTCOME} for each outcome that occurs, say {OUTCOMES}",
+                f"metrics: {METRICS} for the function, {METRICS_BY_OUTCOME} for each outcome that occurs, assumed {OUTCOMES}",
                 f"{metrics} × {METRIC}",
                 metrics * METRIC,
             ),
@@ -131,7 +131,7 @@ def month():
                 ZONES * HOURS * ENDPOINT_HOUR,
             ),
             (
-                "RDS Proxy before two vCPUs, and its third secret",
+                "RDS Proxy for two vCPUs, with a third secret",
                 f"{VCPUS} × {HOURS} h × {PROXY_HOUR} + {SECRET}",
                 VCPUS * HOURS * PROXY_HOUR + SECRET,
             ),
@@ -145,19 +145,19 @@ def month():
 
 
 def chapter():
-    """Everything between the two markers in deploy.md."""
+    """The text between the two markers in deploy.md."""
     per_million, total = requests()
     rest = total - HTTP_API + REST_API
     return (
         f"{per_million}\n\n"
-        f"With little traffic X-Ray records nearly every request, up to {TRACES} a million. With `ApiType=rest` the\n"
-        f"first line is {REST_API} and the sum {rest}, and AWS WAF adds {WAF_REQUESTS} a million.\n\n"
+        f"With little traffic X-Ray records nearly every request, which costs up to {TRACES} a million. With\n"
+        f"`ApiType=rest` the first line is {REST_API} and the sum {rest}; AWS WAF adds {WAF_REQUESTS} a million.\n\n"
         f"{month()[0]}\n"
     )
 
 
 def main():
-    start, end = "<!-- made by docs/cost.py -->\n", "<!-- end -->\n"
+    start, end = "<!-- computed by docs/cost.py -->\n", "<!-- end -->\n"
     text = DEPLOY.read_text()
     before, _, rest = text.partition(start)
     _, found, after = rest.partition(end)
@@ -167,9 +167,9 @@ def main():
     if sys.argv[1:] == ["--write"]:
         DEPLOY.write_text(made)
     elif made != text:
-        sys.exit("docs/deploy.md has other costs than docs/cost.py makes: run docs/cost.py --write")
+        sys.exit("docs/deploy.md has other costs than docs/cost.py computes: run docs/cost.py --write")
     else:
-        print("docs/deploy.md has the costs that docs/cost.py makes")
+        print("docs/deploy.md has the costs that docs/cost.py computes")
 
 
 main()

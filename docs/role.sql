@@ -13,8 +13,8 @@
 --   REVOKE CREATE ON SCHEMA public FROM PUBLIC;        -- creates tables and functions, in databases from before version 15
 --   REVOKE EXECUTE ON FUNCTION lo_creat, lo_create, lo_from_bytea FROM PUBLIC;      -- creates large objects
 --
--- The role can always change its own password, which single-user rotation needs, and the settings below, which limit slow
--- queries and are no protection against the role itself.
+-- The role can always change its own password, which single-user rotation needs. It can also change the settings below: they
+-- limit slow queries, but do not protect against the role itself.
 
 \if :{?role} \else \set role list_chat_sessions
 \endif

@@ -1,12 +1,12 @@
-# Nothing to report is nothing wrong: an API without requests at night is well.
+# Missing data is not an error: an API may have no requests at night.
 
 locals {
   alarm_actions = var.alarm_topic_arn[*]
 
-  # Alarms on one metric each: more than `threshold` in `datapoints` of `periods` periods.
+  # Alarms on one metric. They go off if it is above `threshold` in `datapoints` of `periods` periods.
   alarms = {
     function-errors = {
-      description = "An invocation crashed, ran out of time, or could not start: a fault in the code or in the configuration."
+      description = "An invocation crashed, timed out or could not start: a bug or a wrong configuration."
       namespace   = "AWS/Lambda"
       metric      = "Errors"
       dimensions  = { FunctionName = var.name }
@@ -17,7 +17,7 @@ locals {
       datapoints  = 1
     }
     throttles = {
-      description = "Lambda refuses requests: reserved_concurrency is used up, or the account's own limit."
+      description = "Lambda rejects requests because reserved_concurrency or the account's limit is reached."
       namespace   = "AWS/Lambda"
       metric      = "Throttles"
       dimensions  = { FunctionName = var.name }
@@ -28,7 +28,7 @@ locals {
       datapoints  = 2
     }
     stale-secret = {
-      description = "Requests are served with a secret that can no longer be refreshed. They fail when it is a day old."
+      description = "Requests are served with a secret that cannot be refreshed. They will fail when it is a day old."
       namespace   = "ListChatSessions"
       metric      = "SecretStale"
       dimensions  = { FunctionName = var.name }
@@ -39,7 +39,7 @@ locals {
       datapoints  = 2
     }
     latency = {
-      description = "One request in a hundred takes longer than latency_alarm_ms."
+      description = "The 99th percentile is above latency_alarm_ms."
       namespace   = "AWS/ApiGateway"
       metric      = "Latency"
       dimensions  = { ApiId = aws_apigatewayv2_api.this.id }
@@ -51,10 +51,10 @@ locals {
     }
   }
 
-  # Alarms on an expression over several metrics, which are Sums of a minute.
+  # Alarms on an expression over several metrics, each the sum over a minute.
   expression_alarms = {
     server-errors = {
-      description = "More than 1 % of the answers are 5xx. The function's log has the causes, the access log the rest."
+      description = "More than 1 % of the responses are 5xx. The causes are in the function's log; those of the gateway's own errors are in the access log."
       expression  = "IF(requests > 0, 100 * errors / requests, 0)"
       threshold   = 1
       metrics = {
@@ -63,8 +63,8 @@ locals {
       }
     }
     database-failures = {
-      description = "Requests failed because the database or Secrets Manager was away, the query was refused, or it took too long."
-      # Not a sum with `+`, which has no value where one of the three has none. SUM adds up those that there are.
+      description = "Requests failed because the database or Secrets Manager was unavailable, or because the query was rejected or timed out."
+      # Not `+`, which has no value if one of the three has none. SUM adds those that exist.
       expression = "SUM([service_unavailable, query_error, timeout])"
       threshold  = 2
       metrics = {
@@ -97,7 +97,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   alarm_actions       = local.alarm_actions
   ok_actions          = local.alarm_actions
 
-  # Of a handful of requests, the slowest is no percentile.
+  # A percentile of a few requests is only the slowest of them.
   evaluate_low_sample_count_percentiles = startswith(each.value.statistic, "p") ? "ignore" : null
 }
 

@@ -1,5 +1,5 @@
-# The HTTP API: POST and OPTIONS on one route. What callers send and get is in openapi.yaml; the function checks it, and
-# answers OPTIONS itself, so that one place writes the CORS headers.
+# The HTTP API: POST and OPTIONS on one route. openapi.yaml describes requests and responses. The function validates them and
+# handles OPTIONS, so that one place writes the CORS headers.
 
 resource "aws_apigatewayv2_api" "this" {
   name          = var.name
@@ -29,7 +29,7 @@ resource "aws_apigatewayv2_stage" "default" {
   auto_deploy = true
 
   default_route_settings {
-    # Metrics by route cost money, and nothing reads them. Those of the whole API are free.
+    # Metrics by route cost money, and nothing reads them. The metrics of the whole API are free.
     detailed_metrics_enabled = false
     throttling_rate_limit    = var.throttling_rate_limit
     throttling_burst_limit   = var.throttling_burst_limit
@@ -50,7 +50,7 @@ resource "aws_apigatewayv2_stage" "default" {
       integration_request_id = "$context.integration.requestId"
       integration_latency_ms = "$context.integration.latency"
       integration_error      = "$context.integration.error"
-      # The type and not the message, which may quote the request and is not escaped.
+      # The type, but not the message, which may quote the request and is not escaped.
       error      = "$context.error.responseType"
       user_agent = "$context.identity.userAgent"
     })
@@ -58,7 +58,7 @@ resource "aws_apigatewayv2_stage" "default" {
 }
 
 resource "aws_cloudwatch_log_group" "access" {
-  # Under /aws/vendedlogs/, API Gateway's permission to write does not grow with the number of its APIs.
+  # For names below /aws/vendedlogs/, the policy that lets API Gateway write does not grow with each API.
   name              = "/aws/vendedlogs/apis/${var.name}"
   retention_in_days = var.log_retention_days
   kms_key_id        = var.logs_key_arn

@@ -5,16 +5,16 @@ data "aws_partition" "current" {}
 data "aws_region" "current" {}
 
 locals {
-  # Made from names, so that the role can name the function before it exists. The provider's version 6 says `region`
-  # where version 5 said `name`; `id` is the same in both.
+  # Composed from names, so that the role can name the function before it exists. Version 6 of the provider has `region`
+  # where version 5 has `name`; both have `id`.
   region       = data.aws_region.current.id
   function_arn = "arn:${data.aws_partition.current.partition}:lambda:${local.region}:${data.aws_caller_identity.current.account_id}:function:${var.name}"
 }
 
 resource "aws_lambda_function" "this" {
-  #checkov:skip=CKV_AWS_116:A dead-letter queue takes asynchronous events, and every event here has a caller who waits.
-  #checkov:skip=CKV_AWS_173:The variables hold names and limits; what is secret is in Secrets Manager.
-  #checkov:skip=CKV_AWS_272:Signing needs a profile of the account; who has one sets code_signing_config_arn.
+  #checkov:skip=CKV_AWS_116:A dead-letter queue is for asynchronous events, and every event here has a caller that waits.
+  #checkov:skip=CKV_AWS_173:The variables are names and limits; secrets are in Secrets Manager.
+  #checkov:skip=CKV_AWS_272:Signing needs a signing profile of the account; with one, set code_signing_config_arn.
   function_name                  = var.name
   description                    = "Lists the chat sessions of the account that a token belongs to"
   filename                       = var.package
@@ -34,7 +34,7 @@ resource "aws_lambda_function" "this" {
         API_KEYS_SECRET_ID = var.api_keys_secret_arn
         DATABASE_SECRET_ID = var.database_secret_arn
         DATABASE_AUTH      = var.database_iam_user == null ? "password" : "iam"
-        # For what the secret lacks.
+        # Used if the secret has none.
         DATABASE_HOST            = var.database_host
         DATABASE_PORT            = tostring(var.database_port)
         DATABASE_NAME            = var.database_name
@@ -43,7 +43,7 @@ resource "aws_lambda_function" "this" {
         SECRET_MAX_AGE_SECONDS   = tostring(var.secret_max_age_seconds)
         DATABASE_ALLOW_PLAINTEXT = "false"
       },
-      # The AWS SDK's own.
+      # Read by the AWS SDK.
       var.secrets_manager_url == null ? {} : { AWS_ENDPOINT_URL_SECRETS_MANAGER = var.secrets_manager_url },
     )
   }
@@ -51,7 +51,7 @@ resource "aws_lambda_function" "this" {
   logging_config {
     log_format            = "JSON"
     application_log_level = var.log_level
-    # Lambda's own three lines per request would cost more than the request; the function's says what they say.
+    # Lambda's own three lines per request would cost more than the request; the function's line says the same.
     system_log_level = "WARN"
     log_group        = aws_cloudwatch_log_group.function.name
   }
@@ -68,11 +68,11 @@ resource "aws_lambda_function" "this" {
     }
   }
 
-  # Lambda tries the role's permissions out when it makes the function.
+  # Lambda checks the role's permissions when it creates the function.
   depends_on = [aws_iam_role_policy.function]
 }
 
-# Callers reach the alias: rolling back is pointing it at an older version.
+# Callers use the alias. To roll back, point it at an older version.
 resource "aws_lambda_alias" "live" {
   name             = "live"
   function_name    = aws_lambda_function.this.function_name
@@ -149,7 +149,7 @@ data "aws_iam_policy_document" "function" {
   statement {
     sid       = "WriteTraces"
     actions   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
-    resources = ["*"] # X-Ray knows no resources to name.
+    resources = ["*"] # X-Ray has no resource types.
   }
 
   dynamic "statement" {
@@ -164,11 +164,11 @@ data "aws_iam_policy_document" "function" {
         "ec2:DescribeSubnets",
         "ec2:UnassignPrivateIpAddresses",
       ]
-      resources = ["*"] # Lambda checks for these without naming a resource.
+      resources = ["*"] # Lambda requires these without a resource.
     }
   }
 
-  # They are for Lambda, which acts before there is a function; the running code has no use for them.
+  # They are for Lambda, which uses them before the function runs; the function's code does not need them.
   dynamic "statement" {
     for_each = var.vpc[*]
     content {

@@ -1,19 +1,19 @@
 output "url" {
-  description = "What callers call."
+  description = "The URL for callers."
   value       = "${aws_apigatewayv2_api.this.api_endpoint}/functions/v1/list-chat-sessions"
 }
 
 output "api_id" {
-  description = "The API, to map a domain of yours to its stage `$default` with aws_apigatewayv2_api_mapping."
+  description = "The API's ID, to map your own domain to its stage `$default` with aws_apigatewayv2_api_mapping."
   value       = aws_apigatewayv2_api.this.id
 }
 
 output "function_arn" {
-  description = "The function, with the alias that callers reach."
+  description = "The function with the alias that serves callers."
   value       = aws_lambda_alias.live.arn
 }
 
 output "role_arn" {
-  description = "The function's role, for the policies of keys and secrets."
+  description = "The function's role, for policies of KMS keys and secrets."
   value       = aws_iam_role.function.arn
 }

@@ -1,16 +1,16 @@
 variable "name" {
-  description = "Name of the function, its API and all that belongs to them. Not a SAM stack's name: theirs would collide."
+  description = "Name of the function, its API and everything else in this module. It must differ from the name of a SAM stack in the same account."
   type        = string
   default     = "list-chat-sessions-terraform"
 
   validation {
     condition     = can(regex("^[A-Za-z][A-Za-z0-9-]{0,63}$", var.name))
-    error_message = "name must start with a letter and have letters, digits and hyphens only, 64 at most: it names a Lambda function."
+    error_message = "name must start with a letter and have only letters, digits and hyphens, at most 64: it is the name of a Lambda function."
   }
 }
 
 variable "package" {
-  description = "Zip with `bootstrap` in it, as `cargo lambda build --release --arm64 --output-format zip` makes it."
+  description = "Zip file that contains `bootstrap`, from `cargo lambda build --release --arm64 --output-format zip`."
   type        = string
 }
 
@@ -26,7 +26,7 @@ variable "architecture" {
 }
 
 variable "memory_size" {
-  description = "MB, and with them the share of a processor: 1,769 MB are a whole one."
+  description = "MB. It also determines the share of a processor: 1,769 MB are a whole one."
   type        = number
   default     = 256
 
@@ -37,7 +37,7 @@ variable "memory_size" {
 }
 
 variable "timeout" {
-  description = "Seconds: above connecting (3 s) and querying together, below API Gateway's 29 s."
+  description = "Seconds. More than connecting (3 s) and the query together, and less than API Gateway's 29 s."
   type        = number
   default     = 10
 
@@ -48,7 +48,7 @@ variable "timeout" {
 }
 
 variable "query_timeout_ms" {
-  description = "Milliseconds that the query may take before it is cancelled and answered with 504."
+  description = "Time-out of the query in milliseconds. Then the query is cancelled and the response is 504."
   type        = number
   default     = 5000
 
@@ -70,7 +70,7 @@ variable "limit_max" {
 }
 
 variable "secret_max_age_seconds" {
-  description = "Seconds after which a secret is read again, 1 to 3600; a revoked key stops within them."
+  description = "Age in seconds at which a secret is refreshed, 1 to 3600. A revoked key stops working within this time."
   type        = number
   default     = 300
 
@@ -81,7 +81,7 @@ variable "secret_max_age_seconds" {
 }
 
 variable "reserved_concurrency" {
-  description = "Most requests at the same time, and so the connection budget of the database. -1 reserves nothing."
+  description = "Maximum of concurrent requests, and so of connections to the database. -1 reserves nothing."
   type        = number
   default     = 20
 
@@ -92,7 +92,7 @@ variable "reserved_concurrency" {
 }
 
 variable "log_level" {
-  description = "Above INFO, the lines of requests that went well are dropped, and with them their metrics."
+  description = "WARN drops the lines of successful requests, and with them their metrics."
   type        = string
   default     = "INFO"
 
@@ -103,7 +103,7 @@ variable "log_level" {
 }
 
 variable "throttling_rate_limit" {
-  description = "Requests per second, over all callers."
+  description = "Requests per second, of all callers together."
   type        = number
   default     = 100
 
@@ -114,7 +114,7 @@ variable "throttling_rate_limit" {
 }
 
 variable "throttling_burst_limit" {
-  description = "Requests that may come at once. Not far above reserved_concurrency, or Lambda refuses the rest."
+  description = "Simultaneous requests. If it is far above reserved_concurrency, Lambda rejects the excess."
   type        = number
   default     = 40
 
@@ -125,7 +125,7 @@ variable "throttling_burst_limit" {
 }
 
 variable "api_keys_secret_arn" {
-  description = "Secret with the key ring."
+  description = "Complete ARN of the secret with the key ring."
   type        = string
 
   validation {
@@ -135,7 +135,7 @@ variable "api_keys_secret_arn" {
 }
 
 variable "database_secret_arn" {
-  description = "Secret with the database's credentials. Its own host, port and dbname go before the three variables below."
+  description = "Complete ARN of the secret with the database credentials. Its own host, port and dbname take precedence over the variables."
   type        = string
 
   validation {
@@ -145,7 +145,7 @@ variable "database_secret_arn" {
 }
 
 variable "database_host" {
-  description = "Host, where the secret has none."
+  description = "Host of the database, if the secret has none."
   type        = string
   default     = ""
 
@@ -156,7 +156,7 @@ variable "database_host" {
 }
 
 variable "database_port" {
-  description = "Port, where the secret has none."
+  description = "Port of the database, if the secret has none."
   type        = number
   default     = 5432
 
@@ -167,13 +167,13 @@ variable "database_port" {
 }
 
 variable "database_name" {
-  description = "Database, where the secret has none."
+  description = "Name of the database, if the secret has none."
   type        = string
   default     = "postgres"
 }
 
 variable "secrets_manager_url" {
-  description = "URL of the VPC's endpoint for Secrets Manager, if it has no private DNS."
+  description = "URL of the VPC endpoint for Secrets Manager, if it has no private DNS."
   type        = string
   default     = null
 
@@ -184,7 +184,7 @@ variable "secrets_manager_url" {
 }
 
 variable "secrets_key_arn" {
-  description = "KMS key of the secrets, if it is not the account's own aws/secretsmanager."
+  description = "KMS key of the secrets, if it is not the account's default, aws/secretsmanager."
   type        = string
   default     = null
 
@@ -195,7 +195,7 @@ variable "secrets_key_arn" {
 }
 
 variable "database_iam_user" {
-  description = "ARN to log in as with IAM in place of the secret's password: arn:aws:rds-db:REGION:ACCOUNT:dbuser:RESOURCE-ID/USER."
+  description = "ARN of the user that the function logs in as with IAM, instead of a password: arn:aws:rds-db:REGION:ACCOUNT:dbuser:RESOURCE-ID/USER."
   type        = string
   default     = null
 
@@ -206,7 +206,7 @@ variable "database_iam_user" {
 }
 
 variable "vpc" {
-  description = "Where to run. Null runs outside of any VPC, for a database that the internet can reach."
+  description = "Subnets and security groups of the function. If it is null, the function runs outside a VPC and needs a public database."
   type = object({
     subnet_ids         = list(string)
     security_group_ids = list(string)
@@ -226,7 +226,7 @@ variable "log_retention_days" {
 }
 
 variable "logs_key_arn" {
-  description = "KMS key of the logs. Its policy must admit CloudWatch Logs."
+  description = "KMS key of the logs. Its policy must allow CloudWatch Logs to use it."
   type        = string
   default     = null
 
@@ -237,7 +237,7 @@ variable "logs_key_arn" {
 }
 
 variable "alarm_topic_arn" {
-  description = "SNS topic that alarms go to."
+  description = "SNS topic that alarms notify."
   type        = string
   default     = null
 
@@ -248,7 +248,7 @@ variable "alarm_topic_arn" {
 }
 
 variable "latency_alarm_ms" {
-  description = "Milliseconds of the slowest request in a hundred that are too slow."
+  description = "Threshold of the latency alarm for the 99th percentile, in milliseconds."
   type        = number
   default     = 1500
 
