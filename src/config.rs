@@ -23,8 +23,8 @@ use crate::{
     secret::Lifetime,
 };
 
-/// The longest name of a database, in bytes. PostgreSQL truncates longer ones, and the function would connect to another
-/// database than the intended one. <https://www.postgresql.org/docs/current/limits.html>
+/// The longest name of a database, in bytes. PostgreSQL truncates longer ones, and the function would connect to a
+/// different database. <https://www.postgresql.org/docs/current/limits.html>
 const MAX_NAME_BYTES: usize = 63;
 
 /// The function's configuration.
@@ -58,7 +58,7 @@ pub enum DatabaseSource {
     Url(Arc<ConnectionSettings>),
 }
 
-/// The rule of every variable that is missing or invalid, so that an operator sees all of them at once.
+/// The rules of all variables that are missing or invalid, so that an operator can fix them in one pass.
 #[derive(Debug)]
 pub struct Violations(Vec<String>);
 
@@ -125,7 +125,7 @@ fn database(variables: &mut Variables<impl Fn(&str) -> Option<String>>, policy: 
     match (variables.text("DATABASE_SECRET_ID"), variables.text("DATABASE_URL")) {
         (Some(id), None) => return DatabaseSource::Secret { id, defaults },
         (None, Some(url)) => {
-            // Ignored, they would look as if they had an effect.
+            // Ignoring them would suggest that they have an effect.
             for name in ["DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME"] {
                 if variables.text(name).is_some() {
                     variables

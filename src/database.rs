@@ -1,11 +1,11 @@
-//! PostgreSQL: one pooled connection that is reused across invocations, one loop that decides every retry, and a time-out
-//! for everything that can hang. This module knows no table: its users hand it a [`Schema`] and statements.
+//! PostgreSQL: one pooled connection that is reused across invocations, one loop that decides every retry, and a timeout
+//! for everything that can hang. This module knows no tables: callers pass a [`Schema`] and statements.
 //!
 //! | what | at most | constant |
 //! | --- | --- | --- |
 //! | connecting to one address of the host | 1.4 s | [`ADDRESS_TIMEOUT`] |
 //! | opening a connection, schema check included | 3 s | [`CONNECT_TIMEOUT`] |
-//! | an idle connection's sign of life | 0.5 s | [`ALIVE_TIMEOUT`] |
+//! | checking that an idle connection is alive | 0.5 s | [`ALIVE_TIMEOUT`] |
 //! | data that the server does not acknowledge | 5 s | [`UNACKNOWLEDGED_TIMEOUT`] |
 //! | a statement | `QUERY_TIMEOUT_MS` | the caller's |
 //! | cancelling a statement | 0.2 s | [`CANCEL_TIMEOUT`] |
@@ -50,8 +50,8 @@ pub const POOL_SIZE: usize = 1;
 /// How long opening a connection may take, from name resolution to the end of its first schema check.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long one address of the host may take to accept a connection. Lower, and a single lost packet, which is sent again
-/// after a second, fails the address; higher, and [`CONNECT_TIMEOUT`] leaves no time for a second address.
+/// How long one address of the host may take to accept a connection. With less, one lost packet, which is retransmitted
+/// after a second, would fail the address; with more, [`CONNECT_TIMEOUT`] would leave no time for a second address.
 pub const ADDRESS_TIMEOUT: Duration = Duration::from_millis(1_400);
 
 /// How long sent data may stay unacknowledged before the kernel closes the connection.
@@ -62,15 +62,15 @@ pub const ALIVE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long a connection is used without a check.
 ///
-/// Higher, and a connection that was lost while the environment was frozen is used and costs a retry, and rows that row
-/// level security has come to hide are missing for as long. Lower, and more requests pay for a check: 0.15 ms of
+/// With more, connections that were lost while the environment was frozen would cost more retries, and rows that row level
+/// security has started to hide would be missing for longer. With less, more requests would pay for a check: 0.15 ms of
 /// PostgreSQL's processor time, and 20 µs for a packet and a wake-up.
 pub const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a request waits for the cancellation of a query that timed out or whose connection was lost.
 pub const CANCEL_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// The least time between two fetches of the secret because PostgreSQL rejected its credentials.
+/// The minimum time between two fetches of the secret because PostgreSQL rejected its credentials.
 ///
 /// During a password rotation PostgreSQL has the new password before Secrets Manager calls it current, and a request that
 /// is rejected then must not wait long. Only the operator can cause these fetches, not a caller.
@@ -80,23 +80,23 @@ pub const REJECTED_CREDENTIALS_INTERVAL: Duration = Duration::from_secs(1);
 const RESPONSE_MARGIN: Duration = Duration::from_millis(300);
 
 const _: () = {
-    assert!(2 * ADDRESS_TIMEOUT.as_millis() < CONNECT_TIMEOUT.as_millis(), "a second address gets its time");
+    assert!(2 * ADDRESS_TIMEOUT.as_millis() < CONNECT_TIMEOUT.as_millis(), "a second address has time");
     let margin = CANCEL_TIMEOUT.as_millis() + RESPONSE_MARGIN.as_millis();
     assert!(margin <= RESPONSE_RESERVE.as_millis(), "a query that times out is cancelled before the response is due");
 };
 
-/// How often one query is tried again, by what ended the attempt before. Nothing else is retried.
+/// How often one query is retried, by the failure of the attempt before.
 pub const RETRIES: Retries =
     Retries { idle_connection_dead: 1, connection_lost: 1, lost_while_connecting: 2, credentials_rejected: 2 };
 
 /// The most connections that one query opens.
 pub const MAX_CONNECTIONS: u32 = 1 + RETRIES.total();
 
-/// The most times that one query executes its statement. Whether the server received the one that followed an idle
-/// connection's check is unknown, so it counts.
+/// The most times that one query executes its statement. A statement that was sent together with a failed check counts,
+/// because the server may have received it.
 pub const MAX_EXECUTIONS: u32 = 1 + RETRIES.idle_connection_dead + RETRIES.connection_lost;
 
-/// A number of retries for each reason to retry.
+/// The number of retries for each reason.
 #[derive(Clone, Copy, Debug)]
 pub struct Retries {
     /// The connection turned out to be dead, or row level security was enabled, since it was last used.
@@ -110,7 +110,7 @@ pub struct Retries {
 }
 
 impl Retries {
-    /// All of them.
+    /// The sum of all retries.
     #[must_use]
     pub const fn total(&self) -> u32 {
         self.idle_connection_dead + self.connection_lost + self.lost_while_connecting + self.credentials_rejected
@@ -133,12 +133,12 @@ pub struct Database {
 }
 
 impl Database {
-    /// Connects nothing yet. `token_generator` replaces the password of the settings, if there is one. `schema` is checked
+    /// Creates the pool; nothing is connected yet. A `token_generator` replaces the settings' password. `schema` is checked
     /// on every connection.
     ///
     /// # Panics
     ///
-    /// Never: time-outs need a runtime, and there is one.
+    /// Never: timeouts need a runtime, and there is one.
     #[must_use]
     pub fn new(
         settings: SettingsSource,
@@ -153,7 +153,7 @@ impl Database {
             .timeouts(timeouts)
             .runtime(Runtime::Tokio1)
             .build()
-            .expect("a runtime for the time-outs is given");
+            .expect("a runtime for the timeouts is given");
         Self { pool, query_timeout }
     }
 
@@ -219,7 +219,7 @@ impl Database {
         let mut connection = self.connection(deadline).await.map_err(AttemptError::Open)?;
         match connection.execute(statement, new_rows, self.query_timeout, deadline).await {
             Ok(rows) => Ok(rows),
-            // The connection is as good as before.
+            // The connection is still usable.
             Err(ExecuteError::Rejected(error)) => Err(AttemptError::Final(error::classify(&error))),
             Err(error) => {
                 discard(connection, error.may_still_be_running()).await;
@@ -241,7 +241,7 @@ impl Database {
 
     async fn connection(&self, deadline: Deadline) -> Result<Object<Connector>, OpenError> {
         let unavailable = |cause: String| OpenError::Final(Error::Unavailable(cause));
-        // deadpool limits waiting, recycling and connecting one by one; the deadline is for all of them.
+        // deadpool limits waiting, recycling and connecting separately; the deadline limits their sum.
         match timeout(deadline.remaining().min(ALIVE_TIMEOUT + CONNECT_TIMEOUT), self.pool.get()).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(PoolError::Backend(error))) => Err(error),
@@ -252,8 +252,8 @@ impl Database {
     }
 }
 
-/// Takes the connection out of the pool and cancels what it may be running. Neither is enough alone: without the cancel
-/// request the server keeps working, and in the pool the next request would wait for the rest of this one's response.
+/// Removes the connection from the pool and cancels what it may be running. Without the cancel request, the server would
+/// keep working; in the pool, the connection would make the next request wait for the rest of this response.
 async fn discard(connection: Object<Connector>, is_running: bool) {
     if is_running {
         let _ = timeout(CANCEL_TIMEOUT, connection.cancel()).await;

@@ -1,4 +1,4 @@
-//! The failures of a request, and what each means to the caller and in the log.
+//! The failures of a request, each with its status, code, message and log level.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! From an event, as Lambda delivers it, to the JSON that Lambda gets back.
+//! Turns an event into a request, and the response into JSON for Lambda.
 //!
 //! A malformed event, or a panic, fails only its own invocation.
 
@@ -52,7 +52,7 @@ fn gateway_json(response: Response<Body>) -> Vec<u8> {
     to_json(&to_gateway_response(response), size)
 }
 
-/// `size` is known, so that the buffer of a large page does not grow by doubling.
+/// Serializes a response into a buffer of `size` bytes, so that a large page's buffer does not grow by doubling.
 fn to_json(response: &impl Serialize, size: usize) -> Vec<u8> {
     let mut json = Vec::with_capacity(size);
     serde_json::to_writer(&mut json, response).expect("all keys are strings");

@@ -23,11 +23,11 @@ use crate::{
 /// was added to the secret.
 pub const UNKNOWN_TOKEN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Handles one request and logs it. A failure is a response as well.
+/// Handles one request and logs it. A failure becomes a response too.
 ///
 /// # Errors
 ///
-/// Never: API Gateway would turn an `Err` into a bare 500 of its own.
+/// Never: API Gateway would turn an `Err` into a bare 500.
 pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, Infallible> {
     let mut log = start_log(app, request.lambda_context_ref());
     let outcome = list_sessions(app, &request, &mut log).await;

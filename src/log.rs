@@ -16,7 +16,7 @@ pub enum Level {
     Info,
     /// The function works, but not for long unless the cause ends.
     Warn,
-    /// A failure on our side.
+    /// A failure that the caller did not cause.
     Error,
 }
 
@@ -45,7 +45,7 @@ pub fn report_panics() {
     }));
 }
 
-/// Writes the whole line at once, so that lines never mix.
+/// Writes the line in one call, so that lines never mix.
 #[expect(clippy::print_stdout, reason = "this is the log")]
 pub(crate) fn write(line: &impl Serialize) {
     if let Ok(line) = serde_json::to_string(line) {

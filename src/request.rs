@@ -20,7 +20,7 @@ const JSON_WHITE_SPACE: &[u8] = b" \t\n\r";
 /// The `limit` of a request without one.
 pub(crate) const DEFAULT_LIMIT: i64 = 50;
 
-/// The sessions that the caller wants.
+/// The sessions that the caller requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListRequest {
     /// The maximum length of the page; 0 requests only the total.

@@ -1,4 +1,4 @@
-//! What requests write to the log: one line each, which carries its metrics, and one line that counts unknown tokens.
+//! The log lines of requests: one line each, which carries its metrics, and one line that counts unknown tokens.
 //!
 //! CloudWatch extracts the metrics from the line itself:
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
@@ -62,7 +62,6 @@ pub(crate) struct RequestLog {
 }
 
 impl RequestLog {
-    /// Starts the clock.
     pub(crate) fn start(context: Option<&Context>, is_cold_start: bool) -> Self {
         let timestamp = Timestamp::now();
         Self {

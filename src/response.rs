@@ -1,4 +1,4 @@
-//! What callers see: the JSON of a page or an error, and the headers of every response.
+//! Builds responses: the JSON of a page or an error, and the headers.
 
 use lambda_http::{
     Body, Response,
@@ -13,7 +13,7 @@ use lambda_http::{
 };
 use serde::{Serialize, Serializer};
 
-pub use crate::sessions::MAX_ANSWER_BYTES;
+pub use crate::sessions::MAX_RESPONSE_BYTES;
 use crate::{
     error::Error,
     sessions::{
@@ -55,13 +55,13 @@ struct ErrorDescription<'a> {
     message: &'a str,
 }
 
-/// `200` with a page. Its longest texts are cut if the response would exceed [`MAX_ANSWER_BYTES`].
+/// `200` with a page. Its longest texts are cut if the response would exceed [`MAX_RESPONSE_BYTES`].
 ///
 /// # Errors
 ///
 /// [`Error::Internal`] if a column does not have the contract's type.
 pub fn page(page: &Page) -> Result<Response<Body>, Error> {
-    const MAX_BYTES: usize = MAX_ANSWER_BYTES - ENVELOPE_BYTES;
+    const MAX_BYTES: usize = MAX_RESPONSE_BYTES - ENVELOPE_BYTES;
     let mut sessions = page.sessions().collect::<Result<Vec<_>, _>>()?;
     let size = page.size() + page.len() * SESSION_FRAME_BYTES + PAGE_FRAME_BYTES;
     // Nearly every page is so small that it fits even if each of its bytes is escaped.
@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(derived::<ErrorBody>(), published("Error"));
     }
 
-    /// A session's last message and URL, which stand for the two kinds of texts.
+    /// A session's last message and URL, which represent the two kinds of texts.
     type Texts = (String, String);
 
     const fn limits(message: usize, other: usize) -> TextLimits {

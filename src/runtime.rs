@@ -34,7 +34,7 @@ const TRACE_ID: HeaderName = HeaderName::from_static("lambda-runtime-trace-id");
 ///
 /// # Errors
 ///
-/// If the Runtime API is unreachable or violates its own protocol; the environment is of no use then.
+/// If the Runtime API is unreachable or violates its protocol; the environment cannot serve events then.
 ///
 /// # Panics
 ///
@@ -73,7 +73,7 @@ async fn poll(client: &PooledClient, config: &Arc<Config>) -> Result<Option<Invo
 }
 
 /// The fields of an event's context that this function uses. `Context::new` also parses the client context and the
-/// Cognito identity, which an invoker can set to anything: it fails if they are not of its own types, and panics if the
+/// Cognito identity, which an invoker can set to anything: it fails if they are not of the expected types, and panics if the
 /// deadline is missing.
 fn context(request_id: &str, config: &Arc<Config>, headers: &HeaderMap) -> Context {
     let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));

@@ -226,7 +226,7 @@ fn cause<E: ProvideErrorMetadata + std::error::Error + 'static, R: fmt::Debug>(e
     display_chain(error)
 }
 
-/// The last good value, and what became of the fetches since.
+/// The last good value, and the failure of the last fetch.
 struct Cache<T> {
     lifetime: Lifetime,
     value: Option<Fetched<T>>,

@@ -1,4 +1,4 @@
-//! A page of an account's sessions and the total of all that match.
+//! Lists a page of an account's sessions, with the total of all that match.
 
 mod chat_session;
 mod filters;
@@ -18,7 +18,7 @@ pub use self::{
     row::Row,
     rows::Rows,
     statement::{DEEP_OFFSET, Reading, Texts, page as page_statement, total as total_statement},
-    text::{MAX_ANSWER_BYTES, Text, TextLimit, TextLimits},
+    text::{MAX_RESPONSE_BYTES, Text, TextLimit, TextLimits},
 };
 use crate::{
     auth::Authenticated,
@@ -29,15 +29,15 @@ use crate::{
     timestamp::PgTimestamp,
 };
 
-/// Up to this age of `from_date`, the total is counted and not summed up from the counts of its days: those exist for whole
-/// days only, so nearly all sessions would be counted anyway.
+/// Up to this age of `from_date`, the total counts sessions and does not use the materialized counts: those are for whole
+/// days, so nearly all sessions would be counted anyway.
 const RECENT: Duration = Duration::from_hours(25);
 
-/// A page of sessions, as it came from PostgreSQL.
+/// A page of sessions, as PostgreSQL returned it.
 #[derive(Debug)]
 pub struct Page {
     rows: Vec<Row>,
-    /// How much its texts may have.
+    /// The limits of its texts.
     pub texts: TextLimits,
     /// The number of all sessions that match the filters.
     pub total: i64,
@@ -45,8 +45,8 @@ pub struct Page {
 
 /// Lists the sessions of the caller's account that match the request. Adds to `resent` as [`Database::query`] does.
 ///
-/// One round trip, and one more for each of: an empty page past the first, whose total is read alone; sessions that are not
-/// in the materialized counts yet; a text that is too long or not UTF-8.
+/// Takes one round trip, and one more for each of: an empty page past the first, whose total needs its own statement;
+/// sessions that are not in the materialized counts yet; a text that is too long or not UTF-8.
 ///
 /// # Errors
 ///
@@ -86,8 +86,8 @@ pub async fn list(
 
 type Compose = for<'a> fn(&'a Authenticated, &'a ListRequest, Reading) -> Statement<'a>;
 
-/// Opens the connection before a request needs it, or replaces a dead one, and reads a page of no account: PostgreSQL then
-/// reads the catalogue entries that a page needs, which costs a connection's first page some milliseconds. Adds to `resent`
+/// Opens the connection before a request needs it, or replaces a lost one, and reads a page for no account: PostgreSQL then
+/// loads the catalogue entries that a page needs, which costs a connection's first page some milliseconds. Adds to `resent`
 /// as [`Database::query`] does.
 ///
 /// # Errors
@@ -111,12 +111,12 @@ impl Page {
         self.rows.is_empty()
     }
 
-    /// The sessions, newest first; instead of one an error if a column is not of the contract's type.
+    /// The sessions, newest first. An item is an error if a column does not have the contract's type.
     pub fn sessions(&self) -> impl Iterator<Item = Result<ChatSession<'_>, Error>> {
         self.rows.iter().map(|row| ChatSession::read(row, self.texts))
     }
 
-    /// How much PostgreSQL has sent, in bytes.
+    /// The size of the rows' data, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         self.rows.iter().map(Row::size).sum()

@@ -73,7 +73,7 @@ impl PgTimestamp {
 
     /// The first day, in UTC, that begins at or after this instant, and whether it begins at this instant.
     ///
-    /// None outside of the years 1 to 9999, which both PostgreSQL and jiff can write as a date.
+    /// `None` outside the years 1 to 9999, which both PostgreSQL and jiff can write as a date.
     pub(crate) fn first_whole_day(self) -> Option<(Date, bool)> {
         const DAY: i64 = 86_400_000_000;
         let is_midnight = self.0.rem_euclid(DAY) == 0;

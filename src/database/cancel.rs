@@ -1,4 +1,4 @@
-//! Cancels a query in a way that a pooler passes on.
+//! Cancels a query in a way that a pooler forwards.
 //!
 //! tokio-postgres closes the connection right after it has sent the cancel request. PostgreSQL reads the request anyway, but
 //! `PgBouncer` drops cancel requests whose client has disconnected (measured: none got through). So the connection stays
@@ -22,12 +22,12 @@ use tokio_postgres::{
 
 use super::Tls;
 
-/// Asks the server, over a connection of its own, to cancel what the token's connection is running, and returns once the
-/// server has dealt with the request.
+/// Sends a cancel request for the token's connection over a separate connection, and returns once the server has processed
+/// it.
 ///
 /// # Errors
 ///
-/// If the server cannot be reached. Whether there was anything to cancel is not known.
+/// If the server cannot be reached. The server does not report whether there was anything to cancel.
 pub async fn cancel(token: CancelToken, config: &Config, tls: Option<&Tls>) -> Result<(), PgError> {
     if let Some(tls) = tls {
         return token.cancel_query(LingeringStream(tls.connector())).await;
@@ -40,7 +40,7 @@ pub async fn cancel(token: CancelToken, config: &Config, tls: Option<&Tls>) -> R
     token.cancel_query(NoTls).await
 }
 
-/// The only address that unencrypted settings lead to. Of several, tokio-postgres alone knows which one it connected to.
+/// The only address that unencrypted settings lead to. Of several, only tokio-postgres knows which one it connected to.
 fn address(config: &Config) -> Option<(String, u16)> {
     let port = config.get_ports().first().copied().unwrap_or(5432);
     match (config.get_hosts(), config.get_hostaddrs()) {
@@ -50,7 +50,7 @@ fn address(config: &Config) -> Option<(String, u16)> {
     }
 }
 
-/// A stream whose shutdown ends when the server has closed it, and the TLS connectors that make such streams.
+/// A stream whose shutdown waits until the server has closed it, and the TLS connectors that create such streams.
 struct LingeringStream<T>(T);
 
 impl<S: AsyncRead + Unpin> AsyncRead for LingeringStream<S> {

@@ -1,4 +1,4 @@
-//! One connection: open it, check it, run a statement on it, cancel that.
+//! One connection: opens it, checks it, executes statements on it, cancels them.
 
 use std::{
     borrow::Cow,
@@ -36,7 +36,7 @@ pub type Parameters<'a> = Vec<(&'a (dyn ToSql + Sync), Type)>;
 pub struct Statement<'a> {
     /// Reads the [`Schema`]'s preferred relations.
     pub preferred: String,
-    /// Does without them.
+    /// Does not read them.
     pub fallback: String,
     /// The values of `$1`, `$2`, …
     pub parameters: Parameters<'a>,
@@ -48,7 +48,7 @@ pub struct Statement<'a> {
 /// credentials.
 pub struct Connector {
     pub(super) settings: SettingsSource,
-    /// What the next connection uses instead of the current settings, which PostgreSQL has rejected.
+    /// The next connection's settings, after PostgreSQL has rejected the current ones.
     refreshed: Mutex<Option<Arc<ConnectionSettings>>>,
     token_generator: Option<AuthTokenGenerator>,
     schema: &'static Schema,
@@ -59,7 +59,7 @@ pub struct Connection {
     client: ClientWrapper,
     settings: Arc<ConnectionSettings>,
     schema: &'static Schema,
-    /// What the last check found.
+    /// The result of the last check.
     features: Features,
     /// When the last check was sent.
     checked_at: FreezeProofInstant,
@@ -71,7 +71,7 @@ pub enum OpenError {
         settings: Arc<ConnectionSettings>,
         cause: String,
     },
-    /// There was a connection, and it was lost before the first check had passed.
+    /// The connection was lost before its first check had passed.
     ConnectionLost(String),
     /// Another attempt would not help.
     Final(Error),
@@ -97,7 +97,7 @@ impl ExecuteError {
         match self {
             Self::Lost(error) => may_still_be_running(error),
             Self::Rejected(_) => false,
-            // The statement was sent together with what failed.
+            // The statement was sent together with the check that failed.
             Self::Dead | Self::RowSecurityEnabled | Self::RowsHidden(_) | Self::CheckRejected(_) | Self::TimedOut => {
                 true
             }
@@ -114,7 +114,7 @@ impl Connector {
         Self { settings, refreshed: Mutex::default(), token_generator, schema }
     }
 
-    /// Has the next connection use other settings than the rejected ones; false if there are none.
+    /// Makes the next connection use settings other than the rejected ones; returns `false` if there are none.
     ///
     /// # Errors
     ///
@@ -141,7 +141,7 @@ impl Connector {
                 Some(&SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => {
                     OpenError::CredentialsRejected { settings: Arc::clone(&settings), cause }
                 }
-                // `pg_terminate_backend` or a shutdown ended it while it was being opened.
+                // `pg_terminate_backend` or a shutdown ended the connection while it was being opened.
                 Some(&SqlState::ADMIN_SHUTDOWN) => OpenError::ConnectionLost(cause),
                 _ => OpenError::Final(Error::Unavailable(cause)),
             }
@@ -158,7 +158,7 @@ impl Connector {
     }
 }
 
-/// Drives the connection's socket. It ends with the connection, and its errors reach the query that meets them.
+/// Drives the connection's socket until the connection ends. Its errors are dropped: queries on a lost connection fail themselves.
 fn spawn(connection: impl Future<Output = Result<(), PgError>> + Send + 'static) -> JoinHandle<()> {
     tokio::spawn(async move { drop(connection.await) })
 }
@@ -180,7 +180,7 @@ impl Manager for Connector {
         Box::pin(self.open(settings)).await
     }
 
-    /// Replaces a connection that is known to be closed. Any other is checked together with the next statement, see
+    /// Replaces a connection that is known to be closed. Others are checked together with the next statement, see
     /// [`Connection::execute`].
     async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<OpenError> {
         if connection.is_closed() { Err(RecycleError::message("closed")) } else { Ok(()) }
@@ -188,27 +188,27 @@ impl Manager for Connector {
 }
 
 impl Connection {
-    /// Runs a statement in the text that suits the schema, in one round trip; in two if the preferred relations have been
-    /// dropped or hidden since the last check. Each may take `limit` once the connection is known to be alive.
+    /// Executes the text of a statement that suits the schema, in one round trip, or in two if the preferred relations have
+    /// been dropped or hidden since the last check. Each has `query_timeout`, once the connection is known to be alive.
     ///
     /// # Errors
     ///
-    /// Why there are no rows. After every error but [`ExecuteError::Rejected`] the connection must be discarded.
+    /// Why there are no rows. After every error except [`ExecuteError::Rejected`] the connection must be discarded.
     pub(super) async fn execute<R: Extend<Row>>(
         &mut self,
         statement: &Statement<'_>,
         new_rows: impl Fn() -> R,
-        limit: Duration,
+        query_timeout: Duration,
         deadline: Deadline,
     ) -> Result<R, ExecuteError> {
         let is_preferred = self.features.has_preferred;
         let text = if is_preferred { &statement.preferred } else { &statement.fallback };
         let rows = self.read(text, &statement.parameters, &new_rows);
         let rows = if self.checked_at.elapsed() < CHECK_INTERVAL {
-            timeout(deadline.remaining().min(limit), rows).await.map_err(|_| ExecuteError::TimedOut)?
+            timeout(deadline.remaining().min(query_timeout), rows).await.map_err(|_| ExecuteError::TimedOut)?
         } else {
             let started = FreezeProofInstant::now();
-            let (features, rows) = self.checked(rows, limit, deadline).await?;
+            let (features, rows) = self.checked(rows, query_timeout, deadline).await?;
             (self.features, self.checked_at) = (features, started);
             rows
         };
@@ -219,16 +219,16 @@ impl Connection {
             return rows.map_err(|error| self.execute_error(error));
         }
         let rows = self.read(&statement.fallback, &statement.parameters, &new_rows);
-        let rows = timeout(deadline.remaining().min(limit), rows).await.map_err(|_| ExecuteError::TimedOut)?;
+        let rows = timeout(deadline.remaining().min(query_timeout), rows).await.map_err(|_| ExecuteError::TimedOut)?;
         rows.map_err(|error| self.execute_error(error))
     }
 
-    /// Checks the connection while it runs `rows`. Everything is sent in one packet and costs one round trip: the question
-    /// whether the connection is alive, the check, and the statement. No row is used before the check has passed.
+    /// Checks the connection while it runs `rows`. The liveness query, the check and the statement are sent in one packet and
+    /// cost one round trip. No row is used before the check has passed.
     async fn checked<R>(
         &self,
         rows: impl Future<Output = Result<R, PgError>>,
-        limit: Duration,
+        query_timeout: Duration,
         deadline: Deadline,
     ) -> Result<(Features, Result<R, PgError>), ExecuteError> {
         let check = self.schema.check_again(self, self.features);
@@ -239,7 +239,7 @@ impl Connection {
                 if !is_alive {
                     return Err(ExecuteError::Dead);
                 }
-                timeout(deadline.remaining().min(limit), checked).await.map_err(|_| ExecuteError::TimedOut)?
+                timeout(deadline.remaining().min(query_timeout), checked).await.map_err(|_| ExecuteError::TimedOut)?
             }
             outcome = &mut checked => outcome,
         };
@@ -257,7 +257,7 @@ impl Connection {
         matches!(timeout(deadline.remaining().min(ALIVE_TIMEOUT), self.check_connection()).await, Ok(Ok(())))
     }
 
-    /// Sends Parse, Bind, Describe, Execute and Sync together. No statement is named, so any pooler may be in between.
+    /// Sends Parse, Bind, Describe, Execute and Sync together. No statement is named, so this works with any pooler.
     /// Rows are collected as they arrive: the connection buffers few of them, however large they are.
     async fn read<R: Extend<Row>>(
         &self,
@@ -281,7 +281,7 @@ impl Connection {
         if self.is_lost(&error) { ExecuteError::Lost(error) } else { ExecuteError::Rejected(error) }
     }
 
-    /// Checks a new connection. If that is given up or the connection is lost, no query of the check keeps running.
+    /// Checks a new connection. If this is dropped or the connection is lost, the query of the check is cancelled.
     async fn first_check(&self) -> Result<Features, OpenError> {
         let mut cancel = CancelOnDrop(Some(self));
         let checked = self.schema.check(self).await;
@@ -298,9 +298,8 @@ impl Connection {
         })
     }
 
-    /// Asks the server, over a connection of its own, to cancel what this connection is running. The task ends once the
-    /// server has dealt with the request. A caller that cannot wait detaches the task instead of aborting it: an aborted
-    /// cancel leaves the query running. Whether there was anything to cancel is not known.
+    /// Sends a cancel request for this connection over a separate one. The task ends once the server has processed it. A
+    /// caller that cannot wait detaches the task instead of aborting it: an aborted cancel leaves the query running.
     pub(super) fn cancel(&self) -> JoinHandle<()> {
         let (token, settings) = (self.cancel_token(), Arc::clone(&self.settings));
         tokio::spawn(async move {

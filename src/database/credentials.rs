@@ -1,4 +1,4 @@
-//! Server, user and credentials of a connection, and where they come from.
+//! Server, user and credentials of a connection, and their source.
 
 use std::{borrow::Cow, fmt, fs, sync::Arc};
 
@@ -34,17 +34,17 @@ pub struct ConnectionSettings {
 }
 
 impl ConnectionSettings {
-    /// Reads `postgresql://user:password@host:port/database`, with `sslmode` and `sslrootcert` (a file) as libpq writes
-    /// them: tokio-postgres knows neither `verify-full`, which is the default here, nor the file.
+    /// Reads `postgresql://user:password@host:port/database`, with libpq's `sslmode` and `sslrootcert` (a
+    /// file). tokio-postgres supports neither `verify-full`, which is the default here, nor the file.
     ///
     /// # Errors
     ///
-    /// What is wrong with the URL, in words that hold none of it.
+    /// What is wrong with the URL, without quoting it.
     pub fn from_url(url: &str, policy: &TlsPolicy) -> Result<Self, String> {
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             return Err("it is not of the form postgresql://user:password@host:port/database".into());
         }
-        // A `?` before the `@` is the password's.
+        // A `?` before the `@` belongs to the password.
         let host = url.find('@').unwrap_or_default();
         let (address, query) = url[host..].find('?').map_or((url, ""), |at| (&url[..host + at], &url[host + at + 1..]));
         let (mut ssl_mode, mut tls, mut rest) = (None, None, Vec::new());
@@ -55,21 +55,21 @@ impl ConnectionSettings {
                 _ => rest.push(parameter),
             }
         }
-        let config = format!("{address}?{}", rest.join("&")).parse().map_err(|error| fault(&error))?;
+        let config = format!("{address}?{}", rest.join("&")).parse().map_err(|error| url_error(&error))?;
         Self::new(config, ssl_mode, tls, policy)
     }
 
     /// Reads a secret in one of the forms that RDS and Secrets Manager write: `username` and `password`, which is all of
-    /// a [master secret that RDS manages][rds], and in most others `host`, `port` and `dbname`. `defaults` supply what of
-    /// these three is missing, then 5432 and `postgres` do. The secret goes first, because a rotation or an attachment
-    /// keeps it current. `sslmode`, `sslrootcert` (certificates in PEM) and `channel_binding` are optional; other fields
+    /// a [master secret that RDS manages][rds], and in most others `host`, `port` and `dbname`. If one of
+    /// these three is missing, `defaults` apply, and then 5432 and `postgres`. The secret takes precedence, because a
+    /// rotation or an attachment keeps it current. `sslmode`, `sslrootcert` (certificates in PEM) and `channel_binding` are optional; other fields
     /// are ignored.
     ///
     /// [rds]: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-secrets-manager.html
     ///
     /// # Errors
     ///
-    /// What is wrong with the secret, in words that hold none of its content.
+    /// What is wrong with the secret, without quoting its content.
     pub fn from_secret(secret: &str, defaults: &AddressDefaults, policy: &TlsPolicy) -> Result<Self, String> {
         let secret: Value = serde_json::from_str(secret)
             .map_err(|error| format!("it is not JSON, at line {} column {}", error.line(), error.column()))?;
@@ -97,7 +97,7 @@ impl ConnectionSettings {
             config.password(required("password")?);
         }
         let tls = text("sslrootcert").map(Tls::from_pem).transpose();
-        Self::new(config, text("sslmode"), tls.map_err(|fault| format!("sslrootcert: {fault}"))?, policy)
+        Self::new(config, text("sslmode"), tls.map_err(|error| format!("sslrootcert: {error}"))?, policy)
     }
 
     fn new(mut config: Config, ssl_mode: Option<&str>, tls: Option<Tls>, policy: &TlsPolicy) -> Result<Self, String> {
@@ -111,21 +111,21 @@ impl ConnectionSettings {
     }
 }
 
-/// What is wrong with a URL. tokio-postgres quotes an option that it does not know, and a `?` in a password makes one of
-/// the password's rest.
-fn fault(error: &tokio_postgres::Error) -> String {
-    let fault = display_chain(error);
-    match fault.split_once(" `") {
+/// What is wrong with a URL, without the name of an unknown option. tokio-postgres quotes it, and after a `?` in a password
+/// it is the rest of the password.
+fn url_error(error: &tokio_postgres::Error) -> String {
+    let text = display_chain(error);
+    match text.split_once(" `") {
         Some((before, _)) if before.ends_with("unknown option") => before.to_owned(),
-        _ => fault,
+        _ => text,
     }
 }
 
-/// The certificates in the file that a URL names: one that lies in the function's package or in a layer.
+/// Reads the certificates in the file that a URL names, which is in the function's package or in a layer.
 fn read_certificates(path: &str) -> Result<Tls, String> {
     let path: Cow<'_, str> = percent_decode_str(path).decode_utf8_lossy();
     let pem = fs::read_to_string(&*path).map_err(|error| format!("sslrootcert: {error}"))?;
-    Tls::from_pem(&pem).map_err(|fault| format!("sslrootcert: {fault}"))
+    Tls::from_pem(&pem).map_err(|error| format!("sslrootcert: {error}"))
 }
 
 impl fmt::Debug for ConnectionSettings {
@@ -137,7 +137,7 @@ impl fmt::Debug for ConnectionSettings {
 /// The label of the version that a rotation is about to make current.
 const PENDING: &str = "AWSPENDING";
 
-/// Where each new connection takes its settings from.
+/// The source of each new connection's settings.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "there is one in the process")]
 pub enum SettingsSource {
@@ -153,7 +153,7 @@ pub enum SettingsSource {
 }
 
 impl SettingsSource {
-    /// Reads the secret with this name or ARN. Nothing is fetched yet; `parse` is as [`Secret::new`] takes it.
+    /// Reads the secret with this name or ARN. Nothing is fetched yet. `parse` is as for [`Secret::new`].
     pub fn from_secret(
         client: Client,
         id: String,

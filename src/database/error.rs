@@ -1,4 +1,4 @@
-//! What an error of PostgreSQL means, and how the log shows it.
+//! Classifies PostgreSQL's errors and formats them for the log.
 
 use tokio_postgres::{
     Error as PgError,
@@ -7,8 +7,8 @@ use tokio_postgres::{
 
 use crate::error::{Error, display_chain};
 
-/// Whether the connection is lost, so that the statement is worth sending again on another one: it was closed, failed with
-/// a connection exception (SQLSTATE class 08), a shutdown or a restart (57P01 to 57P03), or with anything `FATAL`.
+/// Whether the connection is lost, so that the statement can be retried on another one: it was closed, or failed with a
+/// connection exception (SQLSTATE class 08), a shutdown or a restart (57P01 to 57P03), or with anything `FATAL`.
 pub(super) fn is_lost(error: &PgError) -> bool {
     let Some(rejection) = error.as_db_error() else {
         return error.is_closed()

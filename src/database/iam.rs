@@ -30,7 +30,7 @@ const SCHEME: &str = "https://";
 /// The characters that a signed URL encodes: all but the unreserved ones of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Signs with the function's own role, which needs `rds-db:connect` for the database's user.
+/// Generates tokens with the function's role, which needs `rds-db:connect` for the database's user.
 #[derive(Debug)]
 pub struct AuthTokenGenerator {
     credentials: Option<SharedCredentialsProvider>,
@@ -38,7 +38,7 @@ pub struct AuthTokenGenerator {
 }
 
 impl AuthTokenGenerator {
-    /// With the credentials and in the region of the SDK.
+    /// Uses the SDK's credentials and region.
     #[must_use]
     pub fn new(aws: &SdkConfig) -> Self {
         Self { credentials: aws.credentials_provider(), region: aws.region().cloned() }
@@ -48,7 +48,7 @@ impl AuthTokenGenerator {
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] if there are no credentials at present, [`Error::Internal`] if there can be no token.
+    /// [`Error::Unavailable`] if credentials are unavailable, [`Error::Internal`] if no token can be signed.
     pub async fn sign(&self, settings: &ConnectionSettings) -> Result<Config, Error> {
         let (Some(credentials), Some(region)) = (&self.credentials, &self.region) else {
             return Err(Error::Internal("DATABASE_AUTH=iam: AWS gives this function no credentials or region".into()));
@@ -118,7 +118,7 @@ mod tests {
     const SESSION: &str = "session/token+with=signs";
 
     #[test]
-    fn a_token_equals_that_of_awss_own_library() {
+    fn a_token_equals_the_one_that_botocore_generates() {
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_178_096);
         let host = "db.cluster-abc.eu-central-1.rds.amazonaws.com";
         for (session, user, encoded_user, signature) in CASES {

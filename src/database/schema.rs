@@ -1,7 +1,7 @@
 //! The schema as a connection's role sees it: which of the preferred relations it can read, and whether row level security
 //! may hide rows.
 //!
-//! A new connection is checked before its first statement. One whose last check is older than
+//! A new connection is checked before its first statement. A connection whose last check is older than
 //! [`CHECK_INTERVAL`](super::CHECK_INTERVAL) is checked again in the packet of the next statement, because the schema can
 //! change during its life. The check locks no table, so a locked table does not delay it.
 
@@ -15,17 +15,17 @@ use crate::error::Error;
 /// The relations that statements read.
 #[derive(Debug)]
 pub struct Schema {
-    /// Without these nothing works. Where row level security may hide rows of them, nothing is read.
+    /// Required. If row level security may hide rows of them, every query fails.
     pub tables: &'static [&'static str],
-    /// Read by [`Statement::preferred`](super::Statement::preferred) alone.
+    /// Read only by [`Statement::preferred`](super::Statement::preferred).
     pub preferred_tables: &'static [&'static str],
-    /// A table of the first kind and a column that it has if the preferred tables are there.
+    /// A required table, and a column that it has if the preferred tables exist.
     pub preferred_column: (&'static str, &'static str),
 }
 
-/// For each relation of `$1`: is it what [`Statement::preferred`](super::Statement::preferred) needs of it, and does row
-/// level security apply to the role. Sending that statement to find out would log an error on the server for each connection
-/// to a database without the preferred tables.
+/// For each relation of `$1`: whether [`Statement::preferred`](super::Statement::preferred) can use it, and whether row level
+/// security applies to the role. Trying that statement instead would log an error on the server for each connection to a
+/// database without the preferred tables.
 const RELATIONS: &str = "-- list-chat-sessions: what the role can read
 SELECT CASE WHEN name = ANY ($2) THEN coalesce(has_table_privilege(oid, 'SELECT'), false)
             ELSE name <> $3 OR EXISTS (SELECT FROM pg_attribute
@@ -34,8 +34,8 @@ SELECT CASE WHEN name = ANY ($2) THEN coalesce(has_table_privilege(oid, 'SELECT'
 FROM unnest($1) WITH ORDINALITY relations (name, place), to_regclass(name) oid
 ORDER BY place";
 
-/// The policies for SELECT on the relations of `$1`: table, name, is it permissive, is it for PUBLIC, does it name this role
-/// or one whose rights it has, does it show every row. Read only where row level security applies: it costs a new
+/// The policies for SELECT on the relations of `$1`: table, name, and whether it is permissive, is for PUBLIC, names this
+/// role or one whose rights it has, and shows every row. Read only if row level security applies, because it costs a new
 /// connection 1 ms.
 const POLICIES: &str = "-- list-chat-sessions: which policies there are
 SELECT name, polname::text, polpermissive, 0 = ANY (polroles),
@@ -44,10 +44,10 @@ SELECT name, polname::text, polpermissive, 0 = ANY (polroles),
 FROM pg_policy JOIN unnest($1) relations (name) ON polrelid = to_regclass(name)
 WHERE polcmd IN ('r', '*')";
 
-/// What a check found.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Features {
-    /// Whether every preferred relation is there, readable, and shows the role all of its rows.
+    /// Whether every preferred relation exists, is readable, and shows the role all of its rows.
     pub(super) has_preferred: bool,
     row_security: bool,
 }
@@ -63,11 +63,11 @@ pub enum CheckError {
 }
 
 impl Schema {
-    /// Checks a new connection, in one round trip, or in two where row level security applies.
+    /// Checks a new connection, in one round trip, or in two if row level security applies.
     ///
     /// # Errors
     ///
-    /// As [`Schema::check_again`], but for [`CheckError::RowSecurityEnabled`].
+    /// As [`Schema::check_again`], except for [`CheckError::RowSecurityEnabled`].
     pub(super) async fn check(&self, client: &Client) -> Result<Features, CheckError> {
         let relations = self.relations(client).await?;
         let policies = if relations.iter().any(|relation| relation.row_security) {
@@ -176,13 +176,13 @@ impl TryFrom<&Row> for Policy {
     }
 }
 
-/// What the role sees of a table to which row level security applies.
+/// Which rows the role sees of a table to which row level security applies.
 #[derive(PartialEq, Eq)]
 enum Visibility {
     All,
-    /// What a policy for the role says, which is the operator's decision.
+    /// Those that a policy for the role selects, as the operator decided.
     Filtered,
-    /// Rows may be hidden from this role without anybody's intention; with a remark for the log.
+    /// Rows may be hidden unintentionally; with a remark for the log.
     Unknown(String),
 }
 

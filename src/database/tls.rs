@@ -75,12 +75,12 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// What the operator demands of every connection. Its settings can ask for more, never for less.
+/// The operator's minimum for every connection, whose settings can require more but never less.
 #[derive(Clone, Debug, Default)]
 pub struct TlsPolicy {
     /// `DATABASE_ALLOW_PLAINTEXT`: allows unencrypted connections to other hosts, with `sslmode=disable`.
     pub allow_plaintext: bool,
-    /// `DATABASE_CA_PEM`: the roots for settings that bring no certificates of their own; Amazon's without it.
+    /// `DATABASE_CA_PEM`: the roots for settings without certificates; Amazon's if it is not set.
     pub tls: Option<Tls>,
     /// `DATABASE_AUTH`
     pub auth: AuthMethod,
@@ -89,7 +89,7 @@ pub struct TlsPolicy {
 /// How the function authenticates with PostgreSQL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AuthMethod {
-    /// With the password of the settings.
+    /// With the settings' password.
     #[default]
     Password,
     /// With a token, see [`super::AuthTokenGenerator`].
@@ -111,8 +111,8 @@ impl FromStr for AuthMethod {
 impl TlsPolicy {
     /// The TLS of connections with these settings; `None` for unencrypted ones.
     ///
-    /// `ssl_mode` is libpq's; the default is `verify-full`, but `disable` for this machine. `own` are the certificates that
-    /// the settings bring.
+    /// `ssl_mode` is libpq's; the default is `verify-full`, or `disable` on this machine. `own` are the settings'
+    /// certificates.
     ///
     /// # Errors
     ///
@@ -152,7 +152,7 @@ impl TlsPolicy {
     }
 }
 
-/// Whether every address that the settings can lead to is on this machine.
+/// Whether all addresses of the settings are on this machine.
 fn is_local(config: &Config) -> bool {
     let hosts_are_local = config.get_hosts().iter().all(|host| match host {
         Host::Tcp(name) => {
@@ -160,7 +160,7 @@ fn is_local(config: &Config) -> bool {
         }
         Host::Unix(_) => true,
     });
-    // `hostaddr` decides where the connection goes, whatever `host` says.
+    // `hostaddr` takes precedence over `host`.
     hosts_are_local && config.get_hostaddrs().iter().all(std::net::IpAddr::is_loopback)
 }
 

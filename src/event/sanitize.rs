@@ -12,7 +12,6 @@ use lambda_http::{
 };
 use serde::Deserialize;
 
-/// What an event is.
 pub(super) enum Event {
     Http(Box<LambdaRequest>),
     /// An `EventBridge` rule keeps the environment warm.
@@ -67,7 +66,7 @@ pub(super) fn strip_unused(mut request: LambdaRequest) -> LambdaRequest {
             keep_multi_value_headers(&mut event.headers, &mut event.multi_value_headers);
             event.is_base64_encoded = is_base64(event.is_base64_encoded, &mut event.body);
         }
-        // The enabled features of `lambda_http` know no other.
+        // The enabled features of `lambda_http` have no other variant.
         _ => {}
     }
     request

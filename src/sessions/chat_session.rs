@@ -1,4 +1,4 @@
-//! A session as callers see it, and where a row has its columns.
+//! A session as callers see it, and the columns of a row.
 
 use tokio_postgres::types::FromSql;
 use uuid::Uuid;
@@ -9,12 +9,12 @@ use super::{
 };
 use crate::{error::Error, timestamp::PgTimestamp};
 
-/// Where a row of a page has its texts and its counts. The total is behind the columns of [`ChatSession`].
+/// The columns of a page's row that are texts or counts. The total follows the columns of [`ChatSession`].
 pub const TEXT_COLUMNS: [usize; 7] = [2, 3, 4, 5, 6, 7, 10];
 pub const COUNT_COLUMNS: [usize; 2] = [9, TOTAL_COLUMN];
 pub const TOTAL_COLUMN: usize = 12;
 
-/// A session as callers see it, in the contract's order of keys. It borrows its texts from the [`Page`].
+/// A session as callers see it, in the contract's order of keys. It borrows its texts from the [`Page`](super::Page).
 #[derive(Clone, Copy, serde::Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[expect(missing_docs, reason = "the contract defines the fields")]
@@ -49,7 +49,8 @@ impl<'a> ChatSession<'a> {
         }
     }
 
-    /// By position: to look a column up by its name takes longer than to read it. A test holds the statements to the order.
+    /// Reads columns by position: looking one up by its name takes longer than reading it.
+    /// `the_columns_stand_in_the_contracts_order` tests the positions.
     pub(super) fn read(row: &'a Row, limits: TextLimits) -> Result<Self, Error> {
         let text = |index: usize, limit| {
             let text = column::<Option<RawText>>(row, index)?;
@@ -73,7 +74,7 @@ impl<'a> ChatSession<'a> {
     }
 }
 
-/// The value in a column.
+/// Reads the value in a column.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! The conditions of a request in SQL.
+//! Composes a request's filters as SQL conditions.
 
 use std::fmt::Write;
 
@@ -7,16 +7,15 @@ use tokio_postgres::types::Type;
 
 use crate::{database::Parameters, request::ListRequest};
 
-/// The conditions of a request.
 pub struct Filters {
     /// On `chat_sessions`, each with a leading ` AND `.
     pub sessions: String,
-    /// Those of them that are part of the key of the materialized counts.
+    /// The conditions among them on the key of the materialized counts.
     pub key: String,
     pub has_widget: bool,
-    /// `from_date`, if the materialized counts can tell what is before it.
+    /// `from_date`, if the materialized counts support its year: 1 to 9999.
     pub from: Option<FromDate>,
-    /// For the first line of the statement.
+    /// Names the filters in the statement's first line.
     pub label: String,
 }
 
@@ -28,7 +27,7 @@ pub struct FromDate {
 }
 
 impl Filters {
-    /// Adds the values to the parameters.
+    /// Composes the conditions and adds their values to `parameters`.
     pub fn new<'a>(request: &'a ListRequest, parameters: &mut Parameters<'a>) -> Self {
         let (mut key, mut label) = (String::new(), String::new());
         if let Some(widget_id) = &request.widget_id {

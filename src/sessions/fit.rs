@@ -1,4 +1,4 @@
-//! What becomes of a page whose texts would make the answer too large for Lambda: the longest are cut to a common length.
+//! Finds the common length to which a page's longest texts are cut if the response would be too large for Lambda.
 
 use super::{
     chat_session::ChatSession,
@@ -6,17 +6,17 @@ use super::{
 };
 use crate::error::Error;
 
-/// What stands at the end of a text that was cut.
+/// Marks the end of a text that was cut.
 pub const ELLIPSIS: char = '…';
 
-/// How much of each text an answer has, in characters, unless more of it is never cut.
+/// The number of characters to which texts are cut, unless [`TextLimit::uncut_chars`] is larger.
 pub type Length = usize;
 
-/// How many lengths are told apart at first; the second look is at each of as many.
+/// The distance between the lengths that the first pass compares. The second pass compares every length in between.
 const STEP: usize = 1_024;
 
-/// What a byte of a text takes in the answer, in bytes: it is escaped in the body, which is JSON, and again in the answer
-/// around it, which has the body as a string.
+/// The size of a text's byte in the response, in bytes: it is escaped in the body, which is JSON, and again in the envelope,
+/// which has the body as a string.
 fn size(byte: u8) -> i64 {
     match byte {
         b'"' | b'\\' => 4,
@@ -26,16 +26,16 @@ fn size(byte: u8) -> i64 {
     }
 }
 
-/// What the mark of a cut takes, and the character that stands for bytes that are none: three bytes in UTF-8 both.
+/// The size of [`ELLIPSIS`], and of U+FFFD, which replaces invalid bytes: each is three bytes in UTF-8.
 const MARK_SIZE: i64 = 3;
 
-/// The most bytes that [`size`] makes of a byte of a text.
+/// The largest [`size`] of a byte.
 pub const MAX_SIZE_OF_BYTE: usize = 7;
 
-/// The greatest length at which the sessions' texts take no more than `budget` bytes of the answer, and at one character
-/// more would; [`Length::MAX`] if they fit uncut, 0 if not even what [`TextLimit::uncut_chars`] says does.
+/// The greatest length at which the sessions' texts take at most `budget` bytes of the response; [`Length::MAX`] if they fit
+/// uncut, 0 if they do not fit even at [`TextLimit::uncut_chars`].
 ///
-/// Looks at each text twice: which of some lengths it is that fits, and then which of those from there to the next.
+/// Reads each text twice: the first pass compares lengths that are [`STEP`] apart, the second those between two of them.
 ///
 /// # Errors
 ///
@@ -65,22 +65,22 @@ fn texts<'a>(session: &ChatSession<'a>, limits: TextLimits) -> impl Iterator<Ite
     others.chain(last_message.map(|text| (text, limits.message)))
 }
 
-/// What all texts take at lengths that are a step apart.
+/// The size of all texts at lengths that are `width` apart.
 struct Steps {
-    /// The first of the lengths.
+    /// The first length.
     from: Length,
     width: usize,
-    /// At the first of them.
+    /// The size at the first length.
     base: i64,
-    /// How much more it is at each of the next ones than at the one before it.
+    /// The growth of the size from each length to the next.
     more: Vec<i64>,
 }
 
 impl Steps {
     fn add(&mut self, text: Text<'_>, limit: TextLimit) {
-        // The length so far, and the last one that counts towards the same step.
+        // The number of characters so far, the last one of the same step, and the size of the step so far.
         let (mut length, mut end, mut sum) = (0, limit.uncut_chars.max(self.from), 0);
-        // What the second look finds behind its last step is only what the first one has ruled out.
+        // The second pass ends after its last step, because the first has ruled out every longer length.
         let last = if self.width == 1 { (self.from + STEP).max(limit.uncut_chars) } else { Length::MAX };
         let mut begin_char = |steps: &mut Self, sum: &mut i64| {
             if length == end {
@@ -116,7 +116,7 @@ impl Steps {
         }
     }
 
-    /// From this length on a text takes so much more.
+    /// Adds `size` at this length and at all longer ones.
     fn add_at(&mut self, length: Length, limit: TextLimit, size: i64) {
         if length <= limit.uncut_chars || length <= self.from {
             self.base += size;
@@ -132,7 +132,7 @@ impl Steps {
         self.more[step] += size;
     }
 
-    /// The last length at which the texts fit, or none if they do at every one.
+    /// The last length at which the texts fit; `None` if they fit at every length.
     fn last_that_fits(&self, budget: i64) -> Option<Length> {
         let (mut total, mut last) = (self.base, self.from);
         for (step, more) in (1..).zip(&self.more) {

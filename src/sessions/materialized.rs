@@ -1,12 +1,12 @@
-//! The materialized counts: where they are, and the total of an account's sessions by them.
+//! The materialized counts: their tables, and an account's total from them.
 //!
-//! `docs/materialized-counts.md` describes the tables. An account whose sessions are not counted yet has no total here: then
-//! it is NULL, and the page is read again without the counts.
+//! `docs/materialized-counts.md` describes the tables. The total of an account whose sessions are not counted yet is
+//! NULL; then the page is read again without the counts.
 
 use super::filters::Filters;
 use crate::database::Schema;
 
-/// What the statements read. The materialized counts are optional.
+/// The tables that statements read. The materialized counts are optional.
 pub const SCHEMA: Schema = Schema {
     tables: &["chat_widgets", "chat_sessions", "chat_messages"],
     preferred_tables: &["chat_session_counts", "chat_session_counted", "chat_session_totals"],
@@ -16,8 +16,8 @@ pub const SCHEMA: Schema = Schema {
 const IS_COUNTED: &str = "EXISTS (SELECT FROM chat_session_counted
                           WHERE user_id IN ($1, '00000000-0000-0000-0000-000000000000') AND has_totals)";
 
-/// The number of all sessions that match, or NULL. All of it is read in one snapshot, so a count that is being folded into
-/// its total is in one of the two.
+/// The SQL for the number of all sessions that match, or NULL. It reads one snapshot, in which a count that is being folded
+/// is either still a row of its own or in the total.
 pub(super) fn total(filters: &Filters) -> String {
     let sum = |rows: &str| sum(rows, filters);
     let counted = if filters.has_widget {
@@ -32,7 +32,7 @@ pub(super) fn total(filters: &Filters) -> String {
     format!("CASE WHEN {IS_COUNTED}\n            THEN ({counted}{rest})::bigint END")
 }
 
-/// The sum over one table's months, from the first whole day on if there is a date.
+/// The SQL for the sum over one table's months, from the first whole day on if there is a date.
 fn sum(rows: &str, filters: &Filters) -> String {
     let key = &filters.key;
     let Some(from) = &filters.from else {
@@ -46,7 +46,7 @@ fn sum(rows: &str, filters: &Filters) -> String {
     )
 }
 
-/// The sessions between the date and the first whole day after it.
+/// The SQL for the number of sessions between the date and the first whole day after it.
 fn before_first_whole_day(filters: &Filters) -> Option<String> {
     let from = filters.from.as_ref().filter(|from| !from.is_midnight)?;
     let (parameter, date) = (&from.parameter, from.first_whole_day);
@@ -54,7 +54,7 @@ fn before_first_whole_day(filters: &Filters) -> Option<String> {
     Some(if filters.key.is_empty() {
         format!("(SELECT count(*) FROM chat_sessions WHERE {range})")
     } else {
-        // OFFSET 0: PostgreSQL finds them by date. It could read a whole widget otherwise.
+        // OFFSET 0 makes PostgreSQL search by date. Otherwise it could read a whole widget.
         format!(
             "(SELECT count(*) FROM (SELECT widget_id, status FROM chat_sessions
                                      WHERE {range} OFFSET 0) part WHERE true{})",

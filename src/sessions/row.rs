@@ -1,19 +1,18 @@
-//! A row of a page. One that is large is copied out of the buffers that it came in, which are up to twice as large as what
-//! is in them.
+//! A row of a page. A large row is copied out of its receive buffers, which are up to twice as large as their content.
 
 use std::{error::Error, ops::Range};
 
 use tokio_postgres::types::{FromSql, Type, WrongType};
 
-/// A larger row is copied, in bytes. As many smaller ones as a page can have are no 5 MB.
+/// The size above which a row is copied, in bytes. The 1,000 rows of the largest page take less than 5 MB up to this size.
 const COPIED_BYTES: usize = 4_096;
 
 /// A row of a page.
 #[derive(Debug)]
-pub struct Row(Form);
+pub struct Row(Storage);
 
 #[derive(Debug)]
-enum Form {
+enum Storage {
     Received(tokio_postgres::Row),
     Copied { columns: Vec<Column>, values: Box<[u8]> },
 }
@@ -21,30 +20,30 @@ enum Form {
 #[derive(Debug)]
 struct Column {
     r#type: Type,
-    /// Where its value is, if it is not NULL.
+    /// The position of its value, unless it is NULL.
     range: Option<Range<usize>>,
     is_cut: bool,
 }
 
 impl Row {
-    /// How much of it PostgreSQL has sent, in bytes.
+    /// The size of its data, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         match &self.0 {
-            Form::Received(row) => row.raw_size_bytes(),
-            Form::Copied { values, .. } => values.len(),
+            Storage::Received(row) => row.raw_size_bytes(),
+            Storage::Copied { values, .. } => values.len(),
         }
     }
 
-    /// Whether the text in a column goes on behind what is kept of it.
+    /// Whether the text in a column was cut.
     #[must_use]
     pub fn is_cut(&self, index: usize) -> bool {
-        matches!(&self.0, Form::Copied { columns, .. } if columns.get(index).is_some_and(|column| column.is_cut))
+        matches!(&self.0, Storage::Copied { columns, .. } if columns.get(index).is_some_and(|column| column.is_cut))
     }
 
-    /// Keeps of each text what `cut` gives of it, by its column.
+    /// Replaces each value by the part of it that `cut` returns for its column, if any.
     pub(super) fn cut(&mut self, cut: impl for<'a> Fn(usize, &'a [u8]) -> Option<&'a [u8]>) {
-        let Form::Copied { columns, values } = &self.0 else { return };
+        let Storage::Copied { columns, values } = &self.0 else { return };
         let mut kept = Vec::with_capacity(values.len());
         let columns = columns.iter().enumerate().map(|(index, column)| {
             let whole = column.range.clone().map(|range| &values[range]);
@@ -58,18 +57,18 @@ impl Row {
             }
         });
         let columns = columns.collect();
-        *self = Self(Form::Copied { columns, values: kept.into() });
+        *self = Self(Storage::Copied { columns, values: kept.into() });
     }
 
-    /// The value in a column.
+    /// Reads the value in a column.
     ///
     /// # Errors
     ///
     /// If there is no such column, or it is not of this type.
     pub fn try_get<'a, T: FromSql<'a>>(&'a self, index: usize) -> Result<T, Box<dyn Error + Sync + Send>> {
         match &self.0 {
-            Form::Received(row) => Ok(row.try_get(index)?),
-            Form::Copied { columns, values } => {
+            Storage::Received(row) => Ok(row.try_get(index)?),
+            Storage::Copied { columns, values } => {
                 let Column { r#type, range, .. } = columns.get(index).ok_or("there is no such column")?;
                 if !T::accepts(r#type) {
                     return Err(Box::new(WrongType::new::<T>(r#type.clone())));
@@ -83,7 +82,7 @@ impl Row {
 impl From<tokio_postgres::Row> for Row {
     fn from(row: tokio_postgres::Row) -> Self {
         if row.raw_size_bytes() <= COPIED_BYTES {
-            return Self(Form::Received(row));
+            return Self(Storage::Received(row));
         }
         let mut values = Vec::with_capacity(row.raw_size_bytes());
         let columns = row.columns().iter().enumerate().map(|(index, column)| {
@@ -96,7 +95,7 @@ impl From<tokio_postgres::Row> for Row {
             Column { r#type: column.type_().clone(), range, is_cut: false }
         });
         let columns = columns.collect();
-        Self(Form::Copied { columns, values: values.into() })
+        Self(Storage::Copied { columns, values: values.into() })
     }
 }
 

@@ -1,65 +1,65 @@
-//! Collects the rows of a page as they arrive, and cuts their texts as soon as the rows no longer fit into a response, so
-//! that rows never take more memory than two responses, whatever is read.
+//! Collects the rows of a page as they arrive. Whenever they take more memory than two responses, their texts are cut to
+//! what fits into one.
 
 use super::{
     chat_session::{ChatSession, TEXT_COLUMNS},
     fit::{self, Length},
     row::Row,
-    text::{MAX_ANSWER_BYTES, RawText, SUBSTITUTE, Text, TextLimit, TextLimits},
+    text::{MAX_RESPONSE_BYTES, RawText, SUBSTITUTE, Text, TextLimit, TextLimits},
 };
 use crate::error::Error;
 
-/// Where a row has its last message.
+/// The column of the last message.
 const LAST_MESSAGE: usize = 7;
 
-/// How many characters more are kept than fit.
+/// The number of characters that are kept beyond the length that fits.
 const SPARE: Length = 8;
 
 /// The rows of a page.
 #[derive(Debug)]
 pub struct Rows {
-    taken: Vec<Row>,
+    rows: Vec<Row>,
     size: usize,
     limits: TextLimits,
 }
 
 impl Rows {
-    /// No rows yet, of a page with these limits.
+    /// Starts a page with these limits.
     #[must_use]
     pub fn new(limits: TextLimits) -> Self {
-        Self { taken: Vec::new(), size: 0, limits }
+        Self { rows: Vec::new(), size: 0, limits }
     }
 
-    /// Whether one of these columns of integers is NULL in a row.
+    /// Whether one of these integer columns is NULL in any row.
     pub(super) fn has_null(&self, columns: &[usize]) -> bool {
-        let mut values = self.taken.iter().flat_map(|row| columns.iter().map(|column| row.try_get(*column)));
+        let mut values = self.rows.iter().flat_map(|row| columns.iter().map(|column| row.try_get(*column)));
         values.any(|value: Result<Option<i64>, _>| matches!(value, Ok(None)))
     }
 
     /// Whether a text was too long to be sent.
     pub(super) fn lacks_texts(&self) -> bool {
         let is_substitute = |text: Option<RawText>| text.is_some_and(|text| text.0 == SUBSTITUTE.as_bytes());
-        let mut texts = self.taken.iter().flat_map(|row| TEXT_COLUMNS.iter().flat_map(|column| row.try_get(*column)));
+        let mut texts = self.rows.iter().flat_map(|row| TEXT_COLUMNS.iter().flat_map(|column| row.try_get(*column)));
         texts.any(is_substitute)
     }
 
-    /// All of them.
+    /// The collected rows.
     #[must_use]
     pub fn into_vec(self) -> Vec<Row> {
-        self.taken
+        self.rows
     }
 
-    /// Cuts the texts to the length at which those that are here fit into an answer: with more rows, none will be longer.
+    /// Cuts the texts to the length at which the rows so far fit into a response. More rows can only make it shorter.
     fn cut(&mut self) -> Result<(), Error> {
         let limits = self.limits;
-        let sessions = || self.taken.iter().map(|row| ChatSession::read(row, limits));
-        let length = fit::length(sessions, limits, i64::try_from(MAX_ANSWER_BYTES).unwrap_or(i64::MAX))?;
-        // A text that ends needs no mark any more, which leaves room for a little more of the others.
+        let sessions = || self.rows.iter().map(|row| ChatSession::read(row, limits));
+        let length = fit::length(sessions, limits, i64::try_from(MAX_RESPONSE_BYTES).unwrap_or(i64::MAX))?;
+        // At a greater length, a text can be complete and needs no ellipsis, which leaves room for more of the others.
         let length = length.saturating_add(SPARE);
-        for row in &mut self.taken {
+        for row in &mut self.rows {
             row.cut(|column, text| first(column, text, limits, length));
         }
-        self.size = self.taken.iter().map(Row::size).sum();
+        self.size = self.rows.iter().map(Row::size).sum();
         Ok(())
     }
 }
@@ -69,8 +69,8 @@ impl Extend<tokio_postgres::Row> for Rows {
         for row in rows {
             let row = Row::from(row);
             self.size += row.size();
-            self.taken.push(row);
-            if self.size > 2 * MAX_ANSWER_BYTES {
+            self.rows.push(row);
+            if self.size > 2 * MAX_RESPONSE_BYTES {
                 // An error means that a column is not of the contract's type, which reading the page reports.
                 drop(self.cut());
             }

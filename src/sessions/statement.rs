@@ -1,7 +1,7 @@
 //! The SQL, composed for the filters that are present.
 //!
 //! One text for all filters (`$4 IS NULL OR …`) is a thousand times slower as soon as PostgreSQL plans it without the
-//! values. `limit`, `offset` and `status` are validated and stand in the text: PostgreSQL plans a page for them.
+//! values. `limit`, `offset` and `status` are validated and part of the text, so that PostgreSQL plans for their values.
 //! `snapshots/` has every text that can be composed; each can be pasted into psql, with values for `$1`, `$2`, `$3`.
 
 use tokio_postgres::types::Type;
@@ -14,7 +14,7 @@ use crate::{
     request::{DEFAULT_LIMIT, ListRequest},
 };
 
-/// From this offset on the ids of a page are found first, in the index alone, and then its rows. That is slower by half for
+/// From this offset on, the ids of a page are read first, only from the index, and then its rows. This is slower by half for
 /// the first page and five times faster at offset 100,000.
 pub const DEEP_OFFSET: i64 = 1_000;
 
@@ -23,7 +23,7 @@ pub const DEEP_OFFSET: i64 = 1_000;
 pub struct Reading {
     /// Whether the materialized counts may be used where they are installed.
     pub counts: bool,
-    /// Whether the total may come from them too. It is cheaper to count the few sessions of a recent `from_date`.
+    /// Whether the total may use them too. Counting the few sessions since a recent `from_date` is cheaper.
     pub counted_total: bool,
     /// How the texts of sessions are sent.
     pub texts: Texts,
@@ -32,7 +32,7 @@ pub struct Reading {
 /// How the texts of sessions are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Texts {
-    /// As they are. One that is longer than [`super::TextLimit::bytes`] is replaced by [`super::text::SUBSTITUTE`].
+    /// Unchanged. One that is longer than [`super::TextLimit::bytes`] is replaced by [`super::text::SUBSTITUTE`].
     Usual,
     /// As bytes: a text that is longer than the limit is cut to one byte more. A character may end in the middle, so this
     /// is `bytea`; an `SQL_ASCII` database sends the stored bytes, which need not be UTF-8.
@@ -51,13 +51,13 @@ pub fn page<'a>(caller: &'a Authenticated, request: &'a ListRequest, reading: Re
     statement(vec![(caller.user_id(), Type::UUID)], request, reading, page_text)
 }
 
-/// The statement for the total alone.
+/// The statement for only the total.
 #[must_use]
 pub fn total<'a>(caller: &'a Authenticated, request: &'a ListRequest, reading: Reading) -> Statement<'a> {
     statement(vec![(caller.user_id(), Type::UUID)], request, reading, total_text)
 }
 
-/// The statement for a page of no account: it reads everything that a page needs and returns no rows.
+/// The statement for a page for no account: it reads everything that a page needs and returns no rows.
 pub(super) fn warm_up() -> Statement<'static> {
     static NO_ACCOUNT: Uuid = Uuid::nil();
     static FIRST_PAGE: ListRequest =
@@ -65,16 +65,16 @@ pub(super) fn warm_up() -> Statement<'static> {
     statement(vec![(&NO_ACCOUNT, Type::UUID)], &FIRST_PAGE, Reading::default(), page_text)
 }
 
-/// Where a text takes its counts from.
+/// The source of a statement's counts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Variant {
-    /// From the materialized counts; NULL where nothing is counted.
+    /// The materialized counts; NULL for sessions that are not counted yet.
     Materialized,
-    /// From the product's own tables.
+    /// The product's tables.
     Computed,
 }
 
-/// What a text is made of.
+/// The parts of a statement's text.
 struct Parts<'a> {
     request: &'a ListRequest,
     filters: &'a Filters,
@@ -154,7 +154,7 @@ fn columns(limit: i64, variant: Variant, texts: Texts) -> String {
     )
 }
 
-/// A column's text, of which at most `bytes` bytes are read, or one more, which shows that it goes on.
+/// A column's text. If it is longer than `bytes`, one byte more than that is sent, or a substitute.
 fn bounded(column: &str, bytes: usize, texts: Texts) -> String {
     match texts {
         Texts::Usual => format!(r"CASE WHEN octet_length({column}) > {bytes} THEN E'\x1A' ELSE {column} END"),
@@ -170,7 +170,7 @@ fn bounded(column: &str, bytes: usize, texts: Texts) -> String {
     }
 }
 
-/// The sessions of a page. The limit is inside of the sub-select, so that nothing is computed for rows that are skipped.
+/// The sessions of a page. The limit is inside the sub-select, so that nothing is computed for rows that are skipped.
 fn rows(limit: i64, offset: i64, filters: &str) -> String {
     let page = format!(
         "WHERE user_id = $1{filters}
@@ -203,7 +203,7 @@ mod tests {
 
     type Compose = fn(&Parts) -> String;
 
-    /// Every combination of filters; of dates a midnight, another time, and one for which sessions are counted.
+    /// Every combination of filters. The dates are midnight, another time, and one for which sessions are counted.
     fn requests() -> Vec<(Value, Reading)> {
         let widget_id = [None, Some("aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa")];
         let dates = [

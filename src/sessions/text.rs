@@ -1,30 +1,30 @@
-//! The texts of a session: how much of each is read, and how its bytes become characters.
+//! The texts of a session: the limits for reading them, and their characters.
 
 use std::{error::Error, iter};
 
 use tokio_postgres::types::{FromSql, Type};
 
-/// The largest answer that Lambda takes from a function, in bytes; of a larger one the caller would see API Gateway's own
-/// error. <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
-pub const MAX_ANSWER_BYTES: usize = 6_291_556;
+/// The largest response that Lambda accepts from a function, in bytes; instead of a larger one the caller would get API
+/// Gateway's error. <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
+pub const MAX_RESPONSE_BYTES: usize = 6_291_556;
 
-/// What all last messages of a page may have together, in bytes. A longer one than its share is cut where it is read.
+/// The most that is read of all last messages of a page together, in bytes. Each is cut to its share.
 pub const MESSAGES_BYTES: usize = 16_000_000;
 
-/// The same for each of the other six texts: all that a page can have is 34 MB.
+/// The same for each of the other six texts: at most 34 MB are read for a page.
 pub const OTHER_TEXTS_BYTES: usize = 3_000_000;
 
-/// How many characters of all last messages of a page no answer cuts: 4,000 of each at `limit` 100.
+/// The number of characters of all last messages of a page that are never cut: 4,000 of each at `limit` 100.
 const UNCUT_MESSAGES_CHARS: usize = 400_000;
 
-/// The same for each of the other six texts: 500 at `limit` 100. All seven together take 4.9 MB of an answer at most.
+/// The same for each of the other six texts: 500 at `limit` 100. All seven together take at most 4.9 MB of a response.
 const UNCUT_OTHER_TEXTS_CHARS: usize = 50_000;
 
-/// Sent by the usual statement in place of a text that is too long. A text that is exactly this only causes its page to be
-/// read once more.
+/// Sent by the usual statement instead of a text that is too long. A text that is equal to it only causes its page to be
+/// read again.
 pub(super) const SUBSTITUTE: &str = "\u{1a}";
 
-/// What a text of a page may have, by the page's `limit`.
+/// The limits of a page's texts, which depend on the page's `limit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TextLimits {
     /// For `last_message`.
@@ -33,23 +33,23 @@ pub struct TextLimits {
     pub other: TextLimit,
 }
 
-/// What a text may have.
+/// The limits of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TextLimit {
-    /// How much of it is read, in bytes.
+    /// The most that is read, in bytes.
     pub bytes: usize,
-    /// How many characters of it every answer has.
+    /// The number of characters that are never cut.
     pub uncut_chars: usize,
 }
 
 impl TextLimits {
-    /// The limits of a page with so many sessions at most.
+    /// The limits of a page with at most `limit` sessions.
     #[must_use]
     pub fn of(limit: i64) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX).max(1);
         let share = |bytes: usize, chars: usize| TextLimit {
-            // No text of an answer is longer than the answer.
-            bytes: (bytes / limit).min(MAX_ANSWER_BYTES),
+            // A text cannot be longer than its response.
+            bytes: (bytes / limit).min(MAX_RESPONSE_BYTES),
             uncut_chars: chars / limit,
         };
         Self {
@@ -59,7 +59,7 @@ impl TextLimits {
     }
 }
 
-/// A text as PostgreSQL has sent it, whose bytes need not be UTF-8: those of an `SQL_ASCII` database can be anything.
+/// A text as PostgreSQL sent it. Its bytes need not be UTF-8: an `SQL_ASCII` database accepts any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Text<'a> {
     bytes: &'a [u8],
@@ -67,8 +67,8 @@ pub struct Text<'a> {
 }
 
 impl<'a> Text<'a> {
-    /// As much of a text as may be read. One that is longer is sent with one byte more, to tell, and ends before that at a
-    /// character.
+    /// Reads a text, which PostgreSQL sends with one byte more than the limit if it is longer. Such a text ends with the last
+    /// whole character within the limit.
     #[must_use]
     pub fn read(bytes: &'a [u8], limit: TextLimit) -> Self {
         let is_continuation = |at: &usize| bytes[*at] & 0xC0 == 0x80;
@@ -79,25 +79,25 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// The text, which was cut before if `is_cut`.
+    /// Marks the text as cut if `is_cut`.
     #[must_use]
     pub(super) fn or_cut(self, is_cut: bool) -> Self {
         Self { is_cut: self.is_cut || is_cut, ..self }
     }
 
-    /// Its bytes, without what was cut.
+    /// Its bytes, up to the cut.
     #[must_use]
     pub fn bytes(self) -> &'a [u8] {
         self.bytes
     }
 
-    /// Whether it goes on, so that an answer must say so.
+    /// Whether the text was cut, so that the response must mark it.
     #[must_use]
     pub fn is_cut(self) -> bool {
         self.is_cut
     }
 
-    /// Its characters. Bytes that are none are U+FFFD, as in [`String::from_utf8_lossy`].
+    /// Its characters. Invalid bytes become U+FFFD, as in [`String::from_utf8_lossy`].
     pub fn chars(self) -> impl Iterator<Item = char> + 'a {
         self.starts_and_chars().map(|(_, char)| char)
     }
@@ -115,7 +115,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Each character behind the place of its first byte.
+    /// The characters, each with the position of its first byte.
     fn starts_and_chars(self) -> impl Iterator<Item = (usize, char)> + 'a {
         let mut start = 0;
         self.bytes.utf8_chunks().flat_map(move |chunk| {
@@ -133,7 +133,7 @@ impl<'a> From<&'a str> for Text<'a> {
     }
 }
 
-/// The bytes of a text, or of one that the statement has made bytes of.
+/// The bytes of a text, which the statement sends as `text` or as `bytea`.
 #[derive(Clone, Copy)]
 pub(super) struct RawText<'a>(pub &'a [u8]);
 
@@ -168,7 +168,7 @@ mod tests {
 
     use super::{Text, TextLimit, TextLimits};
 
-    /// Characters of every length in UTF-8, and bytes that are none.
+    /// Characters of every length in UTF-8, and invalid bytes.
     fn bytes() -> impl Strategy<Value = Vec<u8>> {
         let pieces: [&[u8]; 8] =
             [b"a", b"\"", b"\x01", "é".as_bytes(), "…".as_bytes(), "😀".as_bytes(), b"\xFF", b"\xE2\x82"];
@@ -177,13 +177,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn its_characters_are_those_of_a_lossy_reading(bytes in bytes()) {
+        fn characters_are_those_of_from_utf8_lossy(bytes in bytes()) {
             let text = Text { bytes: &bytes, is_cut: false };
             prop_assert_eq!(text.chars().collect::<String>(), String::from_utf8_lossy(&bytes));
         }
 
         #[test]
-        fn its_first_characters_are_the_beginning_of_all(bytes in bytes(), max in 0..40_usize) {
+        fn first_keeps_the_first_characters(bytes in bytes(), max in 0..40_usize) {
             let (text, all) = (Text { bytes: &bytes, is_cut: false }, String::from_utf8_lossy(&bytes));
             let first = text.first(max);
             prop_assert_eq!(first.chars().collect::<String>(), all.chars().take(max).collect::<String>());
@@ -191,7 +191,7 @@ mod tests {
         }
 
         #[test]
-        fn a_text_that_is_too_long_to_read_ends_at_a_character(text in "[aé…😀]{0,12}", max in 0..20_usize) {
+        fn a_text_over_the_limit_ends_with_a_whole_character(text in "[aé…😀]{0,12}", max in 0..20_usize) {
             let read = Text::read(text.as_bytes(), TextLimit { bytes: max, uncut_chars: 0 });
             let end = text.floor_char_boundary(max);
             prop_assert_eq!((read.bytes, read.is_cut), (&text.as_bytes()[..end], text.len() > max));
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_of_a_text_is_more_than_no_answer_cuts() {
+    fn every_character_that_is_never_cut_is_read() {
         for limit in [1, 2, 20, 50, 99, 100, 1_000] {
             let limits = TextLimits::of(limit);
             for limit in [limits.message, limits.other] {

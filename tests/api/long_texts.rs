@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use list_chat_sessions::response::MAX_ANSWER_BYTES;
+use list_chat_sessions::response::MAX_RESPONSE_BYTES;
 use serde_json::{Value, json};
 use testkit::{
     ACCOUNT, Database, Function, FunctionOptions, Secrets, Server, TOKEN, WIDGET, binary,
@@ -75,7 +75,7 @@ async fn page(function: &Function, body: Value) -> Vec<Value> {
     let answer = answer.response().unwrap_or_else(|error| panic!("{body}: {error:#}\n{:?}", lines(function)));
     assert_eq!(answer["statusCode"], 200, "{body}: {:?}", lines(function));
     assert_eq!(function.pid(), process, "{body}");
-    assert!(answer.to_string().len() <= MAX_ANSWER_BYTES, "{body}");
+    assert!(answer.to_string().len() <= MAX_RESPONSE_BYTES, "{body}");
     let body: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
     body["sessions"].as_array().unwrap().clone()
 }
