@@ -116,27 +116,27 @@ const fn concat_words(words: &[&'static str; 18]) -> [&'static str; 40] {
 }
 
 targets! {
-    any_body_is_a_request_or_wrong_in_fixed_words: body, [
+    any_body_is_a_request_or_rejected_with_a_fixed_message: body, [
         "\"limit\":", "\"offset\":", "\"widget_id\":", "\"status\":", "\"from_date\":", "\"active\"", "\"closed\"",
         "9223372036854775807", "\"aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa\"", "\"2024-02-29\"", "\"2024-01-15T10:30:00Z\"",
         "\"20240115T103000,5-0330\"", "100", "50", "T24", "+15:59", "[Europe/Berlin]", "\\u0073",
     ];
-    any_authorization_header_is_the_one_token_that_it_holds: authorization, [
+    any_authorization_header_gives_its_only_token: authorization, [
         "Bearer", "bearer", "BEARER", "Basic", "Bearer ", "bEaReR  ", fuzzing::TOKEN, "mgp_", "\t", "  ", ",", "Bearer,",
         "01234567", "=", "é", "\u{7f}", "\u{a0}", "\r\n",
     ];
-    any_key_ring_opens_for_its_good_keys_or_is_wrong_in_fixed_words: key_ring, [
+    any_key_ring_accepts_its_valid_keys_or_is_rejected_with_a_fixed_message: key_ring, [
         "\"api_keys\":", "\"key_hash\":", "\"user_id\":", "\"is_active\":", "\"expires_at\":", "\"name\":", "false",
         "\"2025-12-31T23:59:59Z\"", "\"2026-01-01T00:00:00Z\"", "\"2026-01-01T00:00:00.000000001Z\"", "2027", "A",
         "\"241ea5b7a6a1ed1d4b2a7b2e1c7c1d9f0e8a7b6c5d4e3f2a1b0c9d8e7f6a147a\"", "{\"key_hash\":", "},{", "-01:00",
         "\"11111111-1111-4111-8111-111111111111\"", "\"22222222-2222-4222-8222-222222222222\"",
     ];
-    any_database_secret_is_a_login_or_wrong_in_fixed_words: login_secret, [
+    any_database_secret_gives_settings_or_is_rejected_with_a_fixed_message: login_secret, [
         "\"username\":", "\"password\":", "\"host\":", "\"port\":", "\"dbname\":", "\"sslmode\":", "\"sslrootcert\":",
         "\"channel_binding\":", "\"verify-full\"", "\"disable\"", "\"prefer\"", "\"require\"", "\"localhost\"", "65536",
         "\"127.0.0.1\"", "-----BEGIN CERTIFICATE-----\\n", "-----END CERTIFICATE-----\\n", "-----BEGIN hunter2",
     ];
-    any_database_url_is_a_login_or_wrong_in_fixed_words: login_url, [
+    any_database_url_gives_settings_or_is_rejected_with_a_fixed_message: login_url, [
         "postgres://", "postgresql://", "hunter2:hunter2", "@", "/", "?", "&", "=", "sslmode=", "verify-full", "disable",
         "channel_binding=require", "hostaddr=", "127.0.0.1", "db.example.com", ":5432", "%ff", "keepalives=",
     ];

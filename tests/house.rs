@@ -248,7 +248,7 @@ fn listed() -> Vec<String> {
 }
 
 #[test]
-fn no_imports_run_in_a_circle_at_any_level() {
+fn no_imports_form_a_cycle_at_any_level() {
     let files = files(&modules());
     let parents = files.keys().filter_map(|name| Some(name.rsplit_once("::")?.0)).collect::<BTreeSet<_>>();
     for parent in [""].into_iter().chain(parents) {
@@ -288,7 +288,7 @@ fn each_module_imports_only_what_it_may() {
 }
 
 #[test]
-fn each_outside_interface_is_known_only_where_src_lib_rs_says() {
+fn each_outside_interface_is_used_only_where_src_lib_rs_says() {
     let rules: [(&[&str], &[&str]); 9] = [
         (&["env::var", "env::vars", "env::var_os"], &["config"]),
         (&["lambda_runtime_api_client"], &["runtime"]),

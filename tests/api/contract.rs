@@ -6,7 +6,7 @@ use testkit::{
 };
 
 #[tokio::test]
-async fn every_vector_gets_the_answer_that_it_expects() {
+async fn every_vector_gets_its_expected_response() {
     let database = database(Server::shared()).await;
     assert_every_vector(database.url(), 1).await;
 }

@@ -7,7 +7,7 @@ const BROKEN: u64 = 1_000;
 const SEED: u64 = 4;
 
 #[tokio::test]
-async fn every_event_gets_the_status_that_its_name_promises() {
+async fn every_event_gets_the_status_in_its_name() {
     let tested = events::demo(&Harness::quiet(binary()), Server::shared()).await.unwrap();
     let events = events::files().unwrap();
     assert!(events.len() >= 20, "events/ is not where it should be");
@@ -18,13 +18,13 @@ async fn every_event_gets_the_status_that_its_name_promises() {
 }
 
 #[tokio::test]
-async fn no_broken_event_costs_more_than_itself() {
+async fn a_malformed_event_fails_only_its_own_invocation() {
     let report = events::run(&Harness::quiet(binary()), BROKEN, SEED).await.unwrap();
     assert_eq!((report.tried, report.lost), (BROKEN, 0), "{report}");
 }
 
 #[tokio::test]
-async fn a_context_of_any_form_is_no_reason_not_to_serve_its_event() {
+async fn an_event_is_served_whatever_its_context() {
     let tested = events::demo(&Harness::quiet(binary()), Server::shared()).await.unwrap();
     let process = tested.function.pid();
     let event = &events::files().unwrap()["200-documented-request.json"];
@@ -62,7 +62,7 @@ async fn a_context_of_any_form_is_no_reason_not_to_serve_its_event() {
 
 /// API Gateway and load balancers have limits far below; a direct invocation has none but 6 MB.
 #[tokio::test]
-async fn an_event_with_more_headers_than_a_map_holds_costs_only_itself() {
+async fn an_event_with_too_many_headers_fails_only_its_own_invocation() {
     let tested = events::demo(&Harness::quiet(binary()), Server::shared()).await.unwrap();
     let process = tested.function.pid();
     let events = events::files().unwrap();
@@ -78,8 +78,8 @@ async fn an_event_with_more_headers_than_a_map_holds_costs_only_itself() {
                     event["headers"][&header] = json!("1");
                 }
             }
-            let answer = tested.function.invoke(event.to_string()).await.unwrap().response().unwrap();
-            assert_eq!(answer["statusCode"], 400, "{name} with {count} headers more: {answer}");
+            let response = tested.function.invoke(event.to_string()).await.unwrap().response().unwrap();
+            assert_eq!(response["statusCode"], 400, "{name} with {count} headers more: {response}");
             let next = tested.function.invoke(good.clone()).await.unwrap().response().unwrap();
             assert_eq!((&next["statusCode"], tested.function.pid()), (&json!(200), process), "after {name}");
         }

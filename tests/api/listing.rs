@@ -21,7 +21,7 @@ fn id(number: u32) -> String {
 }
 
 #[tokio::test]
-async fn a_page_looks_exactly_like_this() {
+async fn a_page_is_exactly_as_in_the_snapshot() {
     let test = TestApp::start().await;
     let sql = format!(
         "INSERT INTO chat_sessions
@@ -38,7 +38,7 @@ async fn a_page_looks_exactly_like_this() {
 }
 
 #[tokio::test]
-async fn what_has_no_value_is_null() {
+async fn missing_values_are_null() {
     let test = TestApp::start().await;
     let sql = format!(
         "INSERT INTO chat_sessions (id, widget_id, user_id, visitor_id, status, last_message_at, created_at)
@@ -55,7 +55,7 @@ async fn what_has_no_value_is_null() {
 }
 
 #[tokio::test]
-async fn a_time_that_rfc_3339_cannot_write_is_null_and_the_list_goes_on() {
+async fn a_time_that_rfc_3339_cannot_express_is_null_and_does_not_fail_the_page() {
     let test = TestApp::start().await;
     insert(
         &test,
@@ -69,16 +69,16 @@ async fn a_time_that_rfc_3339_cannot_write_is_null_and_the_list_goes_on() {
         ),
     )
     .await;
-    let answer = test.list(json!({})).await;
-    assert_eq!(answer.ids(), [id(3), id(2), id(1)]);
+    let response = test.list(json!({})).await;
+    assert_eq!(response.ids(), [id(3), id(2), id(1)]);
     let times: Vec<_> =
-        answer.sessions().iter().map(|s| (s["last_message_at"].clone(), s["created_at"].clone())).collect();
+        response.sessions().iter().map(|s| (s["last_message_at"].clone(), s["created_at"].clone())).collect();
     let last = (json!("9999-12-31T23:59:59.999999Z"), json!("0001-01-01T00:00:00Z"));
     assert_eq!(times, [(Value::Null, Value::Null), (Value::Null, Value::Null), last]);
 }
 
 #[tokio::test]
-async fn the_newest_message_is_the_last_one_and_all_are_counted() {
+async fn the_last_message_is_the_newest_one_and_all_are_counted() {
     let test = TestApp::start().await;
     insert(&test, &format!("('{FULL}', NULL, NULL, 'active', now()::text, now()::text)")).await;
     let sql = format!(
@@ -98,10 +98,10 @@ async fn the_newest_message_is_the_last_one_and_all_are_counted() {
 }
 
 #[tokio::test]
-async fn a_text_that_lambda_would_not_take_is_cut_at_a_character_and_any_other_is_whole() {
+async fn a_text_too_large_for_lambda_is_cut_at_a_character_and_any_other_is_complete() {
     let test = TestApp::start().await;
     insert(&test, &format!("('{FULL}', NULL, NULL, 'active', now()::text, now()::text)")).await;
-    // A quote takes two bytes in the body, and each of those two in the answer around it.
+    // A quote takes two bytes in the body, and each of those two in the response around it.
     for (text, length, is_cut) in [
         ("x", 6_200_000, false),
         ("x", 6_300_000, true),
@@ -158,7 +158,7 @@ async fn the_longest_texts_of_a_page_are_cut_to_a_common_length() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_not_utf_8_cost_themselves_and_not_the_list() {
+async fn bytes_that_are_not_utf_8_are_replaced_and_do_not_fail_the_page() {
     let test = TestApp::start_on(sql_ascii_database().await, testkit::app::secrets().await, |_| {}).await;
     insert(&test, &format!("('{FULL}', NULL, NULL, 'active', '2024-05-03Z', '2024-05-03Z')")).await;
     let sql = format!(
@@ -187,7 +187,7 @@ async fn sql_ascii_database() -> Database {
 }
 
 #[tokio::test]
-async fn nobody_sees_the_sessions_of_another_account() {
+async fn an_account_never_sees_the_sessions_of_another() {
     let test = TestApp::start().await;
     insert(
         &test,
@@ -205,13 +205,13 @@ async fn nobody_sees_the_sessions_of_another_account() {
         (testkit::TOKEN, Some(NEIGHBOURS_WIDGET), vec![]),
         (NEIGHBOURS_TOKEN, Some(WIDGET), vec![]),
     ] {
-        let answer = test.list_as(token, json!({ "widget_id": widget_id })).await;
-        assert_eq!((answer.ids(), answer.total()), (expected.clone(), i64::try_from(expected.len()).unwrap()));
+        let response = test.list_as(token, json!({ "widget_id": widget_id })).await;
+        assert_eq!((response.ids(), response.total()), (expected.clone(), i64::try_from(expected.len()).unwrap()));
     }
 }
 
 #[tokio::test]
-async fn each_filter_and_all_together_select_what_they_say() {
+async fn each_filter_and_all_together_select_the_matching_sessions() {
     let test = TestApp::start().await;
     let other = "cccccccc-cccc-4ccc-8ccc-cccccccccccc";
     test.database.load(&format!("INSERT INTO chat_widgets VALUES ('{other}', '{ACCOUNT}', 'C')")).await.unwrap();
@@ -247,19 +247,19 @@ async fn each_filter_and_all_together_select_what_they_say() {
     ] {
         let total = i64::try_from(expected.len()).unwrap();
         let expected: Vec<_> = expected.into_iter().map(id).collect();
-        let answer = test.list(filters.clone()).await;
-        assert_eq!((answer.ids(), answer.total()), (expected, total), "{filters}");
+        let response = test.list(filters.clone()).await;
+        assert_eq!((response.ids(), response.total()), (expected, total), "{filters}");
         for (field, value) in [("limit", json!(0)), ("offset", json!(i64::MAX))] {
             let mut filters = filters.clone();
             filters[field] = value;
-            let answer = test.list(filters.clone()).await;
-            assert_eq!((answer.ids().len(), answer.total()), (0, total), "{filters}");
+            let response = test.list(filters.clone()).await;
+            assert_eq!((response.ids().len(), response.total()), (0, total), "{filters}");
         }
     }
 }
 
 #[tokio::test]
-async fn the_maximum_is_the_operators_to_raise() {
+async fn the_operator_can_raise_the_maximum_limit() {
     let test = TestApp::start_with(Server::shared(), |config| config.limit_max = 1_000).await;
     assert_eq!(test.list(json!({ "limit": 1_000 })).await.status, 200);
     assert_eq!(test.list(json!({ "limit": 1_001 })).await.message(), "limit must be an integer from 0 to 1000");

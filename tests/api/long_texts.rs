@@ -71,12 +71,12 @@ async fn start(database: &Database, secrets: &Secrets) -> Function {
 /// The sessions of a page that is within Lambda's limit.
 async fn page(function: &Function, body: Value) -> Vec<Value> {
     let process = function.pid();
-    let answer = function.invoke(request::post(TOKEN, &body.to_string()).to_string()).await.unwrap();
-    let answer = answer.response().unwrap_or_else(|error| panic!("{body}: {error:#}\n{:?}", lines(function)));
-    assert_eq!(answer["statusCode"], 200, "{body}: {:?}", lines(function));
+    let response = function.invoke(request::post(TOKEN, &body.to_string()).to_string()).await.unwrap();
+    let response = response.response().unwrap_or_else(|error| panic!("{body}: {error:#}\n{:?}", lines(function)));
+    assert_eq!(response["statusCode"], 200, "{body}: {:?}", lines(function));
     assert_eq!(function.pid(), process, "{body}");
-    assert!(answer.to_string().len() <= MAX_RESPONSE_BYTES, "{body}");
-    let body: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+    assert!(response.to_string().len() <= MAX_RESPONSE_BYTES, "{body}");
+    let body: Value = serde_json::from_str(response["body"].as_str().unwrap()).unwrap();
     body["sessions"].as_array().unwrap().clone()
 }
 
@@ -88,14 +88,14 @@ fn peak(function: &Function) -> u64 {
 }
 
 #[tokio::test]
-async fn no_text_ends_the_environment_or_takes_more_memory_than_it_has() {
+async fn no_text_ends_the_environment_or_exceeds_its_memory() {
     let secrets = secrets_with(ring(&[TOKEN])).await;
     let database = database_with(2_000).await;
     let function = start(&database, &secrets).await;
     for (limit, memory) in MEMORY {
         let sessions = usize::try_from(limit).unwrap();
         let (message, other) = (16_000_000 / sessions, 3_000_000 / sessions);
-        // As long as is read; longer, with a character over the end of what is read; and longer than any answer.
+        // As long as is read; longer, with a character over the end of what is read; and longer than any response.
         for case in [
             ("x", message, other),
             ("😀", message, other),

@@ -1,4 +1,4 @@
-//! openapi.yaml itself: what it publishes is what the function knows. Each answer of the suite is held to it as well.
+//! openapi.yaml itself: what it publishes is what the function knows. Each response of the suite is held to it as well.
 
 use list_chat_sessions::{error::Error, request::ListRequest};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use testkit::{
 };
 
 #[test]
-fn every_error_that_the_function_knows_is_published_with_its_status() {
+fn every_error_is_published_with_its_status() {
     let text = String::new;
     for error in [
         Error::Validation(text()),
@@ -28,7 +28,7 @@ fn every_error_that_the_function_knows_is_published_with_its_status() {
 }
 
 #[test]
-fn every_published_example_is_what_its_schema_says() {
+fn every_published_example_matches_its_schema() {
     let media = |content: &Value| {
         let content = &content["content"]["application/json"];
         (validator(&content["schema"]), examples(content))
@@ -43,7 +43,7 @@ fn every_published_example_is_what_its_schema_says() {
 }
 
 #[test]
-fn the_published_request_is_the_one_that_is_read() {
+fn the_published_request_schema_accepts_what_the_function_accepts() {
     let validator = validator(&DOCUMENT["components"]["schemas"]["ListRequest"]);
     let vectors: Value = serde_json::from_str(contract::VECTORS).unwrap();
     let bodies = vectors["vectors"].as_array().unwrap().iter().filter_map(|vector| vector["body"].as_str());

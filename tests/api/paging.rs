@@ -39,7 +39,7 @@ async fn the_pages_together_are_the_sorted_list() {
 }
 
 #[tokio::test]
-async fn a_deep_page_is_the_same_as_a_near_one() {
+async fn a_deep_page_has_the_same_rows_as_a_shallow_one() {
     let test = TestApp::start().await;
     let sql = format!(
         "INSERT INTO chat_sessions (widget_id, user_id, visitor_id, last_message_at)
@@ -57,7 +57,7 @@ async fn a_deep_page_is_the_same_as_a_near_one() {
 /// The ids of a deep page are found in order, and the join behind that may give its rows in any: the outer `ORDER BY` puts
 /// sessions of one time in the order of their ids again. Where PostgreSQL sorts or hashes, it has nothing else to go by.
 #[tokio::test]
-async fn a_deep_page_is_in_order_however_postgresql_joins_it() {
+async fn a_deep_page_is_in_order_with_every_join_method() {
     let test = TestApp::start().await;
     let sql = format!(
         "INSERT INTO chat_sessions (id, widget_id, user_id, visitor_id, last_message_at)

@@ -23,7 +23,7 @@ fn message(body: impl AsRef<[u8]>) -> String {
 }
 
 #[test]
-fn nothing_given_is_the_first_page_of_all() {
+fn an_empty_request_is_the_first_page_of_all_sessions() {
     let expected = ListRequest { limit: 50, offset: 0, widget_id: None, status: None, from_date: None };
     let nulls = r#"{"limit": null, "offset": null, "widget_id": null, "status": null, "from_date": null}"#;
     let empty = r#"{"widget_id": "", "status": "", "from_date": ""}"#;
@@ -35,13 +35,13 @@ fn nothing_given_is_the_first_page_of_all() {
 }
 
 #[test]
-fn the_message_names_every_field_that_is_wrong_and_its_rule() {
+fn the_message_has_the_rule_of_every_invalid_field() {
     let body = r#"{"limit": 101, "offset": -1, "widget_id": "x", "status": "Active", "from_date": "today"}"#;
     insta::assert_snapshot!(message(body), @r#"limit must be an integer from 0 to 100; offset must be an integer from 0 to 9223372036854775807; widget_id must be a UUID; status must be "active" or "closed"; from_date must be an ISO 8601 date or date-time"#);
 }
 
 #[test]
-fn a_field_given_twice_is_wrong_whatever_it_says() {
+fn a_field_given_twice_is_rejected() {
     assert_eq!(message(r#"{"limit": 1, "limit": 1}"#), "limit must be given once");
     assert_eq!(message(r#"{"status": null, "\u0073tatus": null}"#), "status must be given once");
     assert_eq!(
@@ -51,7 +51,7 @@ fn a_field_given_twice_is_wrong_whatever_it_says() {
 }
 
 #[test]
-fn what_is_no_json_object_is_told_so() {
+fn a_body_that_is_not_a_json_object_is_rejected() {
     for body in ["null", "[]", "5", "\"limit\"", "true"] {
         assert_eq!(message(body), "the body must be a JSON object", "{body}");
     }
@@ -73,7 +73,7 @@ fn what_is_no_json_object_is_told_so() {
 
 /// The rows of the contract's last table that are a 400 here, in its order.
 #[test]
-fn what_the_edge_function_accepts_against_its_documentation_is_rejected() {
+fn undocumented_input_that_the_edge_function_accepts_is_rejected() {
     for body in [
         r#"{"widget_id": "aaaaaaaa-aaaa4aaa-8aaa-aaaaaaaaaaaa"}"#,
         r#"{"from_date": "now"}"#,
@@ -109,7 +109,7 @@ fn what_the_edge_function_accepts_against_its_documentation_is_rejected() {
 }
 
 #[test]
-fn a_raw_control_character_is_no_json_in_any_key_or_text() {
+fn a_raw_control_character_is_rejected_in_any_key_or_text() {
     for character in (0..b' ').map(char::from) {
         for body in [
             format!("{{\"x{character}\": 1}}"),
@@ -128,7 +128,7 @@ fn a_raw_control_character_is_no_json_in_any_key_or_text() {
 }
 
 #[test]
-fn white_space_is_what_json_says_it_is() {
+fn only_jsons_white_space_is_accepted() {
     assert_eq!(parse(" \t\r\n{ \"limit\"\t:\n7 }\r\n").unwrap().limit, 7);
     for odd in ["\u{c}", "\u{b}", "\0", "\u{85}", "\u{a0}", "\u{2028}", "\u{3000}"] {
         for body in [odd.to_owned(), format!("{odd}{{}}"), format!("{{}}{odd}"), format!("{{{odd}}}")] {
@@ -138,7 +138,7 @@ fn white_space_is_what_json_says_it_is() {
 }
 
 #[test]
-fn the_size_ends_at_64_kib() {
+fn a_body_may_have_64_kib() {
     let body = |bytes: usize| format!("{{\"x\": \"{}\"}}", "y".repeat(bytes - 9));
     assert_eq!(body(MAX_BODY_BYTES).len(), 65_536);
     assert!(parse(body(MAX_BODY_BYTES)).is_ok());
@@ -147,7 +147,7 @@ fn the_size_ends_at_64_kib() {
 }
 
 #[test]
-fn depth_is_no_reason_to_fail() {
+fn deep_nesting_is_accepted() {
     let depth = 32_000;
     let nested = format!("{{\"x\": {}{}}}", "[".repeat(depth), "]".repeat(depth));
     assert!(parse(&nested).is_ok());
@@ -156,7 +156,7 @@ fn depth_is_no_reason_to_fail() {
 }
 
 #[test]
-fn a_widget_id_is_read_in_the_forms_that_postgresql_reads() {
+fn a_widget_id_is_accepted_in_postgresqls_forms() {
     let id = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa";
     let read = |text: &str| parse(json!({ "widget_id": text }).to_string()).map(|request| request.widget_id);
     let digits = id.replace('-', "");
@@ -205,7 +205,7 @@ fn days(year: i128, month: i128, day: i128) -> i128 {
 
 /// The forms of `from_date` that PostgreSQL reads as well.
 #[tokio::test]
-async fn a_from_date_is_the_instant_that_postgresql_reads() {
+async fn a_from_date_is_the_same_instant_as_in_postgresql() {
     let database = Database::create(Server::shared()).await.unwrap();
     let client = database.client().await.unwrap();
     client.batch_execute("SET timezone = 'UTC'").await.unwrap();
@@ -255,7 +255,7 @@ fn request() -> impl Strategy<Value = (ListRequest, Vec<(&'static str, Value)>)>
 
 proptest! {
     #[test]
-    fn any_request_survives_its_way_through_json(
+    fn any_request_round_trips_through_json(
         (request, fields) in request().prop_flat_map(|(r, fields)| (Just(r), Just(fields).prop_shuffle())),
     ) {
         let fields: Vec<_> = fields.iter().map(|(name, value)| format!("{name:?}: {value}")).collect();
@@ -288,13 +288,13 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_a_request_or_the_callers_fault(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn any_bytes_are_a_request_or_a_validation_error(body in proptest::collection::vec(any::<u8>(), 0..200)) {
         let outcome = parse(body);
         prop_assert!(matches!(outcome, Ok(_) | Err(Error::Validation(_))), "{outcome:?}");
     }
 
     #[test]
-    fn any_text_in_any_field_is_a_request_or_the_callers_fault(
+    fn any_text_in_any_field_is_a_request_or_a_validation_error(
         field in prop_oneof![Just("limit"), Just("offset"), Just("widget_id"), Just("status"), Just("from_date")],
         text in "\\PC{0,40}|[-+0-9.eE]{1,30}|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][-+0-9:.Z]{0,20}",
         quoted: bool,

@@ -1,4 +1,4 @@
-//! Who may call, and how little the answer tells those who may not.
+//! Who may call, and how little the response tells those who may not.
 
 use serde_json::{Value, json};
 use testkit::{ACCOUNT, API_KEYS, NEIGHBOUR, TOKEN, TestApp, app::key, keys, request};
@@ -13,7 +13,7 @@ async fn the_scheme_is_read_in_any_case_and_with_any_number_of_spaces() {
 }
 
 #[tokio::test]
-async fn every_way_to_be_nobody_gets_the_same_answer() {
+async fn all_authentication_failures_look_alike() {
     let test = TestApp::start().await;
     let mut ring = json!({ "api_keys": [
         key("mgp_revoked", ACCOUNT),
@@ -51,7 +51,7 @@ async fn every_way_to_be_nobody_gets_the_same_answer() {
 }
 
 #[tokio::test]
-async fn a_token_given_twice_is_refused_even_if_it_is_good() {
+async fn a_token_given_twice_is_rejected_even_if_it_is_valid() {
     let test = TestApp::start().await;
     let authorization = format!("Bearer {TOKEN}");
     let event = json!({
@@ -80,7 +80,7 @@ async fn a_key_works_until_it_expires() {
 }
 
 #[tokio::test]
-async fn an_account_may_have_several_keys_and_gets_its_own_sessions_with_each() {
+async fn every_key_of_an_account_lists_its_sessions() {
     let ring = json!({ "api_keys": [
         { "key_hash": keys::hash("first"), "user_id": ACCOUNT },
         { "key_hash": keys::hash("second"), "user_id": ACCOUNT, "is_active": null, "expires_at": null, "more": 1 },
@@ -98,19 +98,19 @@ async fn an_account_may_have_several_keys_and_gets_its_own_sessions_with_each() 
 }
 
 #[tokio::test]
-async fn the_methods_come_before_the_token() {
+async fn the_method_is_checked_before_the_token() {
     let test = TestApp::start().await;
     let preflight = test.send(&request::request("OPTIONS", &[], b"")).await;
     assert_eq!((preflight.status.as_u16(), preflight.body.as_str()), (200, "ok"));
     for method in ["GET", "HEAD", "PUT", "PATCH", "DELETE", "post"] {
-        let answer = test.send(&request::request(method, &[], b"{}")).await;
-        assert_eq!(answer.outcome(), (405, "method_not_allowed".into()), "{method}");
-        assert_eq!(answer.header("allow"), Some("POST, OPTIONS"));
+        let response = test.send(&request::request(method, &[], b"{}")).await;
+        assert_eq!(response.outcome(), (405, "method_not_allowed".into()), "{method}");
+        assert_eq!(response.header("allow"), Some("POST, OPTIONS"));
     }
 }
 
 #[tokio::test]
-async fn every_answer_carries_the_same_headers() {
+async fn every_response_has_the_same_headers() {
     let test = TestApp::start().await;
     for event in [
         request::request("OPTIONS", &[], b""),
@@ -120,7 +120,7 @@ async fn every_answer_carries_the_same_headers() {
         request::post(TOKEN, "{\"limit\": -1}"),
         request::post(TOKEN, &" ".repeat(65_537)),
     ] {
-        let answer = test.send(&event).await;
+        let response = test.send(&event).await;
         for (header, value) in [
             ("access-control-allow-origin", "*"),
             ("access-control-allow-headers", "authorization, x-client-info, apikey, content-type"),
@@ -129,12 +129,12 @@ async fn every_answer_carries_the_same_headers() {
             ("cache-control", "no-store"),
             ("x-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd"),
         ] {
-            assert_eq!(answer.header(header), Some(value), "{header} of {}", answer.status);
+            assert_eq!(response.header(header), Some(value), "{header} of {}", response.status);
         }
-        let kind = if answer.body == "ok" { "text/plain; charset=utf-8" } else { "application/json" };
-        assert_eq!(answer.header("content-type"), Some(kind));
+        let kind = if response.body == "ok" { "text/plain; charset=utf-8" } else { "application/json" };
+        assert_eq!(response.header("content-type"), Some(kind));
         let is_preflight = event["requestContext"]["http"]["method"] == "OPTIONS";
-        assert_eq!(answer.header("access-control-max-age"), is_preflight.then_some("86400"));
+        assert_eq!(response.header("access-control-max-age"), is_preflight.then_some("86400"));
     }
 }
 

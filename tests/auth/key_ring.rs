@@ -59,7 +59,7 @@ async fn unknown_tokens_cause_at_most_one_call_a_second_also_during_an_outage() 
 }
 
 #[tokio::test]
-async fn a_new_key_works_within_two_seconds_whatever_tokens_strangers_send() {
+async fn a_new_key_works_within_two_seconds_despite_unknown_tokens() {
     for delay in [0, 400] {
         let test = TestApp::start().await;
         test.secrets.delay(Duration::from_millis(delay));
@@ -71,7 +71,7 @@ async fn a_new_key_works_within_two_seconds_whatever_tokens_strangers_send() {
 }
 
 #[tokio::test]
-async fn a_new_key_works_two_seconds_after_an_outage_whatever_tokens_strangers_send() {
+async fn a_new_key_works_two_seconds_after_an_outage_despite_unknown_tokens() {
     for fault in [SecretsFault::Silent, SecretsFault::Unavailable, SecretsFault::AccessDenied] {
         let test = TestApp::start().await;
         test.secrets.fail(fault);
@@ -84,7 +84,7 @@ async fn a_new_key_works_two_seconds_after_an_outage_whatever_tokens_strangers_s
 }
 
 #[tokio::test]
-async fn unknown_tokens_do_not_wait_one_after_the_other_for_a_silent_store() {
+async fn unknown_tokens_share_one_wait_for_an_unresponsive_secrets_manager() {
     let test = TestApp::start().await;
     test.secrets.fail(SecretsFault::Silent);
     assert_eq!(test.list_as(NEW_TOKEN, json!({})).await.status, 503);
@@ -106,13 +106,13 @@ async fn a_valid_token_does_not_wait_for_the_fetch_of_an_unknown_one() {
         test.list(json!({})).await
     };
     tokio::select! {
-        answer = test.list_as(NEW_TOKEN, json!({})) => panic!("the unknown token is answered first: {answer:?}"),
-        answer = valid_during_the_fetch => assert_eq!(answer.status, 200),
+        response = test.list_as(NEW_TOKEN, json!({})) => panic!("the unknown token is answered first: {response:?}"),
+        response = valid_during_the_fetch => assert_eq!(response.status, 200),
     }
 }
 
 #[tokio::test]
-async fn a_new_key_works_on_its_first_request_over_a_connection_that_is_lost() {
+async fn a_new_key_works_on_its_first_request_if_the_idle_connection_is_lost() {
     let secrets = testkit::app::secrets().await;
     let network = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}", network.local_addr().unwrap());
@@ -133,7 +133,7 @@ async fn a_new_key_works_on_its_first_request_over_a_connection_that_is_lost() {
 
 /// Passes one exchange on, as to a service that forgets idle connections.
 async fn reset_at_the_second_request(mut client: TcpStream, mut upstream: TcpStream) {
-    let (mut request, mut answer) = ([0; 16_384], [0; 16_384]);
+    let (mut request, mut response) = ([0; 16_384], [0; 16_384]);
     let mut is_answered = false;
     loop {
         tokio::select! {
@@ -144,9 +144,9 @@ async fn reset_at_the_second_request(mut client: TcpStream, mut upstream: TcpStr
                 }
                 upstream.write_all(&request[..bytes]).await.unwrap();
             }
-            Ok(bytes @ 1..) = upstream.read(&mut answer) => {
+            Ok(bytes @ 1..) = upstream.read(&mut response) => {
                 is_answered = true;
-                client.write_all(&answer[..bytes]).await.unwrap();
+                client.write_all(&response[..bytes]).await.unwrap();
             }
             else => return,
         }
@@ -154,23 +154,23 @@ async fn reset_at_the_second_request(mut client: TcpStream, mut upstream: TcpStr
 }
 
 #[tokio::test]
-async fn a_refresh_holds_up_only_the_request_that_makes_it() {
+async fn a_refresh_delays_only_the_request_that_makes_it() {
     let test = start_with_short_age().await;
     test.secrets.fail(SecretsFault::Silent);
     tokio::select! {
         biased;
-        answer = test.list(json!({})) => panic!("the refreshing request is answered first: {answer:?}"),
-        answer = async {
+        response = test.list(json!({})) => panic!("the refreshing request is answered first: {response:?}"),
+        response = async {
             while test.secrets.calls(API_KEYS) < 2 {
                 tokio::task::yield_now().await;
             }
             test.list(json!({})).await
-        } => assert_eq!(answer.status, 200),
+        } => assert_eq!(response.status, 200),
     }
 }
 
 #[tokio::test]
-async fn an_answer_within_the_documented_time_is_heard_in_one_attempt() {
+async fn a_response_within_the_documented_time_needs_one_attempt() {
     for delay in [1_600, 2_500] {
         let secrets = testkit::app::secrets().await;
         secrets.delay(Duration::from_millis(delay));
@@ -187,7 +187,7 @@ async fn an_answer_within_the_documented_time_is_heard_in_one_attempt() {
 }
 
 #[tokio::test]
-async fn a_malformed_token_causes_no_call_at_all() {
+async fn a_malformed_token_causes_no_call() {
     let test = TestApp::start().await;
     for value in ["", "Bearer", "Basic x", "Bearer a b"] {
         let event = testkit::request::request("POST", &[("authorization", value)], b"");
@@ -197,7 +197,7 @@ async fn a_malformed_token_causes_no_call_at_all() {
 }
 
 #[tokio::test]
-async fn a_revoked_key_stops_when_the_ring_has_reached_its_soft_age() {
+async fn a_revoked_key_stops_working_at_the_rings_maximum_age() {
     let test = start_with_short_age().await;
     assert_eq!(test.list(json!({})).await.status, 200);
     test.secrets.put(API_KEYS, ring(&[NEW_TOKEN])).unwrap();
@@ -205,7 +205,7 @@ async fn a_revoked_key_stops_when_the_ring_has_reached_its_soft_age() {
 }
 
 #[tokio::test]
-async fn whatever_happens_to_the_secret_the_last_good_ring_stays_in_use() {
+async fn the_last_good_ring_stays_in_use_under_every_fault_of_the_secret() {
     for fault in SecretsFault::ALL {
         let test = start_with_short_age().await;
         test.secrets.fail(fault);
@@ -218,18 +218,18 @@ async fn whatever_happens_to_the_secret_the_last_good_ring_stays_in_use() {
 }
 
 #[tokio::test]
-async fn while_the_store_is_away_nobody_is_told_that_a_token_is_bad() {
+async fn unknown_tokens_get_503_while_secrets_manager_is_unavailable() {
     let test = TestApp::start().await;
     test.secrets.fail(SecretsFault::Unavailable);
     for _ in 0..2 {
-        let answer = test.list_as(NEW_TOKEN, json!({})).await;
-        assert_eq!(answer.outcome(), (503, "service_unavailable".into()));
-        assert_eq!(answer.header("retry-after"), Some("5"));
+        let response = test.list_as(NEW_TOKEN, json!({})).await;
+        assert_eq!(response.outcome(), (503, "service_unavailable".into()));
+        assert_eq!(response.header("retry-after"), Some("5"));
     }
 }
 
 #[tokio::test]
-async fn an_environment_that_starts_without_the_store_serves_when_it_is_back() {
+async fn an_environment_started_without_secrets_manager_serves_when_it_is_back() {
     for fault in SecretsFault::ALL {
         let secrets = Secrets::start().await.unwrap();
         secrets.put(API_KEYS, ring(&[TOKEN])).unwrap();
@@ -242,19 +242,19 @@ async fn an_environment_that_starts_without_the_store_serves_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_silent_store_is_503_before_the_invocation_ends() {
+async fn an_unresponsive_secrets_manager_gives_503_before_the_invocation_ends() {
     let secrets = Secrets::start().await.unwrap();
     secrets.fail(SecretsFault::NotFound);
     let test = TestApp::start_over(Server::shared(), secrets, |_| {}).await;
     test.secrets.fail(SecretsFault::Silent);
     let invocation = Duration::from_millis(1_200);
     let event = testkit::request::post(TOKEN, "{}");
-    let answer = tokio::time::timeout(invocation, test.send_within(&event, invocation)).await.unwrap();
-    assert_eq!(answer.outcome(), (503, "service_unavailable".into()));
+    let response = tokio::time::timeout(invocation, test.send_within(&event, invocation)).await.unwrap();
+    assert_eq!(response.outcome(), (503, "service_unavailable".into()));
 }
 
 #[tokio::test]
-async fn a_ring_past_its_hard_age_is_given_up() {
+async fn a_ring_past_its_maximum_stale_age_is_not_used() {
     let lifetime = Lifetime { max_age: Duration::ZERO, max_stale: Duration::from_secs(2) };
     let test = TestApp::start_with(Server::shared(), |config| config.secret_lifetime = lifetime).await;
     test.secrets.fail(SecretsFault::AccessDenied);
@@ -264,7 +264,7 @@ async fn a_ring_past_its_hard_age_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_new_version_that_does_not_parse_keeps_the_old_one() {
+async fn an_invalid_new_version_leaves_the_old_one_in_use() {
     let test = start_with_short_age().await;
     for secret in ["", "{", "{\"api_keys\": [{}]}"] {
         test.secrets.put(API_KEYS, secret).unwrap();
@@ -287,7 +287,7 @@ async fn requests_that_wait_for_the_same_fetch_cause_one_call() {
 }
 
 #[test]
-fn a_fault_in_the_secret_is_named_and_nothing_of_it_is_quoted() {
+fn an_invalid_secret_is_described_without_quoting_it() {
     let hash = keys::hash(TOKEN);
     let good = json!({ "key_hash": hash, "user_id": testkit::ACCOUNT });
     let with = |field: &str, value: serde_json::Value| {
@@ -328,7 +328,7 @@ fn a_fault_in_the_secret_is_named_and_nothing_of_it_is_quoted() {
 }
 
 #[test]
-fn a_key_given_twice_in_the_same_words_or_others_is_one_key() {
+fn a_key_given_twice_with_the_same_meaning_is_accepted() {
     let entry = json!({ "key_hash": keys::hash(TOKEN), "user_id": testkit::ACCOUNT });
     let mut other = entry.clone();
     other["name"] = json!("another name");

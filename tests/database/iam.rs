@@ -65,13 +65,13 @@ impl Fixture {
     }
 
     async fn status(&self) -> Value {
-        let answer = self.function.invoke(request::post(TOKEN, "{}").to_string()).await.unwrap().response().unwrap();
-        answer["statusCode"].clone()
+        let response = self.function.invoke(request::post(TOKEN, "{}").to_string()).await.unwrap().response().unwrap();
+        response["statusCode"].clone()
     }
 }
 
 #[tokio::test]
-async fn each_connection_shows_a_token_of_its_own() {
+async fn each_connection_uses_a_new_token() {
     let fixture = Fixture::start(ROLE.access_key, ROLE.secret_key).await;
     for _ in 0..3 {
         assert_eq!(fixture.status().await, 200);
@@ -107,7 +107,7 @@ async fn a_token_is_for_the_address_in_the_variables_if_the_secret_has_none() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_accepted_is_503_and_in_the_log_only_as_refused() {
+async fn a_rejected_token_gives_503_and_is_not_logged() {
     let fixture = Fixture::start(ROLE.access_key, "another key").await;
     assert_eq!(fixture.status().await, 503);
     let log = fixture.function.log();

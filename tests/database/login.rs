@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use testkit::Authority;
 
 #[test]
-fn plain_text_stays_on_this_machine_unless_the_operator_means_it() {
+fn plain_text_to_other_hosts_needs_the_operators_permission() {
     for (url, allow_plaintext, accepted) in [
         ("postgres://u@db.example.com/d", false, true),
         ("postgres://u@db.example.com/d?sslmode=require", false, true),
@@ -35,7 +35,7 @@ fn plain_text_stays_on_this_machine_unless_the_operator_means_it() {
 const IAM: TlsPolicy = TlsPolicy { allow_plaintext: false, tls: None, auth: AuthMethod::Iam };
 
 #[test]
-fn a_url_that_cannot_work_is_refused_with_the_reason() {
+fn an_invalid_url_is_rejected_with_the_reason() {
     for (policy, url, fault) in [
         (TlsPolicy::default(), "postgres://u@db/d?sslrootcert=%2Fnowhere", "sslrootcert: No such file"),
         (TlsPolicy::default(), "postgres://u@db/d?sslrootcert=Cargo.toml", "sslrootcert: it contains no certificate"),
@@ -63,7 +63,7 @@ fn from_secret(secret: &str, policy: &TlsPolicy) -> Result<ConnectionSettings, S
 }
 
 #[test]
-fn a_fault_in_the_secret_is_named_and_nothing_of_it_is_quoted() {
+fn an_invalid_secret_is_described_without_quoting_it() {
     let with = |field: &str, value: Value| {
         let mut secret = json!({ "username": "hunter1", "password": "hunter2", "host": "db" });
         secret[field] = value;
@@ -104,7 +104,7 @@ fn config(variables: &[(&str, &str)]) -> Result<DatabaseSource, String> {
 }
 
 #[test]
-fn variables_name_the_database_that_a_secret_does_not() {
+fn variables_name_the_database_if_the_secret_does_not() {
     let all = AddressDefaults { host: Some("db.example.com".into()), port: Some(6432), name: Some("app".into()) };
     let given = [("DATABASE_HOST", "db.example.com"), ("DATABASE_PORT", "6432"), ("DATABASE_NAME", "app")];
     assert_eq!(defaults(&given).unwrap(), all);
@@ -116,7 +116,7 @@ fn variables_name_the_database_that_a_secret_does_not() {
 }
 
 #[test]
-fn a_variable_that_names_no_database_is_a_fault_that_names_it() {
+fn an_invalid_variable_is_rejected_by_name() {
     let host = "DATABASE_HOST must be a host name or an IP address, without a port";
     let port = "DATABASE_PORT must be a whole number from 1 to 65535";
     let long = "x".repeat(64);

@@ -31,7 +31,7 @@ async fn app(database: Database, login: ConnectionSettings, query_timeout: Durat
 
 #[tokio::test]
 #[ignore = "needs PgBouncer (apt-get install pgbouncer): cargo test --test main -- --ignored pooler"]
-async fn every_vector_passes_where_no_statement_can_be_prepared() {
+async fn every_vector_passes_without_prepared_statements() {
     let off: &[_] = if pooler::version().unwrap() < (1, 21) { &[] } else { &["max_prepared_statements=0"] };
     let pooler = Pooler::start(Server::shared(), off).unwrap();
     let database = contract::database(Server::shared()).await;
@@ -42,7 +42,7 @@ async fn every_vector_passes_where_no_statement_can_be_prepared() {
 /// there is to test.
 #[tokio::test]
 #[ignore = "needs PgBouncer (apt-get install pgbouncer): cargo test --test main -- --ignored pooler"]
-async fn every_vector_passes_where_prepared_statements_are_followed() {
+async fn every_vector_passes_with_prepared_statements() {
     let pooler = Pooler::start(Server::shared(), &["max_prepared_statements=100"]);
     if pooler::version().unwrap() < (1, 21) {
         let fault = pooler.err().unwrap().to_string();
@@ -55,7 +55,7 @@ async fn every_vector_passes_where_prepared_statements_are_followed() {
 
 #[tokio::test]
 #[ignore = "needs PgBouncer (apt-get install pgbouncer): cargo test --test main -- --ignored pooler"]
-async fn many_clients_share_few_connections_and_none_notices_when_those_end() {
+async fn many_clients_share_few_connections_whose_loss_fails_no_request() {
     let pooler = Pooler::start(Server::shared(), &[]).unwrap();
     let database = Database::create(Server::shared()).await.unwrap();
     let admin = database.client().await.unwrap();
@@ -89,14 +89,14 @@ async fn many_clients_share_few_connections_and_none_notices_when_those_end() {
 
 #[tokio::test]
 #[ignore = "needs PgBouncer (apt-get install pgbouncer): cargo test --test main -- --ignored pooler"]
-async fn a_slow_query_is_cancelled_behind_the_pooler_too() {
+async fn a_slow_query_is_cancelled_behind_a_pooler() {
     let pooler = Pooler::start(Server::shared(), &[]).unwrap();
     assert_slow_query_is_cancelled(&pooler, "sslmode=disable", TlsPolicy::default()).await;
 }
 
 #[tokio::test]
 #[ignore = "needs PgBouncer (apt-get install pgbouncer): cargo test --test main -- --ignored pooler"]
-async fn a_slow_query_is_cancelled_behind_a_pooler_that_speaks_tls() {
+async fn a_slow_query_is_cancelled_behind_a_pooler_with_tls() {
     let authority = Authority::new().unwrap();
     let certificate = authority.certify(&["127.0.0.1"], NOW).unwrap();
     let file = |name: &str, text: &str| {

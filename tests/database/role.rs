@@ -21,7 +21,7 @@ async fn refusal(client: &Client, sql: &str) -> SqlState {
 }
 
 #[tokio::test]
-async fn it_reads_three_tables_and_owns_none() {
+async fn the_role_reads_three_tables_and_owns_nothing() {
     let (role, database) = connect().await;
     let admin = database.client().await.unwrap();
     let granted = "SELECT c.relname || ' ' || p FROM pg_class c,
@@ -38,7 +38,7 @@ async fn it_reads_three_tables_and_owns_none() {
 }
 
 #[tokio::test]
-async fn it_can_write_to_no_table() {
+async fn the_role_cannot_write_to_any_table() {
     let (role, _database) = connect().await;
     for sql in [
         "INSERT INTO chat_widgets DEFAULT VALUES",
@@ -56,7 +56,7 @@ async fn it_can_write_to_no_table() {
 
 /// What a rotation by a single user does.
 #[tokio::test]
-async fn it_can_change_its_own_password() {
+async fn the_role_can_change_its_password() {
     let (role, _database) = connect().await;
     role.batch_execute(&format!("ALTER USER {} WITH PASSWORD '{}'", role::NAME, role::PASSWORD.replace('\'', "''")))
         .await
@@ -64,7 +64,7 @@ async fn it_can_change_its_own_password() {
 }
 
 #[tokio::test]
-async fn a_table_of_its_own_takes_no_other_tables_place() {
+async fn a_temporary_table_of_the_role_does_not_replace_a_table() {
     let (role, _database) = connect().await;
     role.batch_execute("CREATE TEMPORARY TABLE chat_sessions ()").await.unwrap();
     assert_eq!(texts(&role, "SELECT 'chat_sessions'::regclass::oid::regclass::text").await, ["chat_sessions"]);
@@ -81,7 +81,7 @@ async fn a_table_of_its_own_takes_no_other_tables_place() {
 
 /// The statements in the comment of docs/role.sql, which are for the database's owner to run.
 #[tokio::test]
-async fn what_every_role_can_do_ends_with_the_statements_that_the_file_offers() {
+async fn the_files_optional_statements_revoke_what_every_role_may_do() {
     let (role, database) = connect().await;
     let admin = database.client().await.unwrap();
     // As in a database that comes from PostgreSQL 14.
@@ -108,7 +108,7 @@ async fn what_every_role_can_do_ends_with_the_statements_that_the_file_offers() 
 }
 
 #[tokio::test]
-async fn its_sessions_have_their_limits() {
+async fn the_roles_sessions_have_limits() {
     let (role, _database) = connect().await;
     for (setting, value) in [
         ("statement_timeout", "4500ms"),
@@ -141,7 +141,7 @@ fn psql(url: &str, password: &str, variables: &[&str]) -> String {
 
 #[tokio::test]
 #[ignore = "needs psql, PostgreSQL's own client: cargo test --test main -- --ignored psql"]
-async fn psql_makes_the_role_from_the_same_file() {
+async fn psql_creates_the_role_from_the_same_file() {
     let server = Server::start().unwrap();
     let test = TestApp::start_with(&server, |_| {}).await;
     let admin = test.database.client().await.unwrap();
@@ -158,7 +158,7 @@ async fn psql_makes_the_role_from_the_same_file() {
 }
 
 #[tokio::test]
-async fn policies_are_made_only_where_row_level_security_is_on_and_no_policy_names_the_role() {
+async fn policies_are_created_only_where_row_level_security_is_on_and_no_policy_names_the_role() {
     let database = Database::create(Server::shared()).await.unwrap();
     let admin = database.client().await.unwrap();
     let policies = "SELECT polname || ' on ' || polrelid::regclass FROM pg_policy ORDER BY 1";
@@ -179,7 +179,7 @@ async fn policies_are_made_only_where_row_level_security_is_on_and_no_policy_nam
 
 #[tokio::test]
 #[ignore = "needs psql, PostgreSQL's own client: cargo test --test main -- --ignored psql"]
-async fn psql_makes_a_role_of_any_name_for_any_schema_as_often_as_it_is_run() {
+async fn psql_creates_a_role_of_any_name_for_any_schema_repeatedly() {
     let server = Server::start().unwrap();
     let database = product_database::create(&server).await.unwrap();
     let admin = database.client().await.unwrap();
@@ -216,7 +216,7 @@ async fn psql_makes_a_role_of_any_name_for_any_schema_as_often_as_it_is_run() {
 
 #[tokio::test]
 #[ignore = "needs psql, PostgreSQL's own client: cargo test --test main -- --ignored psql"]
-async fn psql_warns_of_a_policy_that_hides_rows_from_every_role() {
+async fn psql_warns_about_a_policy_that_hides_rows_from_every_role() {
     let server = Server::start().unwrap();
     let database = product_database::create(&server).await.unwrap();
     let admin = database.client().await.unwrap();

@@ -1,4 +1,4 @@
-//! Row level security, as the product's database has it: an answer is right, or a 503 that the log explains.
+//! Row level security, as the product's database has it: an response is right, or a 503 that the log explains.
 
 use std::time::Instant;
 
@@ -42,12 +42,12 @@ impl Product {
     /// The page and the status.
     async fn ask(&self, function: &Function) -> (u64, Value) {
         let event = request::post(TOKEN, "{}").to_string();
-        let answer = function.invoke(event).await.unwrap().response().unwrap();
-        let body = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
-        if answer["statusCode"] == 503 {
-            assert_eq!(answer["headers"]["retry-after"], "5", "{answer}");
+        let response = function.invoke(event).await.unwrap().response().unwrap();
+        let body = serde_json::from_str(response["body"].as_str().unwrap()).unwrap();
+        if response["statusCode"] == 503 {
+            assert_eq!(response["headers"]["retry-after"], "5", "{response}");
         }
-        (answer["statusCode"].as_u64().unwrap(), body)
+        (response["statusCode"].as_u64().unwrap(), body)
     }
 }
 
@@ -91,7 +91,7 @@ const RESET: &str = "
     ALTER ROLE list_chat_sessions NOBYPASSRLS INHERIT";
 
 #[tokio::test]
-async fn each_way_to_have_it_half_set_up_is_503_or_right() {
+async fn an_incomplete_setup_gives_503_or_the_right_page() {
     let product = Product::create().await;
     let function = product.start().await;
     let (_, all) = product.ask(&function).await;
@@ -172,7 +172,7 @@ async fn each_way_to_have_it_half_set_up_is_503_or_right() {
 }
 
 #[tokio::test]
-async fn a_policy_that_the_operator_wrote_for_the_role_decides_what_it_sees_and_what_it_counts() {
+async fn a_policy_for_the_role_decides_which_sessions_it_lists_and_counts() {
     let product = Product::create().await;
     install_counts(&product.admin).await.unwrap();
     product
@@ -186,7 +186,7 @@ async fn a_policy_that_the_operator_wrote_for_the_role_decides_what_it_sees_and_
 }
 
 #[tokio::test]
-async fn a_missing_policy_during_init_costs_no_environment_and_its_repair_needs_no_restart() {
+async fn a_missing_policy_during_init_does_not_end_the_environment_and_adding_it_needs_no_restart() {
     let product = Product::create().await;
     product.execute("DROP OWNED BY list_chat_sessions").await;
     product.execute(RESET.split("REVOKE").next().unwrap()).await;
@@ -220,7 +220,7 @@ async fn after_the_interval(busy: bool, product: &Product, function: &Function) 
 }
 
 #[tokio::test]
-async fn what_changes_under_a_live_connection_is_noticed_at_its_next_check() {
+async fn a_change_of_policies_is_noticed_at_an_open_connections_next_check() {
     let product = Product::create().await;
     let function = product.start().await;
     let (_, all) = product.ask(&function).await;

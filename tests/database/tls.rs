@@ -67,10 +67,10 @@ async fn ask_with_secret(secret: &str, variables: &[(&str, &str)]) -> (u64, Valu
     let mut env = vec![("API_KEYS_SECRET_ID", API_KEYS), ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.url())];
     env.extend(variables);
     let function = Function::start(FunctionOptions::new(binary(), &env)).await.unwrap();
-    let answer = function.invoke(request::post(TOKEN, "{}").to_string()).await.unwrap().response().unwrap();
+    let response = function.invoke(request::post(TOKEN, "{}").to_string()).await.unwrap().response().unwrap();
     let log = function.log();
     assert!(!log.join("\n").contains("hunter2"));
-    (answer["statusCode"].as_u64().unwrap(), serde_json::from_str(log.last().unwrap()).unwrap())
+    (response["statusCode"].as_u64().unwrap(), serde_json::from_str(log.last().unwrap()).unwrap())
 }
 
 /// Asserts that the function is unavailable for a cause that the log names.
@@ -83,7 +83,7 @@ async fn assert_refused(variables: &[(&str, &str)], cause: &str) {
 }
 
 #[tokio::test]
-async fn the_right_authority_and_the_right_host_are_talked_to() {
+async fn a_server_with_the_right_authority_and_host_is_accepted() {
     let server = Encrypted::shared().await;
     for mode in ["sslmode=verify-full", "sslmode=require"] {
         let (status, line) = ask(&[("DATABASE_URL", &server.url(NAME, mode)), ("DATABASE_CA_PEM", &server.ca)]).await;
@@ -102,7 +102,7 @@ async fn the_right_authority_and_the_right_host_are_talked_to() {
 }
 
 #[tokio::test]
-async fn another_host_and_an_unknown_authority_are_refused() {
+async fn another_host_and_an_unknown_authority_are_rejected() {
     let server = Encrypted::shared().await;
     let other_host = server.url("localhost", "sslmode=verify-full");
     assert_refused(&[("DATABASE_URL", &other_host), ("DATABASE_CA_PEM", &server.ca)], "not valid for name").await;
@@ -113,28 +113,28 @@ async fn another_host_and_an_unknown_authority_are_refused() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_has_expired_is_refused() {
+async fn an_expired_certificate_is_rejected() {
     let server = Encrypted::start(PAST, &[]).await;
     let url = server.url(NAME, "sslmode=verify-full");
     assert_refused(&[("DATABASE_URL", &url), ("DATABASE_CA_PEM", &server.ca)], "certificate expired").await;
 }
 
 #[tokio::test]
-async fn a_certificate_that_is_not_valid_yet_is_refused() {
+async fn a_certificate_that_is_not_valid_yet_is_rejected() {
     let server = Encrypted::start(FUTURE, &[]).await;
     let url = server.url(NAME, "sslmode=verify-full");
     assert_refused(&[("DATABASE_URL", &url), ("DATABASE_CA_PEM", &server.ca)], "certificate not valid yet").await;
 }
 
 #[tokio::test]
-async fn a_server_that_speaks_plain_text_alone_is_refused() {
+async fn a_server_without_tls_is_rejected() {
     let database = Database::create(Server::shared()).await.unwrap();
     let url = format!("{}?sslmode=verify-full", database.url());
     assert_refused(&[("DATABASE_URL", &url)], "server does not support TLS").await;
 }
 
 #[tokio::test]
-async fn a_protocol_older_than_tls_1_2_is_refused() {
+async fn a_protocol_older_than_tls_1_2_is_rejected() {
     let old = ["ssl_min_protocol_version=TLSv1", "ssl_max_protocol_version=TLSv1.1", "ssl_ciphers=ALL:@SECLEVEL=0"];
     let server = Encrypted::start(NOW, &old).await;
     let url = server.url(NAME, "sslmode=verify-full");
@@ -166,7 +166,7 @@ async fn a_password_can_be_bound_to_the_channel() {
 }
 
 #[tokio::test]
-async fn a_slow_query_is_cancelled_over_tls_too() {
+async fn a_slow_query_is_cancelled_over_tls() {
     let server = Encrypted::shared().await;
     let policy = TlsPolicy { tls: Some(Tls::from_pem(&server.ca).unwrap()), ..TlsPolicy::default() };
     // Its own database: every other user of the locked table waits as well.

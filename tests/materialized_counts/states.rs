@@ -45,9 +45,9 @@ async fn add(test: &TestApp, content: &str) {
 
 /// The newest session's last message and count, and the total.
 async fn seen(test: &TestApp) -> (Value, Value, i64) {
-    let answer = test.list(json!({ "from_date": "2000-01-01T12:00:00Z" })).await;
-    let sessions = answer.sessions();
-    (sessions[0]["last_message"].clone(), sessions[0]["message_count"].clone(), answer.total())
+    let response = test.list(json!({ "from_date": "2000-01-01T12:00:00Z" })).await;
+    let sessions = response.sessions();
+    (sessions[0]["last_message"].clone(), sessions[0]["message_count"].clone(), response.total())
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// A cold invocation and warm ones after it: one environment serves them all.
 #[tokio::test]
 #[ignore = "needs AWS's emulator and the package: .ci/package runs it"]
-async fn the_emulator_gets_the_answer_that_every_event_promises() {
+async fn every_event_gets_the_status_in_its_name_under_the_emulator() {
     let secrets = Secrets::start().await.unwrap();
     secrets.put("keys", keys::json(&seed::demo_ring()).unwrap()).unwrap();
     let database = Database::create(Server::shared()).await.unwrap();
@@ -66,8 +66,8 @@ impl Emulator {
     }
 
     async fn invoke(&self, event: String) -> Value {
-        let answer = client::send(Request::post(&self.url).body(event.into()).unwrap()).await.unwrap();
-        serde_json::from_slice(answer.body()).unwrap()
+        let response = client::send(Request::post(&self.url).body(event.into()).unwrap()).await.unwrap();
+        serde_json::from_slice(response.body()).unwrap()
     }
 }
 

@@ -11,7 +11,7 @@ use testkit::{
 };
 
 #[tokio::test]
-async fn each_request_has_one_line_that_tells_all_but_secrets() {
+async fn each_request_has_one_complete_log_line_without_secrets() {
     let secrets = secrets_with(ring(&[TOKEN])).await;
     let database = database().await;
     let function = start(&secrets, &[("DATABASE_URL", database.url())]).await.unwrap();
@@ -88,7 +88,7 @@ async fn unknown_tokens_are_counted_in_one_line_a_second() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_during_init_does_not_end_the_environment() {
+async fn a_database_that_is_unavailable_during_init_does_not_end_the_environment() {
     let mut server = Server::start().unwrap();
     let secrets = secrets_with(ring(&[TOKEN])).await;
     let database = Database::create(&server).await.unwrap();
@@ -105,7 +105,7 @@ async fn a_database_that_is_away_during_init_does_not_end_the_environment() {
 }
 
 #[tokio::test]
-async fn a_wrong_environment_ends_init_and_every_fault_is_named() {
+async fn an_invalid_environment_ends_init_and_every_violation_is_logged() {
     let secrets = secrets_with(ring(&[TOKEN])).await;
     let variables = [
         ("API_KEYS_SECRET_ID", ""),
@@ -136,7 +136,7 @@ async fn a_wrong_environment_ends_init_and_every_fault_is_named() {
 }
 
 #[tokio::test]
-async fn a_secret_that_does_not_parse_is_named_with_its_fault_and_without_its_content() {
+async fn an_invalid_secret_is_logged_with_its_error_and_without_its_content() {
     let secrets = secrets_with(json!({ "api_keys": [{ "key_hash": "plain-text-token" }] }).to_string()).await;
     let database = database().await;
     let function = start(&secrets, &[("DATABASE_URL", database.url())]).await.unwrap();
@@ -151,7 +151,7 @@ async fn a_secret_that_does_not_parse_is_named_with_its_fault_and_without_its_co
 }
 
 #[tokio::test]
-async fn the_database_can_be_named_by_a_secret() {
+async fn a_secret_can_provide_the_database_settings() {
     let secrets = secrets_with(ring(&[TOKEN])).await;
     let database = database().await;
     let name = database.url().rsplit_once('/').unwrap().1;
@@ -165,7 +165,7 @@ async fn the_database_can_be_named_by_a_secret() {
 }
 
 #[tokio::test]
-async fn a_secret_without_a_host_is_completed_by_variables_or_its_fault_names_the_variable() {
+async fn a_secret_without_a_host_uses_the_variables_or_its_error_names_the_variable() {
     let secrets = secrets_with(ring(&[TOKEN])).await;
     let database = database().await;
     let secret = json!({ "username": role::NAME, "password": role::PASSWORD });

@@ -62,7 +62,7 @@ async fn a_line_announces_the_metrics_that_it_has() {
 }
 
 #[tokio::test]
-async fn a_request_that_got_by_is_a_warning_and_says_on_what() {
+async fn a_request_that_uses_a_stale_secret_is_logged_as_a_warning_with_its_cause() {
     let database = database().await;
     for (fault, code) in
         [(SecretsFault::AccessDenied, "AccessDeniedException"), (SecretsFault::Throttled, "ThrottlingException")]

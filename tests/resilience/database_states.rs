@@ -6,14 +6,14 @@ use testkit::{
 };
 
 #[tokio::test]
-async fn during_it_503_and_when_to_come_again_and_after_it_the_first_request_is_served() {
+async fn an_outage_gives_503_with_retry_after_and_the_first_request_after_it_succeeds() {
     for report in states::run(&Harness::quiet(binary()), 1).await.unwrap() {
         assert!(report.tried > 0 && report.lost == 0, "{report}");
     }
 }
 
 #[tokio::test]
-async fn a_slow_query_is_504_is_cancelled_and_the_next_is_served_at_once() {
+async fn a_slow_query_gives_504_is_cancelled_and_does_not_delay_the_next_request() {
     for report in slow::run(&Harness::quiet(binary()), 3).await.unwrap() {
         assert_eq!((report.tried, report.lost), (3, 0), "{report}");
     }
@@ -22,7 +22,7 @@ async fn a_slow_query_is_504_is_cancelled_and_the_next_is_served_at_once() {
 /// An open connection goes on, a new one is refused with an ERROR that says why, and the first request after the renewal
 /// is served.
 #[tokio::test]
-async fn a_certificate_that_expires_or_is_replaced_refuses_new_connections_until_it_is_renewed() {
+async fn an_expired_or_replaced_certificate_fails_new_connections_until_it_is_renewed() {
     for report in certificates::run(&Harness::quiet(binary()), 1).await.unwrap() {
         assert!(report.tried >= certificates::KINDS && report.lost == 0, "{report}");
     }
@@ -31,7 +31,7 @@ async fn a_certificate_that_expires_or_is_replaced_refuses_new_connections_until
 /// Requests are refused and served as the role's rights and the rows that it may see are taken and given back, without a
 /// restart.
 #[tokio::test]
-async fn no_change_of_rights_or_row_level_security_gives_a_page_that_lacks_rows() {
+async fn no_change_of_privileges_or_row_level_security_gives_an_incomplete_page() {
     let reports = grants::run(&Harness::quiet(binary()), 1).await.unwrap();
     let told = reports.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     assert!(reports.iter().all(|report| report.tried > 0 && report.lost == 0), "{told}");

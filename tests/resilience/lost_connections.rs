@@ -15,7 +15,7 @@ fn ok() -> (u16, String) {
 }
 
 #[tokio::test]
-async fn a_connection_that_was_ended_between_requests_is_not_noticed() {
+async fn a_connection_ended_between_requests_fails_no_request() {
     let test = TestApp::start().await;
     let admin = test.database.client().await.unwrap();
     for _ in 0..20 {
@@ -26,7 +26,7 @@ async fn a_connection_that_was_ended_between_requests_is_not_noticed() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_ended_is_replaced_once() {
+async fn a_connection_ended_during_a_query_or_its_check_is_replaced_once() {
     for opens in [false, true] {
         let test = TestApp::start().await;
         let end = async |admin: &Client| {
@@ -37,7 +37,7 @@ async fn a_connection_that_is_ended_is_replaced_once() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_lost_without_a_word_is_replaced_once() {
+async fn a_connection_lost_in_the_network_is_replaced_once() {
     for (opens, fault) in [(false, NetworkFault::Reset), (true, NetworkFault::Reset), (true, NetworkFault::HalfClose)] {
         let (test, chaos) = behind_chaos().await;
         let lose = async |_: &Client| chaos.strike(fault);

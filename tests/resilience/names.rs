@@ -11,7 +11,7 @@ use testkit::{Database, DeadAddress, Harness, Server, TestApp, app::secrets, bin
 /// that wait for the resolver do not pile up.
 #[tokio::test]
 #[ignore = "needs root, for a name server at port 53: cargo test --test main -- --ignored names"]
-async fn names_that_fail_or_are_slow_cost_503_in_time_and_a_dead_first_address_costs_nothing() {
+async fn host_names_that_resolve_slowly_or_not_give_503_in_time_and_a_dead_first_address_fails_no_request() {
     let reports = names::run(&Harness::quiet(binary()), 1).await.unwrap();
     let told = reports.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     assert!(reports.iter().all(|report| report.tried > 0 && report.lost == 0), "{told}");

@@ -2,10 +2,10 @@
 
 use testkit::{Harness, binary, faults::network};
 
-/// An answer before the invocation's deadline less 300 ms, of 200, 503 or 504; nothing left on the server; and the first
+/// An response before the invocation's deadline less 300 ms, of 200, 503 or 504; nothing left on the server; and the first
 /// request after the fault is served.
 #[tokio::test]
-async fn whatever_the_network_does_there_is_an_answer_in_time_and_nothing_runs_on() {
+async fn every_network_fault_gets_a_response_in_time_and_leaves_no_query_running() {
     for report in network::run(&Harness::quiet(binary()), 1).await.unwrap() {
         assert!(report.tried >= 14 && report.lost == 0, "{report}");
     }

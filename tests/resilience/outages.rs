@@ -16,15 +16,15 @@ macro_rules! assert_outcome {
 }
 
 #[tokio::test]
-async fn a_lost_database_is_503_and_recovers() {
+async fn an_unavailable_database_gives_503_until_it_is_back() {
     let mut server = Server::start().unwrap();
     let test = TestApp::start_with(&server, |_| {}).await;
     assert_outcome!(test, OK);
     for _ in 0..2 {
         server.stop().unwrap();
-        let answer = test.list(json!({})).await;
-        assert_eq!(answer.outcome(), (503, "service_unavailable".into()));
-        assert_eq!(answer.header("retry-after"), Some("5"));
+        let response = test.list(json!({})).await;
+        assert_eq!(response.outcome(), (503, "service_unavailable".into()));
+        assert_eq!(response.header("retry-after"), Some("5"));
         assert_outcome!(test, UNAVAILABLE);
         server.start_again().unwrap();
         assert_outcome!(test, OK);
@@ -32,7 +32,7 @@ async fn a_lost_database_is_503_and_recovers() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_during_init_costs_no_more_than_its_absence() {
+async fn a_database_that_is_unavailable_during_init_gives_503_until_it_is_back() {
     let mut server = Server::start().unwrap();
     let database = Database::create(&server).await.unwrap();
     server.stop().unwrap();
@@ -43,7 +43,7 @@ async fn a_database_that_is_away_during_init_costs_no_more_than_its_absence() {
 }
 
 #[tokio::test]
-async fn a_slow_query_is_504_is_cancelled_on_the_server_and_holds_nobody_up() {
+async fn a_slow_query_gives_504_and_is_cancelled_on_the_server() {
     let test = TestApp::start_with(Server::shared(), |config| config.query_timeout = Duration::from_millis(300)).await;
     let admin = test.database.client().await.unwrap();
     admin.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await.unwrap();
@@ -55,7 +55,7 @@ async fn a_slow_query_is_504_is_cancelled_on_the_server_and_holds_nobody_up() {
 
 /// The role has no `lock_timeout`, so nothing but the function ends what waits for the lock.
 #[tokio::test]
-async fn a_table_that_stays_locked_is_504_every_time_and_leaves_no_query_running() {
+async fn a_locked_table_gives_504_every_time_and_leaves_no_query_running() {
     let test = TestApp::start_with(Server::shared(), |config| config.query_timeout = Duration::from_millis(300)).await;
     let [admin, locker] = [test.database.client().await.unwrap(), test.database.client().await.unwrap()];
     for setting in ["lock_timeout = 0", "statement_timeout = 0"] {
@@ -72,25 +72,25 @@ async fn a_table_that_stays_locked_is_504_every_time_and_leaves_no_query_running
 }
 
 #[tokio::test]
-async fn the_answer_comes_before_the_invocation_ends() {
+async fn a_slow_query_gives_504_before_the_invocation_ends() {
     let test = TestApp::start().await;
     let admin = test.database.client().await.unwrap();
     admin.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let event = request::post(testkit::TOKEN, "{}");
     let invocation = Duration::from_millis(1_500);
-    let answer = tokio::time::timeout(invocation, test.send_within(&event, invocation)).await.unwrap();
-    assert_eq!(answer.outcome(), (504, "timeout".into()));
+    let response = tokio::time::timeout(invocation, test.send_within(&event, invocation)).await.unwrap();
+    assert_eq!(response.outcome(), (504, "timeout".into()));
 }
 
 #[tokio::test]
-async fn a_deadline_in_the_past_is_none() {
+async fn a_deadline_in_the_past_is_ignored() {
     let test = TestApp::start().await;
     let event = request::post(testkit::TOKEN, "{}");
     assert_eq!(test.send_by(&event, std::time::UNIX_EPOCH + Duration::from_mins(10)).await.status, 200);
 }
 
 #[tokio::test]
-async fn the_servers_own_statement_timeout_is_504_too() {
+async fn the_servers_statement_timeout_gives_504() {
     let test = TestApp::start().await;
     let admin = test.database.client().await.unwrap();
     role::set(&admin, "statement_timeout = 200").await;
@@ -100,7 +100,7 @@ async fn the_servers_own_statement_timeout_is_504_too() {
 }
 
 #[tokio::test]
-async fn a_server_without_a_free_connection_is_503() {
+async fn a_server_without_a_free_connection_gives_503() {
     let settings = vec!["max_connections=4".into(), "superuser_reserved_connections=0".into()];
     let server = Server::start_with(ServerOptions { settings, ..ServerOptions::default() }).unwrap();
     let test = TestApp::start_with(&server, |_| {}).await;
@@ -118,21 +118,21 @@ async fn a_server_without_a_free_connection_is_503() {
 }
 
 #[tokio::test]
-async fn a_query_that_the_database_refuses_is_500_and_its_text_stays_here() {
+async fn a_query_that_postgresql_rejects_gives_500_without_its_error_text() {
     let test = TestApp::start().await;
     for sabotage in [
         "ALTER TABLE chat_messages RENAME COLUMN content TO content_secret",
         "ALTER TABLE chat_widgets RENAME TO widgets_secret",
     ] {
         test.database.load(sabotage).await.unwrap();
-        let answer = test.list(json!({})).await;
-        assert_eq!(answer.outcome(), (500, "query_error".into()));
-        assert_eq!(answer.message(), "The query failed");
+        let response = test.list(json!({})).await;
+        assert_eq!(response.outcome(), (500, "query_error".into()));
+        assert_eq!(response.message(), "The query failed");
     }
 }
 
 #[tokio::test]
-async fn a_column_of_another_type_is_500_and_named_nowhere() {
+async fn a_column_of_another_type_gives_500_without_its_name() {
     let test = TestApp::start().await;
     let sql = format!(
         "INSERT INTO chat_sessions (widget_id, user_id, visitor_id) SELECT id, user_id, 'v' FROM chat_widgets
@@ -140,7 +140,7 @@ async fn a_column_of_another_type_is_500_and_named_nowhere() {
          ALTER TABLE chat_sessions ALTER COLUMN created_at TYPE timestamp;"
     );
     test.database.load(&sql).await.unwrap();
-    let answer = test.list(json!({})).await;
-    assert_eq!(answer.outcome(), (500, "server_error".into()));
-    assert_eq!(answer.message(), "Something went wrong");
+    let response = test.list(json!({})).await;
+    assert_eq!(response.outcome(), (500, "server_error".into()));
+    assert_eq!(response.message(), "Something went wrong");
 }

@@ -131,12 +131,12 @@ async fn start(secrets: &Secrets, variables: &[(&'static str, String)]) -> Funct
     Function::start(FunctionOptions::new(binary(), &env)).await.unwrap()
 }
 
-/// The status of an answer and, of an error, its code.
+/// The status of an response and, of an error, its code.
 async fn outcome(function: &Function) -> (u16, String) {
-    let answer = function.invoke(request::post(TOKEN, "{}").to_string()).await.unwrap().response().unwrap();
-    let body: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+    let response = function.invoke(request::post(TOKEN, "{}").to_string()).await.unwrap().response().unwrap();
+    let body: Value = serde_json::from_str(response["body"].as_str().unwrap()).unwrap();
     let code = body["error"]["code"].as_str().unwrap_or("ok");
-    (answer["statusCode"].as_u64().unwrap().try_into().unwrap(), code.to_owned())
+    (response["statusCode"].as_u64().unwrap().try_into().unwrap(), code.to_owned())
 }
 
 fn expected((status, code): (u16, &str)) -> (u16, String) {
@@ -166,13 +166,13 @@ async fn assert_no_request_is_lost(rotation: &Rotation, strategy: Strategy) {
 }
 
 #[tokio::test]
-async fn a_single_user_rotation_by_the_role_itself_costs_no_request() {
+async fn a_single_user_rotation_fails_no_request() {
     let rotation = Rotation::start_for(Strategy::SingleUser).await;
     assert_no_request_is_lost(&rotation, Strategy::SingleUser).await;
 }
 
 #[tokio::test]
-async fn users_that_alternate_cost_no_request() {
+async fn an_alternating_users_rotation_fails_no_request() {
     let rotation = Rotation::start_for(Strategy::AlternatingUsers).await;
     // Policies for the role hold for its members too, and so do its grants.
     let policies = ["chat_widgets", "chat_sessions", "chat_messages"].map(|table| {
@@ -194,7 +194,7 @@ async fn settings(rotation: &Rotation, role: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_second_role_that_the_documentation_makes_has_the_limits_of_the_first() {
+async fn the_documented_second_role_has_the_limits_of_the_first() {
     let rotation = Rotation::start_for(Strategy::AlternatingUsers).await;
     let documentation = include_str!("../../docs/deploy.md");
     let (_, sql) = documentation.split_once("```sql\nCREATE ROLE list_chat_sessions_clone").unwrap();
@@ -222,7 +222,7 @@ async fn rotator(rotation: &Rotation) -> Client {
 }
 
 #[tokio::test]
-async fn a_rotation_that_stops_after_any_step_leaves_old_and_new_environments_serving() {
+async fn a_rotation_interrupted_after_any_step_leaves_old_and_new_environments_serving() {
     for strategy in [Strategy::SingleUser, Strategy::AlternatingUsers] {
         let rotation = Rotation::start_for(strategy).await;
         let function = rotation.rotation_function(strategy);
@@ -248,7 +248,7 @@ async fn a_rotation_that_stops_after_any_step_leaves_old_and_new_environments_se
 }
 
 #[tokio::test]
-async fn a_new_password_costs_no_request_and_one_fetch_for_the_connection_that_needs_it() {
+async fn a_new_password_fails_no_request_and_costs_one_fetch_per_new_connection() {
     let rotation = Rotation::start_for(Strategy::SingleUser).await;
     rotation
         .under_load(async {
@@ -268,7 +268,7 @@ async fn a_new_password_costs_no_request_and_one_fetch_for_the_connection_that_n
 }
 
 #[tokio::test]
-async fn a_secret_of_two_fields_rotates_with_the_address_in_variables() {
+async fn a_secret_without_an_address_rotates_with_the_address_in_variables() {
     const USER: &str = "master_user";
     let secret = |password| json!({ "username": USER, "password": password }).to_string();
     let rotation = Rotation::start(async |server, database, secrets| {

@@ -21,7 +21,7 @@ async fn log(secrets: &Secrets, variables: &[(&str, &str)], expected: u64) -> St
 }
 
 #[tokio::test]
-async fn a_query_that_fails_over_a_row_is_told_by_its_code() {
+async fn a_query_that_fails_on_a_row_is_logged_with_its_code_and_without_the_row() {
     let database = database().await;
     // The product's table behind a view, as a careless change may leave it: PostgreSQL quotes what it cannot cast.
     let view = |expression: &str| {
@@ -57,7 +57,7 @@ async fn a_query_that_fails_over_a_row_is_told_by_its_code() {
 }
 
 #[tokio::test]
-async fn a_login_that_is_refused_is_told_without_its_password() {
+async fn rejected_credentials_are_logged_without_the_password() {
     let database = database().await;
     let secrets = secrets_with(ring(&[TOKEN])).await;
     let url = database.url().replace("the-role", "not-the-role");
@@ -69,7 +69,7 @@ async fn a_login_that_is_refused_is_told_without_its_password() {
 }
 
 #[tokio::test]
-async fn a_url_that_does_not_parse_is_told_without_a_word_of_it() {
+async fn an_invalid_url_is_logged_without_its_content() {
     let secrets = secrets_with(ring(&[TOKEN])).await;
     for url in [
         "postgres://u:hunt@er2?hunter2=hunter2@db/d",
@@ -84,7 +84,7 @@ async fn a_url_that_does_not_parse_is_told_without_a_word_of_it() {
 }
 
 #[tokio::test]
-async fn a_secret_that_does_not_parse_is_told_without_a_word_of_it() {
+async fn an_invalid_secret_is_logged_without_its_content() {
     let pem = "-----BEGIN hunter2hunter2\nhunter2hunter2\n";
     for (secret, fault) in [
         ("hunter2hunter2".to_owned(), "it is not JSON"),
@@ -99,7 +99,7 @@ async fn a_secret_that_does_not_parse_is_told_without_a_word_of_it() {
 }
 
 #[tokio::test]
-async fn a_service_that_fails_in_any_way_has_nothing_told_of_what_it_holds() {
+async fn a_failure_of_secrets_manager_is_logged_without_secrets() {
     let database = database().await;
     let secrets = secrets_with(ring(&[TOKEN])).await;
     for fault in [
@@ -115,7 +115,7 @@ async fn a_service_that_fails_in_any_way_has_nothing_told_of_what_it_holds() {
 }
 
 #[tokio::test]
-async fn no_debug_form_shows_a_secret() {
+async fn debug_output_contains_no_secret() {
     let test = TestApp::start().await;
     let sql = format!(
         "INSERT INTO chat_sessions (widget_id, user_id, visitor_id, visitor_email, visitor_name)
@@ -131,7 +131,7 @@ async fn no_debug_form_shows_a_secret() {
 
 /// A search that finds nothing must be able to find something.
 #[tokio::test]
-async fn what_the_tests_use_is_known_and_would_be_found() {
+async fn the_search_finds_the_secrets_that_tests_use() {
     let database = Database::create(Server::shared()).await.unwrap();
     database.load(seed::DEMO_SQL).await.unwrap();
     let _ = contract::database(Server::shared()).await;
@@ -146,8 +146,8 @@ async fn what_the_tests_use_is_known_and_would_be_found() {
 
 #[tokio::test]
 #[ignore = "needs the suite's own output: .ci/run hands it over"]
-async fn output_of_the_whole_suite_holds_no_secret() {
-    what_is_known().await;
+async fn output_of_the_whole_suite_contains_no_secret() {
+    register_shared_secrets().await;
     let file = env::var_os("SUITE_OUTPUT").expect("SUITE_OUTPUT must name a file with the output of `--nocapture`");
     let output = fs::read_to_string(file).unwrap();
     let lines = output.lines().filter(|line| line.starts_with("{\"timestamp\"")).count();
@@ -157,7 +157,7 @@ async fn output_of_the_whole_suite_holds_no_secret() {
 }
 
 /// The secrets that all tests have in common, for a process that runs none of them.
-async fn what_is_known() {
+async fn register_shared_secrets() {
     let _test = TestApp::start().await;
     let database = database().await;
     database.load(seed::DEMO_SQL.replace("11111111-1111", "33333333-1111").as_str()).await.unwrap();

@@ -6,7 +6,7 @@ use testkit::{
 };
 
 #[tokio::test]
-async fn no_fault_of_the_secret_and_no_rotation_costs_a_valid_token_a_request() {
+async fn no_fault_or_rotation_of_the_secret_fails_a_request_with_a_valid_token() {
     for report in vault::run(&Harness::quiet(binary()), 1).await.unwrap() {
         assert!(report.tried > 0 && report.lost == 0, "{report}");
     }
@@ -14,7 +14,7 @@ async fn no_fault_of_the_secret_and_no_rotation_costs_a_valid_token_a_request() 
 
 /// Also without a key ring: init does not hang, a request gets 503 in time, and memory has its limit.
 #[tokio::test]
-async fn a_slow_cut_or_endless_response_of_secrets_manager_costs_no_request_that_has_a_key_ring() {
+async fn a_slow_truncated_or_endless_response_of_secrets_manager_fails_no_request_with_a_key_ring() {
     for report in wire::run(&Harness::quiet(binary()), 1).await.unwrap() {
         assert!(report.tried > 0 && report.lost == 0, "{report}");
     }

@@ -74,7 +74,7 @@ fn a_request_becomes_an_api_gateway_event() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn an_answer_becomes_a_response() -> anyhow::Result<()> {
+async fn a_functions_response_becomes_an_http_response() -> anyhow::Result<()> {
     use http_body_util::BodyExt;
     let answer = json!({
         "statusCode": 201, "headers": { "a": "1", "b": "2" }, "multiValueHeaders": { "A": ["1", "3"] },
@@ -92,7 +92,7 @@ async fn an_answer_becomes_a_response() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn the_function_gets_every_method_on_its_route_and_below_it_and_all_else_is_api_gateways_404()
+async fn the_function_gets_every_method_on_its_route_and_below_and_other_paths_get_api_gateways_404()
 -> anyhow::Result<()> {
     let (secrets, database) = (secrets_with(ring(&[TOKEN])).await, database().await);
     let function = start(&secrets, &[("DATABASE_URL", database.url())]).await?;

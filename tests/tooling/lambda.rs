@@ -10,7 +10,7 @@ use testkit::{
 };
 
 #[tokio::test]
-async fn the_runtime_api_hands_out_events_and_takes_outcomes() -> anyhow::Result<()> {
+async fn the_runtime_api_serves_events_and_accepts_outcomes() -> anyhow::Result<()> {
     let api = RuntimeApi::start().await?;
     let runtime = async |path: &str, body: Option<&'static str>| {
         let method = if body.is_some() { Method::POST } else { Method::GET };
@@ -49,7 +49,7 @@ async fn a_binary_that_ends_during_init_is_an_error_with_its_log() {
 }
 
 #[test]
-fn a_ring_is_the_contracts_json() -> anyhow::Result<()> {
+fn a_key_ring_is_serialized_as_the_contracts_json() -> anyhow::Result<()> {
     let ring = Ring { api_keys: vec![Entry::new("test", "u", "n")] };
     insta::assert_snapshot!(keys::json(&ring)?, @r#"
     {

@@ -33,7 +33,7 @@ async fn an_index_whose_build_was_interrupted_is_named() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn two_runners_on_one_database_do_not_meet() -> anyhow::Result<()> {
+async fn two_concurrent_runners_apply_each_migration_once() -> anyhow::Result<()> {
     let database = Database::create(Server::shared()).await?;
     database.load("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await?;
     let (mut one, mut other) = (database.client().await?, database.client().await?);

@@ -7,7 +7,7 @@ use testkit::{
 };
 
 #[tokio::test]
-async fn servers_live_side_by_side_and_come_back_with_their_data() -> anyhow::Result<()> {
+async fn servers_run_side_by_side_and_restart_with_their_data() -> anyhow::Result<()> {
     let mut one = Server::start()?;
     let other =
         Server::start_with(ServerOptions { settings: vec!["max_connections=7".into()], ..ServerOptions::default() })?;
@@ -27,7 +27,7 @@ async fn servers_live_side_by_side_and_come_back_with_their_data() -> anyhow::Re
 }
 
 #[tokio::test]
-async fn a_kept_server_leaves_its_data_to_the_next_one_and_is_nobody_elses_meanwhile() -> anyhow::Result<()> {
+async fn a_kept_server_keeps_its_data_and_cannot_be_started_twice() -> anyhow::Result<()> {
     let name = format!("test-{:08x}", fastrand::u32(..));
     let start = || Server::start_with(ServerOptions { kept: Some(name.clone()), ..ServerOptions::default() });
     let one = start()?;
@@ -47,7 +47,7 @@ async fn a_kept_server_leaves_its_data_to_the_next_one_and_is_nobody_elses_meanw
 }
 
 #[tokio::test]
-async fn databases_are_made_at_once_and_are_apart() -> anyhow::Result<()> {
+async fn databases_can_be_created_concurrently_and_are_separate() -> anyhow::Result<()> {
     let server = Server::start()?;
     let (one, other) = tokio::try_join!(Database::create(&server), Database::create(&server))?;
     one.load("INSERT INTO users (email) VALUES ('one@example.com')").await?;
@@ -59,7 +59,7 @@ async fn databases_are_made_at_once_and_are_apart() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn the_demo_account_holds_the_session_of_the_contract() -> anyhow::Result<()> {
+async fn the_demo_account_has_the_contracts_session() -> anyhow::Result<()> {
     let database = Database::create(Server::shared()).await?;
     database.load(seed::DEMO_SQL).await?;
     let rows = database
@@ -80,7 +80,7 @@ async fn the_demo_account_holds_the_session_of_the_contract() -> anyhow::Result<
 }
 
 #[tokio::test]
-async fn seeding_fills_what_was_asked_for_and_keeps_times_true() -> anyhow::Result<()> {
+async fn seeding_creates_the_requested_rows_with_consistent_times() -> anyhow::Result<()> {
     let database = Database::create(Server::shared()).await?;
     let mut client = database.client().await?;
     let volume = Volume { accounts: 3, sessions: 110, messages: 5 };

@@ -21,8 +21,8 @@ fn sdk(secrets: &Secrets) -> Client {
 }
 
 async fn value(sdk: &Client, id: &str, stage: &str) -> Option<String> {
-    let answer = sdk.get_secret_value().secret_id(id).version_stage(stage).send().await;
-    answer.ok().and_then(|answer| answer.secret_string)
+    let response = sdk.get_secret_value().secret_id(id).version_stage(stage).send().await;
+    response.ok().and_then(|response| response.secret_string)
 }
 
 #[tokio::test]
@@ -30,11 +30,11 @@ async fn the_sdk_reads_versions_and_stages_of_the_stand_in() -> anyhow::Result<(
     let secrets = Secrets::start().await?;
     let sdk = sdk(&secrets);
     let first = secrets.put("ring", "one")?;
-    let answer = sdk.get_secret_value().secret_id("ring").send().await?;
-    assert_eq!(answer.secret_string(), Some("one"));
-    assert_eq!(answer.version_id(), Some(first.as_str()));
-    assert_eq!(answer.version_stages(), ["AWSCURRENT"]);
-    let arn = answer.arn().unwrap_or_default();
+    let response = sdk.get_secret_value().secret_id("ring").send().await?;
+    assert_eq!(response.secret_string(), Some("one"));
+    assert_eq!(response.version_id(), Some(first.as_str()));
+    assert_eq!(response.version_stages(), ["AWSCURRENT"]);
+    let arn = response.arn().unwrap_or_default();
     assert_eq!(value(&sdk, arn, "AWSCURRENT").await.as_deref(), Some("one"));
 
     let pending =
@@ -66,8 +66,8 @@ async fn the_stand_in_fails_as_the_service_does() -> anyhow::Result<()> {
     let secrets = Secrets::start().await?;
     let sdk = sdk(&secrets);
     let code = async |id: &str| {
-        let answer = sdk.get_secret_value().secret_id(id).send().await;
-        answer.err().map(|error| error.code().unwrap_or("no code").to_owned())
+        let response = sdk.get_secret_value().secret_id(id).send().await;
+        response.err().map(|error| error.code().unwrap_or("no code").to_owned())
     };
     secrets.put("ring", "one")?;
     assert_eq!(code("other").await.as_deref(), Some("ResourceNotFoundException"));
