@@ -1,4 +1,4 @@
-//! The tests at the function's edge. They need PostgreSQL's programs, and find or fetch them as README.md says.
+//! Tests of the function's external behaviour. They need PostgreSQL's programs; README.md says how they find or fetch them.
 
 mod fuzzing;
 mod house;
@@ -52,7 +52,7 @@ mod secrets {
     mod secret_faults;
 }
 
-/// The support code keeps its own promises: what the other tests rest on holds.
+/// Tests of the support code that the other tests depend on.
 mod tooling {
     mod gateway;
     mod lambda;

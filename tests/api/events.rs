@@ -1,4 +1,4 @@
-//! Every file in `events/` gets the status that its name promises, through the binary under a Lambda Runtime API.
+//! Events, through the binary under a Lambda Runtime API. The name of each file in `events/` begins with its status.
 
 use serde_json::{Value, json};
 use testkit::{Harness, Headers, Server, binary, faults::events};
@@ -60,7 +60,7 @@ async fn an_event_is_served_whatever_its_context() {
     }
 }
 
-/// API Gateway and load balancers have limits far below; a direct invocation has none but 6 MB.
+/// API Gateway and load balancers have far lower limits; a direct invocation is limited only to 6 MB.
 #[tokio::test]
 async fn an_event_with_too_many_headers_fails_only_its_own_invocation() {
     let tested = events::demo(&Harness::quiet(binary()), Server::shared()).await.unwrap();

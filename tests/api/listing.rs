@@ -1,9 +1,9 @@
-//! What is on the page: whose sessions, which of them, in which order, with which values.
+//! The content of a page: the account's sessions, the filters, the order, the values.
 
 use serde_json::{Value, json};
 use testkit::{ACCOUNT, Database, NEIGHBOUR, NEIGHBOURS_TOKEN, NEIGHBOURS_WIDGET, Server, TestApp, WIDGET};
 
-/// A session of [`ACCOUNT`] with all that can be said about it.
+/// A session of [`ACCOUNT`] with a value in every field.
 const FULL: &str = "00000000-0000-4000-8000-000000000001";
 
 async fn insert(test: &TestApp, values: &str) {
@@ -101,7 +101,7 @@ async fn the_last_message_is_the_newest_one_and_all_are_counted() {
 async fn a_text_too_large_for_lambda_is_cut_at_a_character_and_any_other_is_complete() {
     let test = TestApp::start().await;
     insert(&test, &format!("('{FULL}', NULL, NULL, 'active', now()::text, now()::text)")).await;
-    // A quote takes two bytes in the body, and each of those two in the response around it.
+    // A quote takes two bytes in the body, and each of those takes two in the envelope.
     for (text, length, is_cut) in [
         ("x", 6_200_000, false),
         ("x", 6_300_000, true),
@@ -173,7 +173,7 @@ async fn bytes_that_are_not_utf_8_are_replaced_and_do_not_fail_the_page() {
     }
 }
 
-/// A database whose texts may be any bytes, with the two accounts and a widget each.
+/// A database whose texts may be any bytes, with two accounts that have one widget each.
 async fn sql_ascii_database() -> Database {
     let server = Server::shared();
     let database = Database::create_sql_ascii(server).await.unwrap();

@@ -1,4 +1,4 @@
-//! Whatever visitors have written, a page is answered whole, in bounded memory and within Lambda's limit.
+//! Pages with texts of any length are complete, take limited memory and fit into Lambda's response limit.
 
 use std::fs;
 
@@ -10,14 +10,14 @@ use testkit::{
     request, ring,
 };
 
-/// The most that may ever be resident of the function, by the largest `limit` that it was asked for. A debug build has 10 MB
-/// more than the deployed one, and keeps to it.
+/// The maximum resident memory of the function in bytes, by the largest `limit` of its requests. It includes the 10 MB that
+/// a debug build takes more than the deployed one.
 const MEMORY: [(i64, u64); 2] = [(100, 64_000_000), (1_000, 96_000_000)];
 
-/// What the template gives the function, as an address space, in KiB.
+/// The template's memory size, as the limit of the address space, in KiB.
 const ADDRESS_SPACE: u32 = 262_144;
 
-/// An account with so many sessions, each with one message; the newest has the largest number.
+/// An account with this many sessions, each with one message; the newest has the largest number.
 async fn database_with(sessions: u32) -> Database {
     let database = Database::create(Server::shared()).await.unwrap();
     let sql = format!(
@@ -35,8 +35,8 @@ async fn database_with(sessions: u32) -> Database {
     database
 }
 
-/// Fills every text of the sessions that stand first and of those from offset 1,000 on: the last messages with so many bytes
-/// of a character, the others with so many.
+/// Fills every text of the first sessions and of those from offset 1,000 on with a character: `message` bytes of it in last
+/// messages, `other` bytes in the other texts.
 async fn fill(database: &Database, sessions: i64, (char, message, other): (&str, usize, usize)) {
     let text = |bytes: usize| format!("repeat('{char}', {})", bytes / char.len());
     let sql = format!(
@@ -68,7 +68,7 @@ async fn start(database: &Database, secrets: &Secrets) -> Function {
     Function::start(options).await.unwrap()
 }
 
-/// The sessions of a page that is within Lambda's limit.
+/// The sessions of a page, whose response is within Lambda's limit.
 async fn page(function: &Function, body: Value) -> Vec<Value> {
     let process = function.pid();
     let response = function.invoke(request::post(TOKEN, &body.to_string()).to_string()).await.unwrap();
@@ -80,7 +80,7 @@ async fn page(function: &Function, body: Value) -> Vec<Value> {
     body["sessions"].as_array().unwrap().clone()
 }
 
-/// The most that has ever been resident of the function, in bytes.
+/// The function's peak resident memory, in bytes.
 fn peak(function: &Function) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", function.pid().unwrap())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -95,7 +95,7 @@ async fn no_text_ends_the_environment_or_exceeds_its_memory() {
     for (limit, memory) in MEMORY {
         let sessions = usize::try_from(limit).unwrap();
         let (message, other) = (16_000_000 / sessions, 3_000_000 / sessions);
-        // As long as is read; longer, with a character over the end of what is read; and longer than any response.
+        // As long as the read limit; longer, with a character across the read limit; and longer than any response.
         for case in [
             ("x", message, other),
             ("😀", message, other),

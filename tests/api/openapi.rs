@@ -1,4 +1,4 @@
-//! openapi.yaml itself: what it publishes is what the function knows. Each response of the suite is held to it as well.
+//! openapi.yaml publishes what the function implements. The suite also validates each response against it.
 
 use list_chat_sessions::{error::Error, request::ListRequest};
 use serde_json::{Value, json};

@@ -6,10 +6,10 @@ use testkit::{ACCOUNT, TestApp, WIDGET};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-/// How many tables of sessions are tried; each is listed page by page.
+/// The number of generated tables; each is listed page by page.
 const CASES: u32 = 24;
 
-/// A session as the order sees it: its last message's time in seconds, if it has one, and its id.
+/// The sort key of a session: its last message's time in seconds, if it has one, and its id.
 type Key = (Option<i32>, Uuid);
 
 fn sessions() -> impl Strategy<Value = Vec<Key>> {
@@ -54,8 +54,8 @@ async fn a_deep_page_has_the_same_rows_as_a_shallow_one() {
     assert_eq!(test.list(json!({ "limit": 100, "offset": 1_090 })).await.ids().len(), 10);
 }
 
-/// The ids of a deep page are found in order, and the join behind that may give its rows in any: the outer `ORDER BY` puts
-/// sessions of one time in the order of their ids again. Where PostgreSQL sorts or hashes, it has nothing else to go by.
+/// The ids of a deep page are found in order, but the join with their rows may return them in any order. The outer
+/// `ORDER BY` restores it, also for sessions with the same time.
 #[tokio::test]
 async fn a_deep_page_is_in_order_with_every_join_method() {
     let test = TestApp::start().await;
@@ -108,7 +108,7 @@ async fn all_pages(test: &TestApp, size: usize, total: usize) -> Vec<Uuid> {
     }
 }
 
-/// Without a time first, then the latest; the largest id first among equals.
+/// Sessions without a time first, then the latest; among equals, the largest id first.
 fn sorted(mut sessions: Vec<Key>) -> Vec<Uuid> {
     sessions.sort_by_key(|(time, id)| std::cmp::Reverse((time.is_none(), *time, *id)));
     sessions.into_iter().map(|(_, id)| id).collect()

@@ -1,4 +1,4 @@
-//! The body: every rule of the contract's request table, and nothing that a body can do besides.
+//! The body: every rule of the contract's request table, and malformed bodies.
 
 use bytes::BytesMut;
 use list_chat_sessions::{
@@ -71,7 +71,7 @@ fn a_body_that_is_not_a_json_object_is_rejected() {
     }
 }
 
-/// The rows of the contract's last table that are a 400 here, in its order.
+/// The rows of the contract's last table that are a 400 here, in the table's order.
 #[test]
 fn undocumented_input_that_the_edge_function_accepts_is_rejected() {
     for body in [
@@ -185,14 +185,14 @@ fn a_widget_id_is_accepted_in_postgresqls_forms() {
     }
 }
 
-/// PostgreSQL's microseconds since 2000.
+/// Microseconds since 2000, as in PostgreSQL.
 fn microseconds(timestamp: PgTimestamp) -> i64 {
     let mut bytes = BytesMut::new();
     timestamp.to_sql(&Type::TIMESTAMPTZ, &mut bytes).unwrap();
     i64::from_be_bytes(bytes[..].try_into().unwrap())
 }
 
-/// The days since 2000-01-01, by counting leap years.
+/// The days since 2000-01-01, computed independently.
 fn days(year: i128, month: i128, day: i128) -> i128 {
     let is_leap = |year: i128| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let years: i128 = match year {
@@ -203,7 +203,7 @@ fn days(year: i128, month: i128, day: i128) -> i128 {
     years + lengths.iter().take(usize::try_from(month).unwrap() - 1).sum::<i128>() + day - 1
 }
 
-/// The forms of `from_date` that PostgreSQL reads as well.
+/// The forms of `from_date` that PostgreSQL accepts too.
 #[tokio::test]
 async fn a_from_date_is_the_same_instant_as_in_postgresql() {
     let database = Database::create(Server::shared()).await.unwrap();
@@ -231,7 +231,7 @@ async fn a_from_date_is_the_same_instant_as_in_postgresql() {
     }
 }
 
-/// A request, and fields of a body that says the same.
+/// A request, and the fields of an equivalent body.
 fn request() -> impl Strategy<Value = (ListRequest, Vec<(&'static str, Value)>)> {
     let status = prop_oneof![Just(None), Just(Some(Status::Active)), Just(Some(Status::Closed))];
     let day = proptest::option::of((0..10_000_u32, 1..13_u32, 1..29_u32));

@@ -1,4 +1,4 @@
-//! Who may call, and how little the response tells those who may not.
+//! Which callers are accepted, and that responses reveal nothing to others.
 
 use serde_json::{Value, json};
 use testkit::{ACCOUNT, API_KEYS, NEIGHBOUR, TOKEN, TestApp, app::key, keys, request};
@@ -138,7 +138,7 @@ async fn every_response_has_the_same_headers() {
     }
 }
 
-/// An app with this key ring instead of the usual one: no token of it is known yet, so the first call fetches it.
+/// An app with this key ring instead of the usual one. The first request fetches it, because its token is unknown.
 async fn start_with_ring(ring: &Value) -> TestApp {
     let test = TestApp::start().await;
     test.secrets.put(API_KEYS, ring.to_string()).unwrap();

@@ -1,4 +1,4 @@
-//! The key ring while Secrets Manager is slow, away, or holds something else.
+//! The key ring while Secrets Manager is slow or unavailable, or the secret has changed.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use tokio::{
 
 const NEW_TOKEN: &str = "mgp_00000000000000000000000000000000000000ff";
 
-/// Every request finds its value past the maximum age.
+/// An app whose key ring is past its maximum age in every request.
 async fn start_with_short_age() -> TestApp {
     let lifetime = Lifetime { max_age: Duration::ZERO, max_stale: Duration::from_hours(1) };
     TestApp::start_with(Server::shared(), |config| config.secret_lifetime = lifetime).await
@@ -34,7 +34,7 @@ async fn a_new_key_works_on_its_first_request() {
     assert_eq!(test.list_as(NEW_TOKEN, json!({})).await.status, 200);
 }
 
-/// Sends tokens that nobody has, and asserts that each gets this status, for so long.
+/// Sends unknown tokens for this time, and asserts that each gets this status.
 async fn send_unknown_tokens(test: &TestApp, time: Duration, status: u16) {
     let begin = Instant::now();
     while begin.elapsed() < time {
@@ -66,7 +66,7 @@ async fn a_new_key_works_within_two_seconds_despite_unknown_tokens() {
         send_unknown_tokens(&test, Duration::from_millis(100), 401).await;
         test.secrets.put(API_KEYS, ring(&[TOKEN, NEW_TOKEN])).unwrap();
         send_unknown_tokens(&test, Duration::from_secs(2), 401).await;
-        assert_eq!(test.list_as(NEW_TOKEN, json!({})).await.status, 200, "the store answers after {delay} ms");
+        assert_eq!(test.list_as(NEW_TOKEN, json!({})).await.status, 200, "Secrets Manager responds after {delay} ms");
     }
 }
 
@@ -92,7 +92,7 @@ async fn unknown_tokens_share_one_wait_for_an_unresponsive_secrets_manager() {
     for number in 0..20 {
         assert_eq!(test.list_as(&format!("mgp_{number:040x}"), json!({})).await.status, 503);
     }
-    assert_eq!(test.secrets.calls(API_KEYS), calls, "a fetch that failed rests for a second");
+    assert_eq!(test.secrets.calls(API_KEYS), calls, "a failed fetch is not repeated for a second");
 }
 
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn a_valid_token_does_not_wait_for_the_fetch_of_an_unknown_one() {
         test.list(json!({})).await
     };
     tokio::select! {
-        response = test.list_as(NEW_TOKEN, json!({})) => panic!("the unknown token is answered first: {response:?}"),
+        response = test.list_as(NEW_TOKEN, json!({})) => panic!("the request with the unknown token ended first: {response:?}"),
         response = valid_during_the_fetch => assert_eq!(response.status, 200),
     }
 }
@@ -128,24 +128,24 @@ async fn a_new_key_works_on_its_first_request_if_the_idle_connection_is_lost() {
     let test = TestApp { app, database, secrets };
     test.secrets.put(API_KEYS, ring(&[TOKEN, NEW_TOKEN])).unwrap();
     assert_eq!(test.list_as(NEW_TOKEN, json!({})).await.status, 200);
-    assert_eq!(test.secrets.calls(API_KEYS), 2, "the request that was lost did not arrive");
+    assert_eq!(test.secrets.calls(API_KEYS), 2, "the lost request did not arrive");
 }
 
-/// Passes one exchange on, as to a service that forgets idle connections.
+/// Forwards one exchange and resets the connection at the next, like a service that drops idle connections.
 async fn reset_at_the_second_request(mut client: TcpStream, mut upstream: TcpStream) {
     let (mut request, mut response) = ([0; 16_384], [0; 16_384]);
-    let mut is_answered = false;
+    let mut has_responded = false;
     loop {
         tokio::select! {
             Ok(bytes @ 1..) = client.read(&mut request) => {
-                if is_answered {
+                if has_responded {
                     client.set_zero_linger().unwrap();
                     return;
                 }
                 upstream.write_all(&request[..bytes]).await.unwrap();
             }
             Ok(bytes @ 1..) = upstream.read(&mut response) => {
-                is_answered = true;
+                has_responded = true;
                 client.write_all(&response[..bytes]).await.unwrap();
             }
             else => return,
@@ -159,7 +159,7 @@ async fn a_refresh_delays_only_the_request_that_makes_it() {
     test.secrets.fail(SecretsFault::Silent);
     tokio::select! {
         biased;
-        response = test.list(json!({})) => panic!("the refreshing request is answered first: {response:?}"),
+        response = test.list(json!({})) => panic!("the refreshing request ended first: {response:?}"),
         response = async {
             while test.secrets.calls(API_KEYS) < 2 {
                 tokio::task::yield_now().await;
@@ -343,7 +343,7 @@ fn a_key_given_twice_with_the_same_meaning_is_accepted() {
     assert!(KeyRing::parse(&ring.to_string()).is_ok());
 }
 
-/// The contract and docs/deploy.md say how many keys fit.
+/// The number in the contract and in docs/deploy.md.
 #[test]
 fn a_secret_has_room_for_three_hundred_keys() {
     let key = json!({

@@ -1,4 +1,4 @@
-//! IAM database authentication: the tokens that reach the database, judged there.
+//! IAM database authentication, with tokens that a stand-in for RDS verifies.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const ROLE: Role =
     Role { access_key: "AKIDEXAMPLE", secret_key: "wJalrXUtnFEMI/K7MDENG", session_token: Some("session%2Ftoken%2B") };
 const USER: &str = "chat_reader";
 
-/// A database behind the stand-in, and a function that is to connect there with these keys.
+/// A database behind the stand-in, and a function that connects to it with these keys.
 struct Fixture {
     database: Database,
     rds: Rds,
@@ -29,13 +29,13 @@ impl Fixture {
     /// With the address in the secret.
     async fn start(access_key: &str, secret_key: &str) -> Self {
         Self::start_with(access_key, secret_key, |host, port, name| {
-            // No password, and TLS asked for because the default on this machine is none.
+            // `sslmode`, because the default on this machine is plain text.
             (json!({ "username": USER, "host": host, "port": port, "dbname": name, "sslmode": "require" }), vec![])
         })
         .await
     }
 
-    /// With a secret and variables that `login` makes of host, port and the database's name.
+    /// With the secret and the variables that `login` returns for host, port and the database's name.
     async fn start_with(
         access_key: &str,
         secret_key: &str,
@@ -77,7 +77,7 @@ async fn each_connection_uses_a_new_token() {
         assert_eq!(fixture.status().await, 200);
     }
     assert_eq!(fixture.rds.passwords().len(), 1, "a connection is used for more than one request");
-    // A token tells the second in which it was made: the next one is to be made in another.
+    // A token contains the second in which it was signed, so the next one must be signed in another.
     tokio::time::sleep(Duration::from_secs(1)).await;
     end_connections(&fixture.database.client().await.unwrap()).await.unwrap();
     assert_eq!(fixture.status().await, 200);

@@ -1,4 +1,4 @@
-//! What a login may say, and what is refused with a reason before anything is connected.
+//! Connection settings: which are accepted, and which are rejected before connecting.
 
 use list_chat_sessions::{
     config::{Config, DatabaseSource},
@@ -51,13 +51,13 @@ fn an_invalid_url_is_rejected_with_the_reason() {
         (IAM, "postgres://u@db,other/d", "DATABASE_AUTH=iam needs one user and one host"),
         (IAM, "postgres://db/d", "DATABASE_AUTH=iam needs one user and one host"),
     ] {
-        let told = ConnectionSettings::from_url(url, &policy).unwrap_err();
-        assert!(told.contains(fault), "{url}: {told}");
+        let error = ConnectionSettings::from_url(url, &policy).unwrap_err();
+        assert!(error.contains(fault), "{url}: {error}");
     }
     assert!(ConnectionSettings::from_url("postgres://u@db/d", &IAM).is_ok());
 }
 
-/// Without defaults for what the secret lacks.
+/// Reads a secret without defaults for missing fields.
 fn from_secret(secret: &str, policy: &TlsPolicy) -> Result<ConnectionSettings, String> {
     ConnectionSettings::from_secret(secret, &AddressDefaults::default(), policy)
 }
@@ -86,10 +86,10 @@ fn an_invalid_secret_is_described_without_quoting_it() {
         let login = from_secret(&good, &TlsPolicy::default()).unwrap();
         assert!(!format!("{login:?}").contains("hunter"));
     }
-    assert!(from_secret(&with("password", json!(null)), &IAM).is_ok(), "the token takes its place");
+    assert!(from_secret(&with("password", json!(null)), &IAM).is_ok(), "a token replaces the password");
 }
 
-/// The defaults that these variables give for what the secret lacks, or every fault.
+/// The defaults that these variables give for missing fields of the secret, or all violations.
 fn defaults(variables: &[(&str, &str)]) -> Result<AddressDefaults, String> {
     let usual = [("API_KEYS_SECRET_ID", "keys"), ("DATABASE_SECRET_ID", "database")];
     match config(&[&usual, variables].concat())? {
@@ -100,7 +100,7 @@ fn defaults(variables: &[(&str, &str)]) -> Result<AddressDefaults, String> {
 
 fn config(variables: &[(&str, &str)]) -> Result<DatabaseSource, String> {
     let value = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-    Config::from_variables(value).map(|config| config.database).map_err(|faults| faults.to_string())
+    Config::from_variables(value).map(|config| config.database).map_err(|violations| violations.to_string())
 }
 
 #[test]
@@ -143,23 +143,26 @@ fn an_invalid_variable_is_rejected_by_name() {
 
 #[test]
 fn defaults_fill_in_only_what_the_secret_lacks() {
-    let here = AddressDefaults { host: Some("127.0.0.1".into()), ..AddressDefaults::default() };
-    let away = AddressDefaults { host: Some("db.example.com".into()), ..AddressDefaults::default() };
+    let local = AddressDefaults { host: Some("127.0.0.1".into()), ..AddressDefaults::default() };
+    let remote = AddressDefaults { host: Some("db.example.com".into()), ..AddressDefaults::default() };
     let two_fields = json!({ "username": "u", "password": "p" });
     let with_host = json!({ "username": "u", "password": "p", "host": "127.0.0.1" });
-    // Only a database on this machine is reached in plain text by default: that tells which host was taken.
-    for (secret, defaults, is_here) in
-        [(&two_fields, &here, true), (&two_fields, &away, false), (&with_host, &away, true), (&with_host, &here, true)]
-    {
+    // The default is plain text only for a host on this machine, so the encryption shows which host was used.
+    for (secret, defaults, is_local) in [
+        (&two_fields, &local, true),
+        (&two_fields, &remote, false),
+        (&with_host, &remote, true),
+        (&with_host, &local, true),
+    ] {
         let login = ConnectionSettings::from_secret(&secret.to_string(), defaults, &TlsPolicy::default()).unwrap();
         assert_eq!(
             format!("{login:?}"),
-            format!("ConnectionSettings {{ encrypted: {}, .. }}", !is_here),
+            format!("ConnectionSettings {{ encrypted: {}, .. }}", !is_local),
             "{secret} {defaults:?}"
         );
     }
     assert!(
-        ConnectionSettings::from_secret(r#"{"username": "u"}"#, &away, &IAM).is_ok(),
+        ConnectionSettings::from_secret(r#"{"username": "u"}"#, &remote, &IAM).is_ok(),
         "a token is for the variable's host"
     );
     let fault = from_secret(&two_fields.to_string(), &TlsPolicy::default()).unwrap_err();

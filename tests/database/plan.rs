@@ -1,4 +1,4 @@
-//! How PostgreSQL runs the query: from the indexes, and never over the whole account where a page will do.
+//! PostgreSQL's plans read from the indexes, and read only a page of an account's sessions.
 
 use list_chat_sessions::{
     request::ListRequest,
@@ -68,7 +68,7 @@ async fn the_columns_stand_in_the_contracts_order() {
     }
 }
 
-/// As pasted into psql, with values for the parameters.
+/// As in psql, with values for the parameters.
 #[tokio::test]
 async fn every_statement_of_the_snapshots_runs() {
     let client = Database::create(Server::shared()).await.unwrap().client().await.unwrap();

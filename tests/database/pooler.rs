@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 /// More than there are connections to the server.
 const CLIENTS: usize = 6;
 
-/// An app with this login, without a row in its database.
+/// An app with these settings and an empty database.
 async fn app(database: Database, login: ConnectionSettings, query_timeout: Duration) -> TestApp {
     let configure = |config: &mut Config| {
         config.database = DatabaseSource::Url(login.into());
@@ -38,8 +38,7 @@ async fn every_vector_passes_without_prepared_statements() {
     contract::assert_every_vector(&pooler.url(&database), CLIENTS).await;
 }
 
-/// PgBouncer before 1.21 cannot follow prepared statements, and says so of the setting: then the test above is all that
-/// there is to test.
+/// PgBouncer before 1.21 does not support prepared statements and rejects the setting: then the test above is enough.
 #[tokio::test]
 #[ignore = "needs PgBouncer (apt-get install pgbouncer): cargo test --test main -- --ignored pooler"]
 async fn every_vector_passes_with_prepared_statements() {

@@ -1,4 +1,4 @@
-//! What the role of docs/role.sql may do, and that it may do nothing else. Every other test connects the function as it.
+//! The privileges of the role of docs/role.sql, which the function has in every other test.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use serde_json::json;
 use testkit::{Database, Server, TestApp, database, product_database, role};
 use tokio_postgres::{Client, error::SqlState};
 
-/// As the role, to a database of its own.
+/// Connects to a new database as the role.
 async fn connect() -> (Client, Database) {
     let database = Database::create(Server::shared()).await.unwrap();
     (database::connect(database.url()).await.unwrap(), database)
@@ -54,7 +54,7 @@ async fn the_role_cannot_write_to_any_table() {
     }
 }
 
-/// What a rotation by a single user does.
+/// A single-user rotation does this.
 #[tokio::test]
 async fn the_role_can_change_its_password() {
     let (role, _database) = connect().await;
@@ -79,12 +79,12 @@ async fn a_temporary_table_of_the_role_does_not_replace_a_table() {
     );
 }
 
-/// The statements in the comment of docs/role.sql, which are for the database's owner to run.
+/// The statements in the comment of docs/role.sql, which the database's owner may run.
 #[tokio::test]
 async fn the_files_optional_statements_revoke_what_every_role_may_do() {
     let (role, database) = connect().await;
     let admin = database.client().await.unwrap();
-    // As in a database that comes from PostgreSQL 14.
+    // As in a database that was upgraded from PostgreSQL 14.
     admin.batch_execute("GRANT CREATE ON SCHEMA public TO PUBLIC").await.unwrap();
     let possible = [
         "CREATE TEMPORARY TABLE mine ()",
@@ -124,7 +124,7 @@ async fn the_roles_sessions_have_limits() {
     assert_eq!(limit, ["150"]);
 }
 
-/// Runs docs/role.sql through psql; gives what it warns of.
+/// Runs docs/role.sql through psql and returns its warnings.
 fn psql(url: &str, password: &str, variables: &[&str]) -> String {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/role.sql");
     let output = Command::new("psql")
@@ -145,12 +145,12 @@ async fn psql_creates_the_role_from_the_same_file() {
     let server = Server::start().unwrap();
     let test = TestApp::start_with(&server, |_| {}).await;
     let admin = test.database.client().await.unwrap();
-    // As an earlier version of the file has left it.
+    // As after an earlier version of the file.
     admin.batch_execute("ALTER ROLE list_chat_sessions SET default_transaction_read_only = on").await.unwrap();
     assert_eq!(psql(test.database.admin_url(), "another 'password'", &[]), "");
     let count = "SELECT rolconnlimit::text FROM pg_roles WHERE rolname = 'list_chat_sessions'";
     assert_eq!(texts(&admin, count).await, ["7"]);
-    assert!(database::connect(test.database.url()).await.is_err(), "the password is another now");
+    assert!(database::connect(test.database.url()).await.is_err(), "the password has changed");
     psql(test.database.admin_url(), role::PASSWORD, &[]);
     assert_eq!(test.list(json!({})).await.outcome(), (200, "ok".into()));
     let role = database::connect(test.database.url()).await.unwrap();

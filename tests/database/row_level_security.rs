@@ -1,4 +1,4 @@
-//! Row level security, as the product's database has it: an response is right, or a 503 that the log explains.
+//! Row level security, as in the product's database: every page is complete, or the response is a 503 that the log explains.
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use tokio_postgres::Client;
 
 const RUN: &str = "Run docs/role.sql";
 
-/// A function on the contract's rows in a database like the product's.
+/// The contract's rows in a database like the product's.
 struct Product {
     _server: Server,
     database: Database,
@@ -40,7 +40,7 @@ impl Product {
     }
 
     /// The page and the status.
-    async fn ask(&self, function: &Function) -> (u64, Value) {
+    async fn request(&self, function: &Function) -> (u64, Value) {
         let event = request::post(TOKEN, "{}").to_string();
         let response = function.invoke(event).await.unwrap().response().unwrap();
         let body = serde_json::from_str(response["body"].as_str().unwrap()).unwrap();
@@ -51,7 +51,7 @@ impl Product {
     }
 }
 
-/// Why the last request failed.
+/// The logged cause of the last request's failure.
 fn cause(function: &Function) -> String {
     let lines = lines(function);
     let line = lines.last().unwrap();
@@ -67,11 +67,11 @@ async fn every_vector_passes_on_the_products_database_with_and_without_the_count
     contract::assert_every_vector(product.database.url(), 1).await;
     product.execute("UPDATE chat_sessions SET last_message = 'from the counts' WHERE message_count > 0").await;
     let function = product.start().await;
-    let (_, page) = product.ask(&function).await;
+    let (_, page) = product.request(&function).await;
     assert!(page.to_string().contains("from the counts"), "the counts are used: {page}");
 }
 
-/// Everything that a case below may have changed, as it is without docs/role.sql.
+/// Restores everything that a case may have changed to the state before docs/role.sql.
 const RESET: &str = "
     DO $$
     DECLARE
@@ -94,7 +94,7 @@ const RESET: &str = "
 async fn an_incomplete_setup_gives_503_or_the_right_page() {
     let product = Product::create().await;
     let function = product.start().await;
-    let (_, all) = product.ask(&function).await;
+    let (_, all) = product.request(&function).await;
     assert_eq!((all["total"].as_i64(), all["sessions"][0]["message_count"].as_i64()), (Some(5), Some(0)));
     product.execute("CREATE ROLE readers; CREATE ROLE strangers").await;
     // One statement for each of the three tables.
@@ -155,7 +155,7 @@ async fn an_incomplete_setup_gives_503_or_the_right_page() {
         product.execute(RESET).await;
         product.execute(&sql).await;
         end_connections(&product.admin).await.unwrap();
-        let (status, page) = product.ask(&function).await;
+        let (status, page) = product.request(&function).await;
         match hidden {
             None => assert_eq!((status, &page), (200, &all), "{case}"),
             Some(tables) => {
@@ -168,7 +168,7 @@ async fn an_incomplete_setup_gives_503_or_the_right_page() {
     }
     product.execute(RESET).await;
     role::create(&product.admin, role::PASSWORD).await.unwrap();
-    assert_eq!(product.ask(&function).await, (200, all));
+    assert_eq!(product.request(&function).await, (200, all));
 }
 
 #[tokio::test]
@@ -181,7 +181,7 @@ async fn a_policy_for_the_role_decides_which_sessions_it_lists_and_counts() {
              CREATE POLICY active_ones ON chat_sessions FOR SELECT TO list_chat_sessions USING (status = 'active')",
         )
         .await;
-    let (status, page) = product.ask(&product.start().await).await;
+    let (status, page) = product.request(&product.start().await).await;
     assert_eq!((status, &page["total"], page["sessions"].as_array().unwrap().len()), (200, &json!(2), 2), "{page}");
 }
 
@@ -198,32 +198,32 @@ async fn a_missing_policy_during_init_does_not_end_the_environment_and_adding_it
     assert_eq!((&first["level"], &first["message"]), (&json!("ERROR"), &json!("init is incomplete")));
     assert!(first["cause"].as_str().unwrap().contains(RUN), "{first}");
     for _ in 0..2 {
-        assert_eq!(product.ask(&function).await.0, 503);
+        assert_eq!(product.request(&function).await.0, 503);
         assert!(cause(&function).contains(RUN));
     }
     role::create(&product.admin, role::PASSWORD).await.unwrap();
-    let (status, page) = product.ask(&function).await;
+    let (status, page) = product.request(&function).await;
     assert_eq!((status, &page["total"]), (200, &json!(5)));
     assert_eq!(function.pid(), process);
 }
 
-/// What a request gets when the check of its connection is due: after a second without a request, or with many.
+/// The response to a request whose connection is due for a check, after a second without requests or with many.
 async fn after_the_interval(busy: bool, product: &Product, function: &Function) -> (u64, Value) {
     let changed = Instant::now();
     while busy && changed.elapsed() < CHECK_INTERVAL {
-        product.ask(function).await;
+        product.request(function).await;
     }
     if !busy {
         tokio::time::sleep(CHECK_INTERVAL).await;
     }
-    product.ask(function).await
+    product.request(function).await
 }
 
 #[tokio::test]
 async fn a_change_of_policies_is_noticed_at_an_open_connections_next_check() {
     let product = Product::create().await;
     let function = product.start().await;
-    let (_, all) = product.ask(&function).await;
+    let (_, all) = product.request(&function).await;
     let on_each =
         |sql: &str| ["chat_widgets", "chat_sessions", "chat_messages"].map(|table| sql.replace('?', table)).join(";");
     let (off, on) =
@@ -235,19 +235,19 @@ async fn a_change_of_policies_is_noticed_at_an_open_connections_next_check() {
     for (name, busy, before, change, repair) in [
         ("a policy is dropped", false, "", drop, create),
         ("a policy is dropped under load", true, "", drop, create),
-        ("row level security is switched on", false, &*format!("{off}; {drop}"), &*on, create),
+        ("row level security is enabled", false, &*format!("{off}; {drop}"), &*on, create),
     ] {
         product.execute(before).await;
         end_connections(&product.admin).await.unwrap();
-        assert_eq!(product.ask(&function).await, (200, all.clone()), "{name}: before");
+        assert_eq!(product.request(&function).await, (200, all.clone()), "{name}: before");
         product.execute(change).await;
         assert_eq!(after_the_interval(busy, &product, &function).await.0, 503, "{name}");
         product.execute(repair).await;
-        assert_eq!(product.ask(&function).await, (200, all.clone()), "{name}: repaired");
+        assert_eq!(product.request(&function).await, (200, all.clone()), "{name}: repaired");
     }
     product.execute(&off).await;
     end_connections(&product.admin).await.unwrap();
-    assert_eq!(product.ask(&function).await, (200, all.clone()));
+    assert_eq!(product.request(&function).await, (200, all.clone()));
     product.execute(&on).await;
     assert_eq!(after_the_interval(false, &product, &function).await, (200, all), "the policies were there before");
     assert_eq!(lines(&function).last().unwrap()["Retries"], 0);
@@ -257,16 +257,16 @@ async fn a_change_of_policies_is_noticed_at_an_open_connections_next_check() {
 async fn counts_that_row_level_security_hides_are_computed() {
     let product = Product::create().await;
     let function = product.start().await;
-    let (_, all) = product.ask(&function).await;
+    let (_, all) = product.request(&function).await;
     install_counts(&product.admin).await.unwrap();
     for table in ["chat_session_counts", "chat_session_counted", "chat_session_totals"] {
-        // A live connection that uses the counts, and one that finds them hidden.
+        // First an open connection that uses the counts, then a new one.
         end_connections(&product.admin).await.unwrap();
         assert_eq!(status(&function, &request::post(TOKEN, "{}")).await, 200);
         product.execute(&format!("DROP POLICY list_chat_sessions ON {table}")).await;
         assert_eq!(after_the_interval(false, &product, &function).await, (200, all.clone()), "{table}");
         end_connections(&product.admin).await.unwrap();
-        assert_eq!(product.ask(&function).await, (200, all.clone()), "{table}");
+        assert_eq!(product.request(&function).await, (200, all.clone()), "{table}");
         role::create(&product.admin, role::PASSWORD).await.unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! TLS to PostgreSQL: whom the function talks to, whom it does not, and how its log says why.
+//! TLS to PostgreSQL: which servers the function accepts, and the logged reason for rejecting the others.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use testkit::{
 };
 use tokio::sync::OnceCell;
 
-/// The only name that the servers' certificates have; `localhost` is the same address and not in them.
+/// The only name in the servers' certificates. `localhost` has the same address but is not in them.
 const NAME: &str = "127.0.0.1";
 
-/// A PostgreSQL with a certificate, what verifies it, and a database on it.
+/// A PostgreSQL server with a certificate, the authority that verifies it, and a database.
 struct Encrypted {
     server: Server,
     database: Database,
@@ -27,7 +27,7 @@ struct Encrypted {
 }
 
 impl Encrypted {
-    /// One with a certificate that is well, for all tests of this file.
+    /// A server with a valid certificate, for all tests of this file.
     async fn shared() -> &'static Self {
         static SHARED: OnceCell<Encrypted> = OnceCell::const_new();
         SHARED.get_or_init(|| Self::start(NOW, &[])).await
@@ -56,12 +56,12 @@ impl Encrypted {
     }
 }
 
-/// What a function with these variables answers to one request, and the line that it logs about it.
-async fn ask(variables: &[(&str, &str)]) -> (u64, Value) {
-    ask_with_secret("{}", variables).await
+/// The status of one request to a function with these variables, and its log line.
+async fn request_with(variables: &[(&str, &str)]) -> (u64, Value) {
+    request_with_secret("{}", variables).await
 }
 
-async fn ask_with_secret(secret: &str, variables: &[(&str, &str)]) -> (u64, Value) {
+async fn request_with_secret(secret: &str, variables: &[(&str, &str)]) -> (u64, Value) {
     let secrets = secrets().await;
     secrets.put("database", secret).unwrap();
     let mut env = vec![("API_KEYS_SECRET_ID", API_KEYS), ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.url())];
@@ -73,31 +73,32 @@ async fn ask_with_secret(secret: &str, variables: &[(&str, &str)]) -> (u64, Valu
     (response["statusCode"].as_u64().unwrap(), serde_json::from_str(log.last().unwrap()).unwrap())
 }
 
-/// Asserts that the function is unavailable for a cause that the log names.
-async fn assert_refused(variables: &[(&str, &str)], cause: &str) {
-    let (status, line) = ask(variables).await;
+/// Asserts that the response is a 503 whose log line has this cause.
+async fn assert_rejected(variables: &[(&str, &str)], cause: &str) {
+    let (status, line) = request_with(variables).await;
     assert_eq!(status, 503, "{line}");
     assert_eq!(line["level"], "ERROR");
-    let told = line["cause"].as_str().unwrap();
-    assert!(told.contains(cause), "{told:?} does not say {cause:?}");
+    let logged = line["cause"].as_str().unwrap();
+    assert!(logged.contains(cause), "{logged:?} does not contain {cause:?}");
 }
 
 #[tokio::test]
 async fn a_server_with_the_right_authority_and_host_is_accepted() {
     let server = Encrypted::shared().await;
     for mode in ["sslmode=verify-full", "sslmode=require"] {
-        let (status, line) = ask(&[("DATABASE_URL", &server.url(NAME, mode)), ("DATABASE_CA_PEM", &server.ca)]).await;
+        let (status, line) =
+            request_with(&[("DATABASE_URL", &server.url(NAME, mode)), ("DATABASE_CA_PEM", &server.ca)]).await;
         assert_eq!(status, 200, "{mode}: {line}");
     }
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&file, &server.ca).unwrap();
     let path = file.path().to_str().unwrap().replace('/', "%2F");
     let url = server.url(NAME, &format!("sslmode=verify-full&sslrootcert={path}"));
-    let (status, line) = ask(&[("DATABASE_URL", &url)]).await;
+    let (status, line) = request_with(&[("DATABASE_URL", &url)]).await;
     assert_eq!(status, 200, "{line}");
     let secret = server
         .secret(role::NAME, &json!({ "password": role::PASSWORD, "sslmode": "verify-full", "sslrootcert": server.ca }));
-    let (status, line) = ask_with_secret(&secret, &[("DATABASE_SECRET_ID", "database")]).await;
+    let (status, line) = request_with_secret(&secret, &[("DATABASE_SECRET_ID", "database")]).await;
     assert_eq!(status, 200, "{line}");
 }
 
@@ -105,32 +106,32 @@ async fn a_server_with_the_right_authority_and_host_is_accepted() {
 async fn another_host_and_an_unknown_authority_are_rejected() {
     let server = Encrypted::shared().await;
     let other_host = server.url("localhost", "sslmode=verify-full");
-    assert_refused(&[("DATABASE_URL", &other_host), ("DATABASE_CA_PEM", &server.ca)], "not valid for name").await;
+    assert_rejected(&[("DATABASE_URL", &other_host), ("DATABASE_CA_PEM", &server.ca)], "not valid for name").await;
     let url = server.url(NAME, "sslmode=require");
-    assert_refused(&[("DATABASE_URL", &url)], "certificate: UnknownIssuer").await;
+    assert_rejected(&[("DATABASE_URL", &url)], "certificate: UnknownIssuer").await;
     let another = Authority::new().unwrap().pem();
-    assert_refused(&[("DATABASE_URL", &url), ("DATABASE_CA_PEM", &another)], "certificate: UnknownIssuer").await;
+    assert_rejected(&[("DATABASE_URL", &url), ("DATABASE_CA_PEM", &another)], "certificate: UnknownIssuer").await;
 }
 
 #[tokio::test]
 async fn an_expired_certificate_is_rejected() {
     let server = Encrypted::start(PAST, &[]).await;
     let url = server.url(NAME, "sslmode=verify-full");
-    assert_refused(&[("DATABASE_URL", &url), ("DATABASE_CA_PEM", &server.ca)], "certificate expired").await;
+    assert_rejected(&[("DATABASE_URL", &url), ("DATABASE_CA_PEM", &server.ca)], "certificate expired").await;
 }
 
 #[tokio::test]
 async fn a_certificate_that_is_not_valid_yet_is_rejected() {
     let server = Encrypted::start(FUTURE, &[]).await;
     let url = server.url(NAME, "sslmode=verify-full");
-    assert_refused(&[("DATABASE_URL", &url), ("DATABASE_CA_PEM", &server.ca)], "certificate not valid yet").await;
+    assert_rejected(&[("DATABASE_URL", &url), ("DATABASE_CA_PEM", &server.ca)], "certificate not valid yet").await;
 }
 
 #[tokio::test]
 async fn a_server_without_tls_is_rejected() {
     let database = Database::create(Server::shared()).await.unwrap();
     let url = format!("{}?sslmode=verify-full", database.url());
-    assert_refused(&[("DATABASE_URL", &url)], "server does not support TLS").await;
+    assert_rejected(&[("DATABASE_URL", &url)], "server does not support TLS").await;
 }
 
 #[tokio::test]
@@ -138,7 +139,7 @@ async fn a_protocol_older_than_tls_1_2_is_rejected() {
     let old = ["ssl_min_protocol_version=TLSv1", "ssl_max_protocol_version=TLSv1.1", "ssl_ciphers=ALL:@SECLEVEL=0"];
     let server = Encrypted::start(NOW, &old).await;
     let url = server.url(NAME, "sslmode=verify-full");
-    assert_refused(&[("DATABASE_URL", &url), ("DATABASE_CA_PEM", &server.ca)], "ProtocolVersion").await;
+    assert_rejected(&[("DATABASE_URL", &url), ("DATABASE_CA_PEM", &server.ca)], "ProtocolVersion").await;
 }
 
 #[tokio::test]
@@ -151,16 +152,16 @@ async fn a_password_can_be_bound_to_the_channel() {
     let database = [("DATABASE_SECRET_ID", "database")];
     for binding in ["require", "prefer", "disable"] {
         let tls = json!({ "sslmode": "verify-full", "sslrootcert": server.ca, "channel_binding": binding });
-        let (status, line) = ask_with_secret(&server.secret(&role, &tls), &database).await;
+        let (status, line) = request_with_secret(&server.secret(&role, &tls), &database).await;
         assert_eq!(status, 200, "{binding}: {line}");
     }
-    // `trust` asks for no password, so there is nothing to bind.
+    // With `trust` there is no password to bind.
     let bound = json!({ "sslmode": "verify-full", "sslrootcert": server.ca, "channel_binding": "require" });
-    let (status, line) = ask_with_secret(&server.secret("postgres", &bound), &database).await;
+    let (status, line) = request_with_secret(&server.secret("postgres", &bound), &database).await;
     assert_eq!(status, 503);
     assert!(line["cause"].as_str().unwrap().ends_with("server did not use channel binding"), "{line}");
     let plain = json!({ "sslmode": "disable", "channel_binding": "require" });
-    let (status, line) = ask_with_secret(&server.secret(&role, &plain), &database).await;
+    let (status, line) = request_with_secret(&server.secret(&role, &plain), &database).await;
     let fault = "secret database: channel_binding=require needs TLS; use sslmode=verify-full";
     assert_eq!((status, &line["cause"]), (500, &json!(fault)));
 }
@@ -169,7 +170,7 @@ async fn a_password_can_be_bound_to_the_channel() {
 async fn a_slow_query_is_cancelled_over_tls() {
     let server = Encrypted::shared().await;
     let policy = TlsPolicy { tls: Some(Tls::from_pem(&server.ca).unwrap()), ..TlsPolicy::default() };
-    // Its own database: every other user of the locked table waits as well.
+    // A separate database, because every other user of the locked table waits too.
     let database = Database::create(&server.server).await.unwrap();
     let admin = database.client().await.unwrap();
     let login = ConnectionSettings::from_url(&format!("{}?sslmode=verify-full", database.url()), &policy).unwrap();
