@@ -1,6 +1,6 @@
-//! Every parser that reads what others write, on inputs that proptest makes up: raw bytes, words of the grammar in any
-//! order, and good examples with mutations in them. `PROPTEST_CASES` says how many of each; .ci/run takes 100,000.
-//! fuzz/ has the same targets for libFuzzer.
+//! Every parser of external input, with inputs that proptest generates: raw bytes, words of the grammar in any order, and
+//! mutated valid examples. `PROPTEST_CASES` is their number; .ci/extended-tests uses 100,000. fuzz/ has the same targets for
+//! libFuzzer.
 
 use std::{fs, path::Path};
 
@@ -16,7 +16,7 @@ impl std::fmt::Debug for Input {
     }
 }
 
-/// The files of `fuzz/seeds/<target>`, which libFuzzer starts from as well.
+/// The files of `fuzz/seeds/<target>`, which are libFuzzer's seeds too.
 fn examples(target: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
@@ -24,7 +24,7 @@ fn examples(target: &str) -> Vec<Vec<u8>> {
     files.iter().map(|file| fs::read(file).unwrap().trim_ascii_end().to_vec()).collect()
 }
 
-/// One change to an input: a byte, a word put in, a stretch taken out or doubled.
+/// One change to an input: a byte replaced, a word inserted, a range removed or doubled.
 #[derive(Clone, Debug)]
 enum Mutation {
     Byte(u8),
@@ -33,17 +33,17 @@ enum Mutation {
     Double(usize),
 }
 
-fn spoil(mut input: Vec<u8>, mutations: &[(usize, Mutation)]) -> Vec<u8> {
+fn mutate(mut input: Vec<u8>, mutations: &[(usize, Mutation)]) -> Vec<u8> {
     for (place, mutation) in mutations {
         let at = place % (input.len() + 1);
-        let stretch = |length: &usize| at..input.len().min(at + length);
+        let range = |length: &usize| at..input.len().min(at + length);
         match mutation {
             Mutation::Byte(byte) if at < input.len() => input[at] = *byte,
             Mutation::Byte(byte) => input.push(*byte),
             Mutation::Word(word) => drop(input.splice(at..at, word.bytes())),
-            Mutation::Cut(length) => drop(input.drain(stretch(length))),
+            Mutation::Cut(length) => drop(input.drain(range(length))),
             Mutation::Double(length) => {
-                let again = input[stretch(length)].to_vec();
+                let again = input[range(length)].to_vec();
                 input.splice(at..at, again);
             }
         }
@@ -63,7 +63,7 @@ fn inputs(target: &str, words: &'static [&'static str]) -> impl Strategy<Value =
         1 => vec(any::<u8>(), 0..200),
         3 => vec(select(words), 0..24).prop_map(|words| words.concat().into_bytes()),
         6 => (select(examples(target)), vec((any::<usize>(), mutation), 0..5))
-            .prop_map(|(input, mutations)| spoil(input, &mutations)),
+            .prop_map(|(input, mutations)| mutate(input, &mutations)),
     ]
     .prop_map(Input)
 }

@@ -1,4 +1,4 @@
-//! What `src/lib.rs` promises about imports, read from the source: `use` lines, and paths in the code.
+//! Checks the rules about imports in `src/lib.rs` against the source: its `use` lines and paths.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,7 +9,7 @@ use std::{
 /// The files of `src/` by their paths in the crate, such as `event::sanitize`.
 type Modules = BTreeMap<String, Module>;
 
-/// For each node, what it imports.
+/// The imports of each node.
 type Graph = BTreeMap<String, BTreeSet<String>>;
 
 struct Module {
@@ -192,7 +192,7 @@ fn files(modules: &Modules) -> Graph {
     graph
 }
 
-/// The graph of a parent's own file and its children, each with everything inside it; of the top-level modules for `""`.
+/// The graph of a parent's file and its children, each with all modules inside it; of the top-level modules for `""`.
 fn level(files: &Graph, parent: &str) -> Graph {
     let depth = parent.split("::").filter(|name| !name.is_empty()).count() + 1;
     let node = |file: &String| {
@@ -208,8 +208,8 @@ fn level(files: &Graph, parent: &str) -> Graph {
     graph
 }
 
-/// A circle of imports, if there is one: `a`, `b`, `a`.
-fn circle(graph: &Graph) -> Option<Vec<String>> {
+/// A cycle of imports, if there is one: `a`, `b`, `a`.
+fn cycle(graph: &Graph) -> Option<Vec<String>> {
     fn search(graph: &Graph, path: &mut Vec<String>, done: &mut BTreeSet<String>) -> bool {
         let last = path.last().unwrap().clone();
         for next in &graph[&last] {
@@ -254,7 +254,7 @@ fn no_imports_form_a_cycle_at_any_level() {
     for parent in [""].into_iter().chain(parents) {
         let graph = level(&files, parent);
         println!("{}", print(&graph));
-        assert_eq!(circle(&graph), None, "a circle; by file:\n{}", print(&files));
+        assert_eq!(cycle(&graph), None, "a cycle; by file:\n{}", print(&files));
     }
 }
 

@@ -16,7 +16,7 @@ async fn texts(client: &Client, sql: &str) -> Vec<String> {
     client.query_typed(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
 }
 
-async fn refusal(client: &Client, sql: &str) -> SqlState {
+async fn error_code(client: &Client, sql: &str) -> SqlState {
     client.simple_query(sql).await.unwrap_err().code().unwrap().clone()
 }
 
@@ -30,7 +30,7 @@ async fn the_role_reads_three_tables_and_owns_nothing() {
           AND has_table_privilege('list_chat_sessions', c.oid, p) ORDER BY 1";
     let expected = ["chat_messages SELECT", "chat_sessions SELECT", "chat_widgets SELECT"];
     assert_eq!(texts(&admin, granted).await, expected);
-    assert_eq!(refusal(&role, "SELECT * FROM users").await, SqlState::INSUFFICIENT_PRIVILEGE);
+    assert_eq!(error_code(&role, "SELECT * FROM users").await, SqlState::INSUFFICIENT_PRIVILEGE);
     let is_more = "SELECT rolname::text FROM pg_roles WHERE rolname = 'list_chat_sessions'
         AND (rolsuper OR rolcreatedb OR rolcreaterole OR rolreplication OR rolbypassrls)
         UNION ALL SELECT 'a member of ' || roleid::regrole FROM pg_auth_members WHERE member = 'list_chat_sessions'::regrole";
@@ -50,7 +50,7 @@ async fn the_role_cannot_write_to_any_table() {
         "CREATE ROLE mine",
         "COPY chat_messages TO PROGRAM 'true'",
     ] {
-        assert_eq!(refusal(&role, sql).await, SqlState::INSUFFICIENT_PRIVILEGE, "{sql}");
+        assert_eq!(error_code(&role, sql).await, SqlState::INSUFFICIENT_PRIVILEGE, "{sql}");
     }
 }
 
@@ -103,7 +103,7 @@ async fn the_files_optional_statements_revoke_what_every_role_may_do() {
         admin.batch_execute(&format!("REVOKE {}", statement.replace(" app ", &format!(" {name} ")))).await.unwrap();
     }
     for sql in possible {
-        assert_eq!(refusal(&role, sql).await, SqlState::INSUFFICIENT_PRIVILEGE, "{sql}");
+        assert_eq!(error_code(&role, sql).await, SqlState::INSUFFICIENT_PRIVILEGE, "{sql}");
     }
 }
 
@@ -134,9 +134,9 @@ fn psql(url: &str, password: &str, variables: &[&str]) -> String {
         .env("PASSWORD", password)
         .output()
         .expect("psql must be on the path");
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{said}");
-    said
+    let warnings = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{warnings}");
+    warnings
 }
 
 #[tokio::test]
@@ -201,7 +201,7 @@ async fn psql_creates_a_role_of_any_name_for_any_schema_repeatedly() {
                 config.user(name).password(role::PASSWORD).connect(tokio_postgres::NoTls).await.unwrap();
             tokio::spawn(connection);
             role.batch_execute("SELECT FROM chat_sessions, chat_messages, chat_widgets").await.unwrap();
-            assert_eq!(refusal(&role, "SELECT FROM users").await, SqlState::INSUFFICIENT_PRIVILEGE);
+            assert_eq!(error_code(&role, "SELECT FROM users").await, SqlState::INSUFFICIENT_PRIVILEGE);
             assert_eq!(texts(&role, "SHOW search_path").await, [format!("{quoted}, pg_temp")]);
             admin.batch_execute(&format!("SET search_path = {quoted}")).await.unwrap();
             let three = ["chat_messages", "chat_sessions", "chat_widgets"];
@@ -221,6 +221,6 @@ async fn psql_warns_about_a_policy_that_hides_rows_from_every_role() {
     let database = product_database::create(&server).await.unwrap();
     let admin = database.client().await.unwrap();
     admin.batch_execute("CREATE POLICY adults ON chat_sessions AS RESTRICTIVE USING (false)").await.unwrap();
-    let said = psql(database.admin_url(), role::PASSWORD, &[]);
-    assert!(said.contains("ALTER POLICY adults ON chat_sessions TO the roles"), "{said}");
+    let warnings = psql(database.admin_url(), role::PASSWORD, &[]);
+    assert!(warnings.contains("ALTER POLICY adults ON chat_sessions TO the roles"), "{warnings}");
 }

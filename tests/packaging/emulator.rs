@@ -14,10 +14,10 @@ use serde_json::Value;
 use testkit::{Database, Secrets, Server, binary, client, faults::events, keys, seed};
 use tokio::process::{Child, Command};
 
-/// How long the emulator may take to listen.
+/// The time that the emulator has to start listening.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A cold invocation and warm ones after it: one environment serves them all.
+/// One environment serves a cold invocation and then warm ones.
 #[tokio::test]
 #[ignore = "needs AWS's emulator and the package: .ci/package runs it"]
 async fn every_event_gets_the_status_in_its_name_under_the_emulator() {

@@ -1,4 +1,4 @@
-//! The binary as Lambda runs it: how it starts, what it logs, what a broken event costs.
+//! The binary as Lambda runs it: its start, its configuration and its log.
 
 use std::time::Instant;
 
@@ -62,7 +62,7 @@ async fn unknown_tokens_are_counted_in_one_line_a_second() {
     let begin = Instant::now();
     for expected in [401, 503] {
         secrets.fail((expected == 503).then_some(SecretsFault::Unavailable));
-        // The failing fetch comes when the last good one is a second old.
+        // The next fetch, which fails, is a second after the last good one.
         tokio::time::sleep(UNKNOWN_TOKEN_INTERVAL).await;
         for number in 0..TOKENS {
             let event = request::post(&format!("mgp_unknown_{number}"), "{}");
@@ -84,7 +84,7 @@ async fn unknown_tokens_are_counted_in_one_line_a_second() {
             "{line}"
         );
     }
-    assert_eq!(with("secret not fetched").len(), 1, "not once for each of them");
+    assert_eq!(with("secret not fetched").len(), 1, "one line, not one per request");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The lines of the log as CloudWatch's embedded metrics, read back as CloudWatch reads them.
+//! The log's lines in CloudWatch's embedded metric format, parsed as CloudWatch parses them.
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! The database restarts, closes, is full, read-only, a standby, crashes, is slow: and comes back.
+//! The database restarts, shuts down, crashes, is full, read-only, a standby or slow, and recovers.
 
 use testkit::{
     Harness, binary,
@@ -19,8 +19,8 @@ async fn a_slow_query_gives_504_is_cancelled_and_does_not_delay_the_next_request
     }
 }
 
-/// An open connection goes on, a new one is refused with an ERROR that says why, and the first request after the renewal
-/// is served.
+/// An open connection keeps working, a new one fails with an ERROR line that has the reason, and the first request after
+/// the renewal succeeds.
 #[tokio::test]
 async fn an_expired_or_replaced_certificate_fails_new_connections_until_it_is_renewed() {
     for report in certificates::run(&Harness::quiet(binary()), 1).await.unwrap() {
@@ -28,11 +28,10 @@ async fn an_expired_or_replaced_certificate_fails_new_connections_until_it_is_re
     }
 }
 
-/// Requests are refused and served as the role's rights and the rows that it may see are taken and given back, without a
-/// restart.
+/// Requests fail and succeed as privileges and policies are revoked and granted again, without a restart.
 #[tokio::test]
 async fn no_change_of_privileges_or_row_level_security_gives_an_incomplete_page() {
     let reports = grants::run(&Harness::quiet(binary()), 1).await.unwrap();
-    let told = reports.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    assert!(reports.iter().all(|report| report.tried > 0 && report.lost == 0), "{told}");
+    let text = reports.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    assert!(reports.iter().all(|report| report.tried > 0 && report.lost == 0), "{text}");
 }

@@ -1,4 +1,4 @@
-//! The environment is frozen between two requests, and loses its connection.
+//! The environment loses its connection while it is frozen between two requests.
 
 use testkit::{Harness, binary, faults::freezing};
 

@@ -1,4 +1,4 @@
-//! A connection is lost: between two requests, under a query, or while it opens. No caller notices.
+//! A connection is lost between two requests, during a query, or while it opens. No request fails.
 
 use std::time::Duration;
 
@@ -76,8 +76,8 @@ async fn behind_chaos() -> (TestApp, Chaos) {
     (TestApp::start_on(database, secrets().await, configure).await, chaos)
 }
 
-/// A connection that was idle for longer than a second may have been lost in a freeze: the function asks before it relies on
-/// it. Otherwise the statement is sent twice, and the log counts a retry for every thaw.
+/// A connection that was idle for more than a second may have been lost during a freeze, so the function checks it.
+/// Otherwise the statement would be sent twice, and the log would count a retry after every freeze.
 #[tokio::test]
 async fn a_connection_lost_after_more_than_a_second_idle_is_replaced_without_a_retry() {
     let (test, chaos) = behind_chaos().await;
@@ -94,11 +94,11 @@ async fn a_connection_lost_after_more_than_a_second_idle_is_replaced_without_a_r
     assert_eq!(resent, 0, "the statement was not sent twice");
 }
 
-/// The outcome of a request that waits for a lock, under its query or while its connection opens and reads the policies,
-/// loses the connection there, and then waits on another, with nothing left on the first.
+/// The outcome of a request that loses its connection while it waits for a lock, in its query or while the connection opens
+/// and reads the policies, and then waits on another connection, with nothing left running on the first.
 async fn outcome_if_lost(opens: bool, test: &TestApp, lose: impl AsyncFnOnce(&Client)) -> (u16, String) {
     let (locker, admin) = (test.database.client().await.unwrap(), test.database.client().await.unwrap());
-    // What is left behind on the server is the function's to end.
+    // Without these timeouts, only the function can end its queries.
     role::set(&admin, "lock_timeout = 0").await;
     role::set(&admin, "statement_timeout = 0").await;
     admin
@@ -123,7 +123,7 @@ async fn outcome_if_lost(opens: bool, test: &TestApp, lose: impl AsyncFnOnce(&Cl
     tokio::join!(test.outcome(), fault).0
 }
 
-/// The process in which the function's only query waits for a lock, once that is another than this one.
+/// The process in which the function's only query waits for a lock, once that is not the process `not`.
 async fn until_one_waits(admin: &Client, not: i32) -> i32 {
     let one = async {
         loop {
@@ -133,5 +133,5 @@ async fn until_one_waits(admin: &Client, not: i32) -> i32 {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), one).await.expect("no query of the function's waits")
+    tokio::time::timeout(Duration::from_secs(10), one).await.expect("no query of the function waits")
 }

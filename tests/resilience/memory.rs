@@ -1,8 +1,8 @@
-//! Memory has a limit, and what visitors have written has none.
+//! Texts of any length, in limited memory.
 
 use testkit::{Harness, binary, faults::memory};
 
-/// In an address space of the template's memory.
+/// The address space is as large as the template's memory.
 #[tokio::test]
 async fn a_page_of_huge_texts_is_cut_and_the_process_survives() {
     for report in memory::run(&Harness::quiet(binary()), 1).await.unwrap() {

@@ -7,14 +7,14 @@ use list_chat_sessions::{
 use serde_json::json;
 use testkit::{Database, DeadAddress, Harness, Server, TestApp, app::secrets, binary, faults::names};
 
-/// 503 before the invocation's end, or 200 where there is a way; the first request after the fault is served; and threads
-/// that wait for the resolver do not pile up.
+/// 503 before the invocation ends, or 200 if another address works; the first request after the fault succeeds; and threads
+/// that wait for the resolver do not accumulate.
 #[tokio::test]
 #[ignore = "needs root, for a name server at port 53: cargo test --test main -- --ignored names"]
 async fn host_names_that_resolve_slowly_or_not_give_503_in_time_and_a_dead_first_address_fails_no_request() {
     let reports = names::run(&Harness::quiet(binary()), 1).await.unwrap();
-    let told = reports.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    assert!(reports.iter().all(|report| report.tried > 0 && report.lost == 0), "{told}");
+    let text = reports.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    assert!(reports.iter().all(|report| report.tried > 0 && report.lost == 0), "{text}");
 }
 
 #[tokio::test]

@@ -2,8 +2,8 @@
 
 use testkit::{Harness, binary, faults::network};
 
-/// An response before the invocation's deadline less 300 ms, of 200, 503 or 504; nothing left on the server; and the first
-/// request after the fault is served.
+/// A 200, 503 or 504 at least 300 ms before the invocation's deadline; no query left on the server; and the first request
+/// after the fault succeeds.
 #[tokio::test]
 async fn every_network_fault_gets_a_response_in_time_and_leaves_no_query_running() {
     for report in network::run(&Harness::quiet(binary()), 1).await.unwrap() {

@@ -1,4 +1,4 @@
-//! The database away, slow, full, or not as it should be.
+//! The database is unavailable, slow, out of connections, or has another schema.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ async fn a_slow_query_gives_504_and_is_cancelled_on_the_server() {
     assert_outcome!(test, OK);
 }
 
-/// The role has no `lock_timeout`, so nothing but the function ends what waits for the lock.
+/// The role has no `lock_timeout`, so only the function ends queries that wait for the lock.
 #[tokio::test]
 async fn a_locked_table_gives_504_every_time_and_leaves_no_query_running() {
     let test = TestApp::start_with(Server::shared(), |config| config.query_timeout = Duration::from_millis(300)).await;

@@ -1,4 +1,4 @@
-//! Nobody sees another account's rows, and one environment serves for long.
+//! Accounts never see each other's rows, and one environment serves many requests.
 
 use testkit::{
     Harness, binary,

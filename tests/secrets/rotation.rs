@@ -1,5 +1,5 @@
-//! The database's password rotated while the function serves, as Amazon's rotation functions do it, as RDS does it with
-//! the secret that it manages, and as docs/deploy.md says for doing it by hand.
+//! Rotation of the database's password while the function serves: by Amazon's rotation functions, by RDS for a secret that
+//! it manages, and by hand as in docs/deploy.md.
 
 mod steps;
 
@@ -29,8 +29,8 @@ const SUPERUSER: &str = "superuser";
 const OK: (u16, &str) = (200, "ok");
 const UNAVAILABLE: (u16, &str) = (503, "service_unavailable");
 
-/// A function that has its login from a secret, with what it talks to. The role of docs/role.sql belongs to the whole
-/// server, so that each rotation has a server of its own.
+/// A function with its credentials from a secret, and its services. Each rotation has its own server, because the role of
+/// docs/role.sql belongs to the whole server.
 struct Rotation {
     function: Function,
     admin: Client,
@@ -59,12 +59,12 @@ impl Rotation {
             secrets.put(SECRET, secret((role::NAME, role::PASSWORD))).unwrap();
             if superuser.is_some() {
                 secrets.put(SUPERUSER, secret(("rotator", "the rotator's password"))).unwrap();
-                // The least that can do it, also where `CREATEROLE` is no longer enough (PostgreSQL 16).
+                // The minimum privileges, also for PostgreSQL 16, where `CREATEROLE` is not enough.
                 let sql = "CREATE ROLE rotator LOGIN CREATEROLE PASSWORD 'the rotator''s password';
                            GRANT list_chat_sessions TO rotator WITH ADMIN OPTION";
                 database.client().await.unwrap().batch_execute(sql).await.unwrap();
             }
-            // Without that, new connections would use the user that was current up to five minutes ago.
+            // Otherwise new connections would use the user that was current up to five minutes ago.
             superuser.map(|_| ("SECRET_MAX_AGE_SECONDS", "1".to_owned())).into_iter().collect()
         })
         .await
@@ -79,7 +79,7 @@ impl Rotation {
         outcome(&self.function).await
     }
 
-    /// Runs requests for as long as `steps` take, and asserts that none of them fails.
+    /// Sends requests while `steps` run, and asserts that all of them succeed.
     async fn under_load(&self, steps: impl Future<Output = ()>) {
         let done = Cell::new(false);
         let load = async {
@@ -99,8 +99,8 @@ impl Rotation {
         assert!(self.served.get() > 0);
     }
 
-    /// Ends the function's connections under load and waits until a request has begun and been served: two faults never
-    /// meet in one.
+    /// Ends the function's connections under load and waits until a whole request has succeeded, so that no request meets two
+    /// faults.
     async fn reconnect(&self) {
         end_connections(&self.admin).await.unwrap();
         let before = self.served.get();
@@ -113,7 +113,7 @@ impl Rotation {
         self.secrets.calls(SECRET)
     }
 
-    /// As whom the function is connected.
+    /// The user of the function's connection.
     async fn user(&self) -> String {
         let sql = "SELECT usename::text FROM pg_stat_activity WHERE datname = current_database()
                    AND application_name = 'list-chat-sessions'";
@@ -131,7 +131,7 @@ async fn start(secrets: &Secrets, variables: &[(&'static str, String)]) -> Funct
     Function::start(FunctionOptions::new(binary(), &env)).await.unwrap()
 }
 
-/// The status of an response and, of an error, its code.
+/// The status of a response, and an error's code.
 async fn outcome(function: &Function) -> (u16, String) {
     let response = function.invoke(request::post(TOKEN, "{}").to_string()).await.unwrap().response().unwrap();
     let body: Value = serde_json::from_str(response["body"].as_str().unwrap()).unwrap();
@@ -156,7 +156,7 @@ async fn assert_no_request_is_lost(rotation: &Rotation, strategy: Strategy) {
                         rotation.reconnect().await;
                     }
                 }
-                // The new version takes its turn before the next rotation, which in AWS comes hours later at the soonest.
+                // In AWS the next rotation is hours away, so the new version is in use before it.
                 tokio::time::sleep(REJECTED_CREDENTIALS_INTERVAL).await;
                 rotation.reconnect().await;
                 tokio::time::sleep(REJECTED_CREDENTIALS_INTERVAL).await;
@@ -174,7 +174,7 @@ async fn a_single_user_rotation_fails_no_request() {
 #[tokio::test]
 async fn an_alternating_users_rotation_fails_no_request() {
     let rotation = Rotation::start_for(Strategy::AlternatingUsers).await;
-    // Policies for the role hold for its members too, and so do its grants.
+    // Policies and grants of the role apply to its members too.
     let policies = ["chat_widgets", "chat_sessions", "chat_messages"].map(|table| {
         format!(
             "ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
@@ -232,17 +232,17 @@ async fn a_rotation_interrupted_after_any_step_leaves_old_and_new_environments_s
             for step in &Step::ALL[..last] {
                 function.run(*step, &token).await.unwrap();
             }
-            let told = format!("{strategy:?} after {last} steps");
-            assert_eq!(outcome(&start(&rotation.secrets, &[]).await).await, expected(OK), "{told}: a new environment");
+            let case = format!("{strategy:?} after {last} steps");
+            assert_eq!(outcome(&start(&rotation.secrets, &[]).await).await, expected(OK), "{case}: a new environment");
             end_connections(&rotation.admin).await.unwrap();
-            assert_eq!(outcome(&old).await, expected(OK), "{told}: an old environment");
+            assert_eq!(outcome(&old).await, expected(OK), "{case}: an old environment");
 
-            // Secrets Manager tries the same version again.
+            // Secrets Manager retries the same version.
             for step in Step::ALL {
                 function.run(step, &token).await.unwrap();
             }
             end_connections(&rotation.admin).await.unwrap();
-            assert_eq!(outcome(&old).await, expected(OK), "{told}, and then done again");
+            assert_eq!(outcome(&old).await, expected(OK), "{case}, and then repeated");
         }
     }
 }
@@ -258,7 +258,7 @@ async fn a_new_password_fails_no_request_and_costs_one_fetch_per_new_connection(
                 rotation.secrets.put(SECRET, secret).unwrap();
                 let sql = format!("ALTER ROLE list_chat_sessions PASSWORD '{password}'");
                 rotation.admin.batch_execute(&sql).await.unwrap();
-                assert_eq!(rotation.fetches(), fetches, "a connection that is open needs no password");
+                assert_eq!(rotation.fetches(), fetches, "an open connection needs no password");
                 rotation.reconnect().await;
                 assert_eq!(rotation.fetches(), fetches + 1);
                 tokio::time::sleep(REJECTED_CREDENTIALS_INTERVAL).await;
@@ -283,21 +283,21 @@ async fn a_secret_without_an_address_rotates_with_the_address_in_variables() {
     })
     .await;
     assert_eq!(rotation.outcome().await, expected(OK));
-    // PostgreSQL has the new password, and no version of the secret has it yet: no login can work.
+    // PostgreSQL has the new password, but no version of the secret does: no credentials work.
     rotation.admin.batch_execute(&format!("ALTER ROLE {USER} PASSWORD 'managed-6be3'")).await.unwrap();
-    assert_eq!(rotation.outcome().await, expected(OK), "a connection that is open needs no password");
+    assert_eq!(rotation.outcome().await, expected(OK), "an open connection needs no password");
     end_connections(&rotation.admin).await.unwrap();
-    let refused = Instant::now();
+    let rejected_since = Instant::now();
     for _ in 0..5 {
         assert_eq!(rotation.outcome().await, expected(UNAVAILABLE));
     }
-    // One at init, and then one of each version in an interval.
-    let intervals = 1 + refused.elapsed().as_millis() / REJECTED_CREDENTIALS_INTERVAL.as_millis();
-    assert!(rotation.fetches() as u128 <= 1 + 2 * intervals, "refused logins do not drive calls");
+    // One at init, and then one per version and interval.
+    let intervals = 1 + rejected_since.elapsed().as_millis() / REJECTED_CREDENTIALS_INTERVAL.as_millis();
+    assert!(rotation.fetches() as u128 <= 1 + 2 * intervals, "rejected credentials do not cause more calls");
     rotation.secrets.put(SECRET, secret("managed-6be3")).unwrap();
-    let moved = Instant::now();
+    let changed_at = Instant::now();
     while rotation.outcome().await != expected(OK) {
-        assert!(moved.elapsed() < Duration::from_secs(10), "the new password is not used");
+        assert!(changed_at.elapsed() < Duration::from_secs(10), "the new password is not used");
     }
     assert_eq!(rotation.user().await, USER);
 }

@@ -1,5 +1,5 @@
-//! What the function says when everything goes wrong around secrets: nothing of them. The log and the errors of every
-//! function that any test starts are searched as well, see crates/testkit/src/function.rs; `output` searches the whole suite's.
+//! The function never logs or returns a secret, whatever fails. The log and the errors of every function that any test starts
+//! are searched too, see crates/testkit/src/function.rs. `output` searches the output of the whole suite.
 
 use std::{env, fs};
 
@@ -13,7 +13,7 @@ use testkit::{
 const MESSAGE: &str = "my card is 4111 1111";
 const EMAIL: &str = "visitor.of.this.test@example.com";
 
-/// What a function with these variables logs while it answers this status.
+/// The log of a function with these variables, after a request with this status.
 async fn log(secrets: &Secrets, variables: &[(&str, &str)], expected: u64) -> String {
     let function = start(secrets, variables).await.unwrap();
     assert_eq!(status(&function, &request::post(TOKEN, "{}")).await, expected);
@@ -23,7 +23,7 @@ async fn log(secrets: &Secrets, variables: &[(&str, &str)], expected: u64) -> St
 #[tokio::test]
 async fn a_query_that_fails_on_a_row_is_logged_with_its_code_and_without_the_row() {
     let database = database().await;
-    // The product's table behind a view, as a careless change may leave it: PostgreSQL quotes what it cannot cast.
+    // A view instead of the product's table: PostgreSQL quotes values that it cannot cast.
     let view = |expression: &str| {
         format!(
             "DROP VIEW IF EXISTS chat_sessions;
@@ -62,8 +62,8 @@ async fn rejected_credentials_are_logged_without_the_password() {
     let secrets = secrets_with(ring(&[TOKEN])).await;
     let url = database.url().replace("the-role", "not-the-role");
     secrecy::keep("not-the-role");
-    let refused = log(&secrets, &[("DATABASE_URL", &url)], 503).await;
-    assert!(refused.contains("28P01: password authentication failed"), "{refused}");
+    let rejected = log(&secrets, &[("DATABASE_URL", &url)], 503).await;
+    assert!(rejected.contains("28P01: password authentication failed"), "{rejected}");
     let tls = format!("{}?sslmode=require", database.url());
     assert!(log(&secrets, &[("DATABASE_URL", &tls)], 503).await.contains("does not support TLS"));
 }
@@ -123,13 +123,13 @@ async fn debug_output_contains_no_secret() {
          INSERT INTO chat_messages (session_id, role, content) SELECT id, 'visitor', '{MESSAGE}' FROM chat_sessions;"
     );
     test.database.load(&sql).await.unwrap();
-    assert!(test.list(json!({})).await.body.contains(MESSAGE), "the caller gets it");
+    assert!(test.list(json!({})).await.body.contains(MESSAGE), "the response has it");
     let ring = test.app.api_keys.current().await.unwrap();
     secrecy::assert_silent("Debug", &format!("{:?} {ring:?}", test.app));
     secrecy::assert_silent("Debug", &format!("{:#?}", testkit::app::config(&test.database)));
 }
 
-/// A search that finds nothing must be able to find something.
+/// Otherwise the other searches would prove nothing.
 #[tokio::test]
 async fn the_search_finds_the_secrets_that_tests_use() {
     let database = Database::create(Server::shared()).await.unwrap();
@@ -145,18 +145,18 @@ async fn the_search_finds_the_secrets_that_tests_use() {
 }
 
 #[tokio::test]
-#[ignore = "needs the suite's own output: .ci/run hands it over"]
+#[ignore = "needs the suite's output, which .ci/test provides"]
 async fn output_of_the_whole_suite_contains_no_secret() {
     register_shared_secrets().await;
     let file = env::var_os("SUITE_OUTPUT").expect("SUITE_OUTPUT must name a file with the output of `--nocapture`");
     let output = fs::read_to_string(file).unwrap();
     let lines = output.lines().filter(|line| line.starts_with("{\"timestamp\"")).count();
-    assert!(lines > 500, "that is not all of it: {lines} lines");
+    assert!(lines > 500, "the output is incomplete: {lines} lines");
     secrecy::assert_silent("the suite's output", &output);
-    println!("{} secrets are in none of {lines} lines of the log, nor elsewhere in the output", secrecy::known());
+    println!("searched for {} secrets in the output, {lines} lines of the log", secrecy::known());
 }
 
-/// The secrets that all tests have in common, for a process that runs none of them.
+/// Registers the secrets that tests share, in a process that runs only this test.
 async fn register_shared_secrets() {
     let _test = TestApp::start().await;
     let database = database().await;

@@ -32,8 +32,8 @@ async fn a_kept_server_keeps_its_data_and_cannot_be_started_twice() -> anyhow::R
     let start = || Server::start_with(ServerOptions { kept: Some(name.clone()), ..ServerOptions::default() });
     let one = start()?;
     database::connect(&one.url("postgres")).await?.batch_execute("CREATE TABLE kept ()").await?;
-    let refusal = start().err().map(|error| error.to_string()).unwrap_or_default();
-    assert!(refusal.ends_with("is in use by another process"), "{refusal}");
+    let error = start().err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(error.ends_with("is in use by another process"), "{error}");
     let folder = one.folder().to_owned();
     drop(one);
 
@@ -102,7 +102,7 @@ async fn seeding_creates_the_requested_rows_with_consistent_times() -> anyhow::R
 
 #[test]
 fn a_folder_of_another_user_is_an_error_that_says_how_to_repair_it() {
-    // It is root's, and root runs PostgreSQL as somebody else.
+    // It belongs to root, which runs PostgreSQL as another user.
     let error = home::ensure_owned(std::path::Path::new("/usr")).err().map(|error| error.to_string());
     let error = error.unwrap_or_default();
     for part in ["/usr belongs to user 0 (root), and PostgreSQL would run as user ", "rm -rf '/usr'", "chown -R "] {

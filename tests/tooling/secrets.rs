@@ -1,4 +1,4 @@
-//! The Secrets Manager stand-in in front of the real SDK.
+//! The stand-in for Secrets Manager, called by the real SDK.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use aws_sdk_secretsmanager::{
 };
 use testkit::{Secrets, SecretsFault};
 
-/// The real SDK in front of the stand-in.
+/// The real SDK, configured to call the stand-in.
 fn sdk(secrets: &Secrets) -> Client {
     let config = Config::builder()
         .behavior_version(BehaviorVersion::latest())

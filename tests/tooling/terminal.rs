@@ -1,4 +1,4 @@
-//! The lines of a terminal.
+//! The formatting of log lines for a terminal.
 
 use testkit::terminal::{WIDTH, short, wrapped};
 

@@ -9,7 +9,7 @@ const route = "/functions/v1/list-chat-sessions";
 const client = createClient<paths>({ baseUrl });
 const headers = { Authorization: `Bearer ${token}` };
 
-// A filter alone is a whole request: no other field is required.
+// A filter is a complete request: no other field is required.
 const filtered = await client.POST(route, { headers, body: { status: "active" } });
 const page: components["schemas"]["Page"] | undefined = filtered.data;
 assert(page, JSON.stringify(filtered.error));

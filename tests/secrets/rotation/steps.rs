@@ -1,5 +1,4 @@
-//! What Amazon's rotation functions for PostgreSQL do, step by step, over the real SDK and as the users that they log in
-//! as: <https://github.com/aws-samples/aws-secrets-manager-rotation-lambdas>,
+//! The steps of Amazon's rotation functions for PostgreSQL, with the real SDK and the same users: <https://github.com/aws-samples/aws-secrets-manager-rotation-lambdas>,
 //! `SecretsManagerRDSPostgreSQLRotationSingleUser` and `…MultiUser`.
 
 use anyhow::{Context, Result, ensure};
@@ -12,16 +11,16 @@ const CURRENT: &str = "AWSCURRENT";
 const PENDING: &str = "AWSPENDING";
 const PREVIOUS: &str = "AWSPREVIOUS";
 
-/// Whose password changes.
+/// Which role's password changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategy {
-    /// The role changes its own.
+    /// The role changes its own password.
     SingleUser,
     /// Two roles alternate; the login that `masterarn` names changes the one that is not in use.
     AlternatingUsers,
 }
 
-/// Secrets Manager calls a rotation function once for each of them, in this order, and may repeat any.
+/// Secrets Manager calls a rotation function once for each step, in this order, and may repeat any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     Create,
@@ -46,7 +45,7 @@ impl RotationFunction {
     ///
     /// # Errors
     ///
-    /// Where Amazon's functions raise one: then Secrets Manager ends the rotation and tries it again later.
+    /// Wherever Amazon's functions raise one: then Secrets Manager stops the rotation and retries it later.
     pub async fn run(&self, step: Step, token: &str) -> Result<()> {
         // The SDK's futures are large.
         Box::pin(self.step(step, token)).await
@@ -134,7 +133,7 @@ impl RotationFunction {
         connect(&login).await
     }
 
-    /// The rotated secret as these functions demand it.
+    /// The rotated secret, checked for the fields that these functions require.
     async fn login(&self, stage: &str, token: Option<&str>) -> Result<Value> {
         let login = self.value(self.secret_id, stage, token).await?;
         for field in ["host", "username", "password"] {
@@ -160,7 +159,7 @@ fn alternate(user: &str) -> String {
     user.strip_suffix("_clone").map_or_else(|| format!("{user}_clone"), ToOwned::to_owned)
 }
 
-/// Connects with a login as a secret has it.
+/// Connects with the credentials of a secret.
 pub async fn connect(login: &Value) -> Result<Client> {
     let port = login["port"].as_u64().map_or(Ok(5432), TryInto::try_into)?;
     let mut config = Config::new();
@@ -170,7 +169,7 @@ pub async fn connect(login: &Value) -> Result<Client> {
     Ok(client)
 }
 
-/// A secret of the form that these functions demand.
+/// A secret of the form that these functions require.
 pub fn secret(login: (&str, &str), port: u16, database: &str, superuser: Option<&str>) -> String {
     let (username, password) = login;
     let mut secret = json!({
