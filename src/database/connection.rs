@@ -158,7 +158,8 @@ impl Connector {
     }
 }
 
-/// Drives the connection's socket until the connection ends. Its errors are dropped: queries on a lost connection fail themselves.
+/// Drives the connection's socket until the connection ends. Its errors are dropped, because a lost connection's queries
+/// fail too.
 fn spawn(connection: impl Future<Output = Result<(), PgError>> + Send + 'static) -> JoinHandle<()> {
     tokio::spawn(async move { drop(connection.await) })
 }
@@ -223,8 +224,8 @@ impl Connection {
         rows.map_err(|error| self.execute_error(error))
     }
 
-    /// Checks the connection while it runs `rows`. The liveness query, the check and the statement are sent in one packet and
-    /// cost one round trip. No row is used before the check has passed.
+    /// Checks the connection while it runs `rows`. The liveness query, the check and the statement are sent in one packet
+    /// and cost one round trip. No row is used before the check has passed.
     async fn checked<R>(
         &self,
         rows: impl Future<Output = Result<R, PgError>>,

@@ -60,10 +60,10 @@ impl ConnectionSettings {
     }
 
     /// Reads a secret in one of the forms that RDS and Secrets Manager write: `username` and `password`, which is all of
-    /// a [master secret that RDS manages][rds], and in most others `host`, `port` and `dbname`. If one of
-    /// these three is missing, `defaults` apply, and then 5432 and `postgres`. The secret takes precedence, because a
-    /// rotation or an attachment keeps it current. `sslmode`, `sslrootcert` (certificates in PEM) and `channel_binding` are optional; other fields
-    /// are ignored.
+    /// a [master secret that RDS manages][rds], and in most others `host`, `port` and `dbname`. If one of these three is
+    /// missing, `defaults` apply, and then 5432 and `postgres`. The secret takes precedence, because a rotation or an
+    /// attachment keeps it current. `sslmode`, `sslrootcert` (certificates in PEM) and `channel_binding` are optional;
+    /// other fields are ignored.
     ///
     /// [rds]: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-secrets-manager.html
     ///

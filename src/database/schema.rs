@@ -23,9 +23,9 @@ pub struct Schema {
     pub preferred_column: (&'static str, &'static str),
 }
 
-/// For each relation of `$1`: whether [`Statement::preferred`](super::Statement::preferred) can use it, and whether row level
-/// security applies to the role. Trying that statement instead would log an error on the server for each connection to a
-/// database without the preferred tables.
+/// For each relation of `$1`: whether [`Statement::preferred`](super::Statement::preferred) can use it, and whether row
+/// level security applies to the role. Trying that statement instead would log an error on the server for each connection
+/// to a database without the preferred tables.
 const RELATIONS: &str = "-- list-chat-sessions: what the role can read
 SELECT CASE WHEN name = ANY ($2) THEN coalesce(has_table_privilege(oid, 'SELECT'), false)
             ELSE name <> $3 OR EXISTS (SELECT FROM pg_attribute

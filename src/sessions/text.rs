@@ -67,7 +67,7 @@ pub struct Text<'a> {
 }
 
 impl<'a> Text<'a> {
-    /// Reads a text, which PostgreSQL sends with one byte more than the limit if it is longer. Such a text ends with the last
+    /// Reads a text. PostgreSQL sends one byte more than the limit if the text is longer; the result then ends with the last
     /// whole character within the limit.
     #[must_use]
     pub fn read(bytes: &'a [u8], limit: TextLimit) -> Self {

@@ -99,8 +99,8 @@ impl Rotation {
         assert!(self.served.get() > 0);
     }
 
-    /// Ends the function's connections under load and waits until a whole request has succeeded, so that no request meets two
-    /// faults.
+    /// Ends the function's connections under load and waits until a whole request has succeeded, so that no request
+    /// meets two faults.
     async fn reconnect(&self) {
         end_connections(&self.admin).await.unwrap();
         let before = self.served.get();

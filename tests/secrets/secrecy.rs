@@ -1,5 +1,5 @@
-//! The function never logs or returns a secret, whatever fails. The log and the errors of every function that any test starts
-//! are searched too, see crates/testkit/src/function.rs. `output` searches the output of the whole suite.
+//! The function never logs or returns a secret, whatever fails. The log and the errors of every function that any test
+//! starts are searched too, see crates/testkit/src/function.rs. `output` searches the output of the whole suite.
 
 use std::{env, fs};
 

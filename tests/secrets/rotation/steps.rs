@@ -1,4 +1,5 @@
-//! The steps of Amazon's rotation functions for PostgreSQL, with the real SDK and the same users: <https://github.com/aws-samples/aws-secrets-manager-rotation-lambdas>,
+//! The steps of Amazon's rotation functions for PostgreSQL, with the real SDK and the same users:
+//! <https://github.com/aws-samples/aws-secrets-manager-rotation-lambdas>,
 //! `SecretsManagerRDSPostgreSQLRotationSingleUser` and `…MultiUser`.
 
 use anyhow::{Context, Result, ensure};
