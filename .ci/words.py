@@ -15,13 +15,20 @@ ROOT = Path(__file__).resolve().parent.parent
 # The word to avoid, and what to write instead.
 WORDS = {
     r"anew": "again",
+    r"anybody": "anyone",
     r"as often as it takes": "repeatedly",
     r"all the same": "anyway, or nothing",
+    r"at present": "now, currently",
+    r"at the soonest": "at the earliest",
     r"beside": "next to, alongside, besides",
+    r"heard of": "responded",
+    r"in no time": "immediately",
     r"in turns": "alternately",
+    r"in vain": "without success",
     r"leaves? away|leaving away|left away": "omit",
     r"meanwhile": "say when",
     r"nobody'?s": "unowned, for no account",
+    r"that (?:is|are) none": "not a, invalid",
     r"who(?:m|se)?ever": "a caller that, a connection that, anyone who",
 }
 PATTERN = re.compile(r"\b(?:" + "|".join(f"(?P<w{n}>{word})" for n, word in enumerate(WORDS)) + r")\b", re.IGNORECASE)

@@ -119,7 +119,7 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// What is wrong with the secret and where. The text quotes nothing from it.
+    /// A text that says what is wrong with the secret and where, without quoting it.
     pub fn parse(secret: &str) -> Result<Self, String> {
         let secret: Value = serde_json::from_str(secret)
             .map_err(|error| format!("it is not JSON, at line {} column {}", error.line(), error.column()))?;

@@ -47,27 +47,27 @@ use crate::{
 /// Connections of one environment. Lambda sends it one event at a time, so a second connection would only idle.
 pub const POOL_SIZE: usize = 1;
 
-/// How long opening a connection may take, from name resolution to the end of its first schema check.
+/// The timeout for opening a connection, from name resolution to the end of its first schema check.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long one address of the host may take to accept a connection. With less, one lost packet, which is retransmitted
-/// after a second, would fail the address; with more, [`CONNECT_TIMEOUT`] would leave no time for a second address.
+/// The timeout for connecting to one address of the host. With less, one lost packet, which is retransmitted after a second,
+/// would fail the address; with more, [`CONNECT_TIMEOUT`] would leave no time for a second address.
 pub const ADDRESS_TIMEOUT: Duration = Duration::from_millis(1_400);
 
-/// How long sent data may stay unacknowledged before the kernel closes the connection.
+/// The time that sent data may stay unacknowledged before the kernel closes the connection.
 pub const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a connection that was idle may take to show that it is alive before it is replaced.
+/// The timeout for the check that an idle connection is alive. After it, the connection is replaced.
 pub const ALIVE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How long a connection is used without a check.
+/// The time that a connection is used without a check.
 ///
 /// With more, connections that were lost while the environment was frozen would cost more retries, and rows that row level
 /// security has started to hide would be missing for longer. With less, more requests would pay for a check: 0.15 ms of
 /// PostgreSQL's processor time, and 20 µs for a packet and a wake-up.
 pub const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long a request waits for the cancellation of a query that timed out or whose connection was lost.
+/// The time that a request waits for the cancellation of a query that timed out or whose connection was lost.
 pub const CANCEL_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// The minimum time between two fetches of the secret because PostgreSQL rejected its credentials.
@@ -76,7 +76,7 @@ pub const CANCEL_TIMEOUT: Duration = Duration::from_millis(200);
 /// is rejected then must not wait long. Only the operator can cause these fetches, not a caller.
 pub const REJECTED_CREDENTIALS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long before the end of the invocation a response is ready, cancellation included.
+/// The time between a response, cancellation included, and the end of the invocation.
 const RESPONSE_MARGIN: Duration = Duration::from_millis(300);
 
 const _: () = {
@@ -85,7 +85,7 @@ const _: () = {
     assert!(margin <= RESPONSE_RESERVE.as_millis(), "a query that times out is cancelled before the response is due");
 };
 
-/// How often one query is retried, by the failure of the attempt before.
+/// The number of times that one query is retried, by the failure of the attempt before.
 pub const RETRIES: Retries =
     Retries { idle_connection_dead: 1, connection_lost: 1, lost_while_connecting: 2, credentials_rejected: 2 };
 
@@ -117,7 +117,6 @@ impl Retries {
     }
 }
 
-/// Why an attempt returned no rows.
 enum AttemptError {
     Open(OpenError),
     IdleConnectionDead,

@@ -19,7 +19,6 @@ use crate::{
     log::{self, Level},
 };
 
-/// The CloudWatch namespace of the metrics.
 const NAMESPACE: &str = "ListChatSessions";
 
 /// A request's line. Fields in lower case are for readers; CloudWatch reads those in upper case, under these names.

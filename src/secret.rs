@@ -237,7 +237,7 @@ struct Cache<T> {
     reported_at: Option<FreezeProofInstant>,
 }
 
-/// What must happen before the value can be used.
+/// The step that is necessary before the value can be used.
 enum Need {
     Nothing,
     /// The value is past its maximum age.

@@ -65,7 +65,6 @@ pub struct Connection {
     checked_at: FreezeProofInstant,
 }
 
-/// Why a connection could not be opened.
 pub enum OpenError {
     CredentialsRejected {
         settings: Arc<ConnectionSettings>,
@@ -77,7 +76,6 @@ pub enum OpenError {
     Final(Error),
 }
 
-/// Why a statement returned no rows.
 pub enum ExecuteError {
     /// The connection had been lost before the statement was sent.
     Dead,
@@ -115,10 +113,6 @@ impl Connector {
     }
 
     /// Makes the next connection use settings other than the rejected ones; returns `false` if there are none.
-    ///
-    /// # Errors
-    ///
-    /// As [`SettingsSource::refreshed_after_rejection`].
     pub(super) async fn refresh(&self, rejected: &ConnectionSettings) -> Result<bool, Error> {
         let refreshed = self.settings.refreshed_after_rejection(rejected).await?;
         let is_refreshed = refreshed.is_some();
@@ -194,7 +188,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// Why there are no rows. After every error except [`ExecuteError::Rejected`] the connection must be discarded.
+    /// The connection must be discarded after every error except [`ExecuteError::Rejected`].
     pub(super) async fn execute<R: Extend<Row>>(
         &mut self,
         statement: &Statement<'_>,

@@ -39,7 +39,7 @@ impl ConnectionSettings {
     ///
     /// # Errors
     ///
-    /// What is wrong with the URL, without quoting it.
+    /// A text that says what is wrong with the URL, without quoting it.
     pub fn from_url(url: &str, policy: &TlsPolicy) -> Result<Self, String> {
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             return Err("it is not of the form postgresql://user:password@host:port/database".into());
@@ -69,7 +69,7 @@ impl ConnectionSettings {
     ///
     /// # Errors
     ///
-    /// What is wrong with the secret, without quoting its content.
+    /// A text that says what is wrong with the secret, without quoting it.
     pub fn from_secret(secret: &str, defaults: &AddressDefaults, policy: &TlsPolicy) -> Result<Self, String> {
         let secret: Value = serde_json::from_str(secret)
             .map_err(|error| format!("it is not JSON, at line {} column {}", error.line(), error.column()))?;
@@ -111,7 +111,7 @@ impl ConnectionSettings {
     }
 }
 
-/// What is wrong with a URL, without the name of an unknown option. tokio-postgres quotes it, and after a `?` in a password
+/// The error text for a URL, without the name of an unknown option. tokio-postgres quotes it, and after a `?` in a password
 /// it is the rest of the password.
 fn url_error(error: &tokio_postgres::Error) -> String {
     let text = display_chain(error);

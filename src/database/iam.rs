@@ -19,10 +19,9 @@ use tokio_postgres::config::{Config, Host};
 use super::ConnectionSettings;
 use crate::error::{Error, display_chain};
 
-/// How long RDS accepts a token. It matters only while a connection is opened.
+/// The time that RDS accepts a token. It matters only while a connection is opened.
 pub const TOKEN_LIFETIME: Duration = Duration::from_mins(15);
 
-/// The service that the signature is for.
 const SERVICE: &str = "rds-db";
 
 const SCHEME: &str = "https://";
@@ -98,7 +97,7 @@ fn token(credentials: Credentials, region: &Region, config: &Config, time: Syste
 mod tests {
     use super::*;
 
-    /// What `generate_db_auth_token` of botocore 1.44.5 returns for that time and these credentials: session token, user,
+    /// The results of botocore 1.44.5's `generate_db_auth_token` for that time and these credentials: session token, user,
     /// encoded user, signature.
     const CASES: [(Option<&str>, &str, &str, &str); 3] = [
         (None, "chat_reader", "chat_reader", "6f61e2bf21a1e628e40dd85c5f1662889f373cb4e502be4b273a28802b90f5a1"),

@@ -52,7 +52,6 @@ pub struct Features {
     row_security: bool,
 }
 
-/// Why a connection cannot be used.
 pub enum CheckError {
     /// The connection is lost, or PostgreSQL rejected the check.
     Postgres(PgError),
@@ -64,10 +63,6 @@ pub enum CheckError {
 
 impl Schema {
     /// Checks a new connection, in one round trip, or in two if row level security applies.
-    ///
-    /// # Errors
-    ///
-    /// As [`Schema::check_again`], except for [`CheckError::RowSecurityEnabled`].
     pub(super) async fn check(&self, client: &Client) -> Result<Features, CheckError> {
         let relations = self.relations(client).await?;
         let policies = if relations.iter().any(|relation| relation.row_security) {
@@ -79,10 +74,6 @@ impl Schema {
     }
 
     /// Checks a connection again, in one round trip.
-    ///
-    /// # Errors
-    ///
-    /// Why the connection cannot be used.
     pub(super) async fn check_again(&self, client: &Client, before: Features) -> Result<Features, CheckError> {
         if before.row_security {
             let (relations, policies) = tokio::try_join!(biased; self.relations(client), self.policies(client))?;
@@ -176,7 +167,7 @@ impl TryFrom<&Row> for Policy {
     }
 }
 
-/// Which rows the role sees of a table to which row level security applies.
+/// The rows that the role sees of a table to which row level security applies.
 #[derive(PartialEq, Eq)]
 enum Visibility {
     All,

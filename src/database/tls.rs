@@ -63,7 +63,6 @@ impl Tls {
         Ok(Self(MakeRustlsConnect::new(config)))
     }
 
-    /// For tokio-postgres.
     pub(super) fn connector(&self) -> MakeRustlsConnect {
         self.0.clone()
     }
@@ -116,7 +115,7 @@ impl TlsPolicy {
     ///
     /// # Errors
     ///
-    /// What is wrong with the settings, without quoting them.
+    /// A text that says what is wrong with the settings, without quoting them.
     pub fn tls_for(&self, config: &Config, ssl_mode: Option<&str>, own: Option<Tls>) -> Result<Option<Tls>, String> {
         let is_local = is_local(config);
         let is_encrypted = match ssl_mode {

@@ -74,11 +74,6 @@ impl<'a> ChatSession<'a> {
     }
 }
 
-/// Reads the value in a column.
-///
-/// # Errors
-///
-/// [`Error::Internal`] if it is not of this type.
 pub fn column<'a, T: FromSql<'a>>(row: &'a Row, index: usize) -> Result<T, Error> {
     row.try_get(index).map_err(|error| Error::Internal(format!("column {index}: {error}")))
 }

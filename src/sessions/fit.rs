@@ -36,10 +36,6 @@ pub const MAX_SIZE_OF_BYTE: usize = 7;
 /// uncut, 0 if they do not fit even at [`TextLimit::uncut_chars`].
 ///
 /// Reads each text twice: the first pass compares lengths that are [`STEP`] apart, the second those between two of them.
-///
-/// # Errors
-///
-/// Those of `sessions`.
 pub fn length<'a, S: Iterator<Item = Result<ChatSession<'a>, Error>>>(
     sessions: impl Fn() -> S,
     limits: TextLimits,

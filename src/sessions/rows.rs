@@ -9,7 +9,6 @@ use super::{
 };
 use crate::error::Error;
 
-/// The column of the last message.
 const LAST_MESSAGE: usize = 7;
 
 /// The number of characters that are kept beyond the length that fits.

@@ -18,18 +18,18 @@ use crate::{
 /// the first page and five times faster at offset 100,000.
 pub const DEEP_OFFSET: i64 = 1_000;
 
-/// How a page or a total is read.
+/// The variant of the statement for a page or a total.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading {
     /// Whether the materialized counts may be used where they are installed.
     pub counts: bool,
     /// Whether the total may use them too. Counting the few sessions since a recent `from_date` is cheaper.
     pub counted_total: bool,
-    /// How the texts of sessions are sent.
+    /// The form of the sessions' texts.
     pub texts: Texts,
 }
 
-/// How the texts of sessions are sent.
+/// The form in which PostgreSQL sends the texts of sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Texts {
     /// Unchanged. One that is longer than [`super::TextLimit::bytes`] is replaced by [`super::text::SUBSTITUTE`].
@@ -74,7 +74,6 @@ enum Variant {
     Computed,
 }
 
-/// The parts of a statement's text.
 struct Parts<'a> {
     request: &'a ListRequest,
     filters: &'a Filters,

@@ -95,7 +95,7 @@ async fn no_text_ends_the_environment_or_exceeds_its_memory() {
     for (limit, memory) in MEMORY {
         let sessions = usize::try_from(limit).unwrap();
         let (message, other) = (16_000_000 / sessions, 3_000_000 / sessions);
-        // As long as the read limit; longer, with a character across the read limit; and longer than any response.
+        // Texts as long as the read limit; longer, with a character across it; and longer than any response.
         for case in [
             ("x", message, other),
             ("😀", message, other),

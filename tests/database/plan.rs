@@ -68,7 +68,7 @@ async fn the_columns_stand_in_the_contracts_order() {
     }
 }
 
-/// As in psql, with values for the parameters.
+/// Runs them as in psql, with values for the parameters.
 #[tokio::test]
 async fn every_statement_of_the_snapshots_runs() {
     let client = Database::create(Server::shared()).await.unwrap().client().await.unwrap();

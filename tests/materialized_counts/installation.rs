@@ -1,4 +1,4 @@
-//! What the set changes in a database, where its installation fails, and that `drop.sql` restores everything.
+//! Installing the set: its changes to a database, its failures, and its removal by `drop.sql`.
 
 use testkit::{
     Database, Server,

@@ -102,7 +102,7 @@ async fn an_earlier_set_is_upgraded_alongside_its_writers() {
     }
 }
 
-/// Writes messages and sessions and closes sessions until told to stop.
+/// Writes messages and sessions and closes sessions until `is_done`.
 async fn write(database: Database, number: u32, is_done: Arc<AtomicBool>) {
     let writer = database.client().await.unwrap();
     while !is_done.load(Ordering::Relaxed) {

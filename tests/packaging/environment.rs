@@ -25,12 +25,12 @@ async fn each_request_has_one_complete_log_line_without_secrets() {
         assert_eq!(status(&function, &event).await, expected);
     }
     let lines: Vec<_> = lines(&function).into_iter().filter(|line| line["message"] == "request").collect();
-    let told: Vec<_> = lines
+    let shown: Vec<_> = lines
         .iter()
         .map(|line| json!([line["level"], line["Outcome"], line["status"], line["rows"], line["ColdStart"]]))
         .collect();
     assert_eq!(
-        told,
+        shown,
         [
             json!(["INFO", "ok", 200, 1, 1]),
             json!(["INFO", "validation_error", 400, null, 0]),
