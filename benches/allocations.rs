@@ -33,7 +33,7 @@ fn main() {
 
 fn report(runtime: &Runtime, account: &Account, page: &Page) {
     let client = runtime.block_on(account.connect());
-    let statement = sessions::page_statement(&account.caller, &page.list, sessions::Reading::default()).fallback;
+    let statement = sessions::page_statement(&account.caller, &page.list, sessions::Reading::default()).fallback();
     let ring = KeyRing::parse(&key_ring()).expect("a ring");
     let by = Deadline::within(std::time::Duration::from_mins(5));
     // Boxed before it is counted: `block_on` would box a future of this size.

@@ -46,7 +46,7 @@ async fn only(handler: bool, limit: i64, rounds: usize) {
     let account = Account::start().await;
     let page = Page::new(limit);
     let client = account.connect().await;
-    let statement = page_statement(&account.caller, &page.list, Reading::default()).fallback;
+    let statement = page_statement(&account.caller, &page.list, Reading::default()).fallback();
     for _ in 0..rounds {
         // Both sides make it, so that it falls out of a comparison.
         let request = page.request();
@@ -65,7 +65,7 @@ async fn compare() {
     eprintln!("{:<22}{:>9}{:>9}{:>9}{:>9}   of the statement's p50", "", "p10", "p50", "p99", "CPU p50");
     for limit in PAGES {
         let page = Page::new(limit);
-        let statement = page_statement(&account.caller, &page.list, Reading::default()).fallback;
+        let statement = page_statement(&account.caller, &page.list, Reading::default()).fallback();
         let mut times: [Times; 4] = Default::default();
         for round in 0..WARM_UP + ROUNDS {
             for turn in 0..times.len() {

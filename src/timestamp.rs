@@ -12,7 +12,6 @@ use jiff::{
     civil::{Date, DateTime, Time, date},
     fmt::temporal::Pieces,
 };
-use serde::{Serialize, Serializer};
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
 
 /// The limit of an offset from UTC, as in PostgreSQL.
@@ -112,12 +111,6 @@ fn epoch() -> DateTime {
 impl fmt::Display for PgTimestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.rfc_3339().as_deref().unwrap_or("not in RFC 3339"))
-    }
-}
-
-impl Serialize for PgTimestamp {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.rfc_3339().serialize(serializer)
     }
 }
 

@@ -31,15 +31,31 @@ use crate::{
 /// A statement's parameters, each with the type that the statement declares for it.
 pub type Parameters<'a> = Vec<(&'a (dyn ToSql + Sync), Type)>;
 
-/// A statement in two texts with the same parameters and the same columns.
-#[derive(Clone)]
+/// A statement in two variants with the same parameters and the same columns. Composing one takes 5 µs, so only the one
+/// that is sent is composed.
 pub struct Statement<'a> {
-    /// Reads the [`Schema`]'s preferred relations.
-    pub preferred: String,
-    /// Does not read them.
-    pub fallback: String,
+    compose: Box<dyn Fn(bool) -> String + Send + Sync + 'a>,
     /// The values of `$1`, `$2`, …
     pub parameters: Parameters<'a>,
+}
+
+impl<'a> Statement<'a> {
+    /// `compose` returns the preferred variant for `true`, otherwise the fallback.
+    pub fn new(parameters: Parameters<'a>, compose: impl Fn(bool) -> String + Send + Sync + 'a) -> Self {
+        Self { compose: Box::new(compose), parameters }
+    }
+
+    /// The variant that reads the [`Schema`]'s preferred relations.
+    #[must_use]
+    pub fn preferred(&self) -> String {
+        (self.compose)(true)
+    }
+
+    /// The variant that does without them.
+    #[must_use]
+    pub fn fallback(&self) -> String {
+        (self.compose)(false)
+    }
 }
 
 /// The pool's manager.
@@ -197,8 +213,8 @@ impl Connection {
         deadline: Deadline,
     ) -> Result<R, ExecuteError> {
         let is_preferred = self.features.has_preferred;
-        let text = if is_preferred { &statement.preferred } else { &statement.fallback };
-        let rows = self.read(text, &statement.parameters, &new_rows);
+        let text = if is_preferred { statement.preferred() } else { statement.fallback() };
+        let rows = self.read(&text, &statement.parameters, &new_rows);
         let rows = if self.checked_at.elapsed() < CHECK_INTERVAL {
             timeout(deadline.remaining().min(query_timeout), rows).await.map_err(|_| ExecuteError::TimedOut)?
         } else {
@@ -213,7 +229,8 @@ impl Connection {
         if !is_preferred || self.features.has_preferred {
             return rows.map_err(|error| self.execute_error(error));
         }
-        let rows = self.read(&statement.fallback, &statement.parameters, &new_rows);
+        let text = statement.fallback();
+        let rows = self.read(&text, &statement.parameters, &new_rows);
         let rows = timeout(deadline.remaining().min(query_timeout), rows).await.map_err(|_| ExecuteError::TimedOut)?;
         rows.map_err(|error| self.execute_error(error))
     }

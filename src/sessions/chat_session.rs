@@ -15,7 +15,7 @@ pub const COUNT_COLUMNS: [usize; 2] = [9, TOTAL_COLUMN];
 pub const TOTAL_COLUMN: usize = 12;
 
 /// A session as callers see it, in the contract's order of keys. It borrows its texts from the [`Page`](super::Page).
-#[derive(Clone, Copy, serde::Serialize)]
+#[derive(Clone, Copy)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[expect(missing_docs, reason = "the contract defines the fields")]
 pub struct ChatSession<'a> {

@@ -87,23 +87,21 @@ fn statement<'a>(
     mut parameters: Parameters<'a>,
     request: &'a ListRequest,
     reading: Reading,
-    text: impl Fn(&Parts) -> String,
+    text: fn(&Parts) -> String,
 ) -> Statement<'a> {
     let filters = Filters::new(request, &mut parameters);
-    let computed = format!("(SELECT count(*) FROM chat_sessions WHERE user_id = $1{})", filters.sessions);
     let is_total_counted = reading.counted_total && (request.from_date.is_none() || filters.from.is_some());
-    let with = |variant: Variant| {
+    Statement::new(parameters, move |is_preferred| {
+        let variant = if is_preferred && reading.counts { Variant::Materialized } else { Variant::Computed };
+        let computed = || format!("(SELECT count(*) FROM chat_sessions WHERE user_id = $1{})", filters.sessions);
         let (name, total) = match variant {
-            Variant::Computed => ("computed", &computed),
-            Variant::Materialized if is_total_counted => ("materialized", &materialized::total(&filters)),
-            Variant::Materialized => ("materialized, computed total", &computed),
+            Variant::Computed => ("computed", computed()),
+            Variant::Materialized if is_total_counted => ("materialized", materialized::total(&filters)),
+            Variant::Materialized => ("materialized, computed total", computed()),
         };
-        let parts = Parts { request, filters: &filters, variant, texts: reading.texts, total };
+        let parts = Parts { request, filters: &filters, variant, texts: reading.texts, total: &total };
         format!("-- list-chat-sessions: {name}, {}", text(&parts))
-    };
-    let fallback = with(Variant::Computed);
-    let preferred = if reading.counts { with(Variant::Materialized) } else { fallback.clone() };
-    Statement { preferred, fallback, parameters }
+    })
 }
 
 fn page_text(parts: &Parts) -> String {
@@ -231,7 +229,7 @@ mod tests {
             let mut request = ListRequest::parse(request.to_string().as_bytes(), 100).unwrap();
             request.offset = offset;
             let statement = statement(vec![(&ACCOUNT, Type::UUID)], &request, reading, text);
-            for (texts, text) in texts.iter_mut().zip([statement.preferred, statement.fallback]) {
+            for (texts, text) in texts.iter_mut().zip([statement.preferred(), statement.fallback()]) {
                 if !texts.contains(&text) {
                     texts.push(text);
                 }

@@ -56,7 +56,7 @@ async fn the_columns_stand_in_the_contracts_order() {
         let caller = caller();
         let statement = page_statement(&caller, &list, Reading::default());
         let types: Vec<_> = statement.parameters.iter().map(|(_, r#type)| r#type.clone()).collect();
-        for text in [&statement.preferred, &statement.fallback] {
+        for text in [&statement.preferred(), &statement.fallback()] {
             let prepared = client.prepare_typed(text, &types).await.unwrap();
             let columns: Vec<&str> = prepared.columns().iter().map(tokio_postgres::Column::name).collect();
             assert_eq!(
@@ -104,7 +104,7 @@ async fn explain(client: &tokio_postgres::Client, request: &Value) -> Value {
     let list = ListRequest::parse(request.to_string().as_bytes(), 100).unwrap();
     let caller = caller();
     let statement = page_statement(&caller, &list, Reading::default());
-    let text = statement.fallback;
+    let text = statement.fallback();
     let rows = client.query_typed(&format!("EXPLAIN (FORMAT JSON) {text}"), &statement.parameters).await.unwrap();
     json_of(&rows[0])
 }

@@ -31,7 +31,7 @@ async fn materialized_values_are_read_instead_of_counted() {
         let list = ListRequest::parse(request.to_string().as_bytes(), 100).unwrap();
         let caller = caller();
         let statement = page_statement(&caller, &list, Reading::default());
-        let text = format!("EXPLAIN (ANALYZE, TIMING off, FORMAT JSON) {}", statement.preferred);
+        let text = format!("EXPLAIN (ANALYZE, TIMING off, FORMAT JSON) {}", statement.preferred());
         let plan = json_of(&client.query_typed(&text, &statement.parameters).await.unwrap()[0]);
         for node in nodes(&plan) {
             let read = node["Actual Loops"].as_f64().unwrap() * node["Actual Rows"].as_f64().unwrap();

@@ -37,7 +37,7 @@ async fn totals(client: &Client) -> Vec<(Option<i64>, i64)> {
         let list = ListRequest::parse(request.to_string().as_bytes(), 100).unwrap();
         let caller = plan::caller();
         let statement = page_statement(&caller, &list, Reading::default());
-        let [materialized, computed] = [&statement.preferred, &statement.fallback];
+        let [materialized, computed] = [&statement.preferred(), &statement.fallback()];
         let materialized = &client.query_typed(materialized, &statement.parameters).await.unwrap()[0];
         let computed = &client.query_typed(computed, &statement.parameters).await.unwrap()[0];
         totals.push((materialized.get("total"), computed.get("total")));

@@ -48,7 +48,7 @@ impl Question {
     /// The statement's text. Composing it is the candidate's affair, so it is made before the clock starts.
     pub fn statement(&self, kind: StatementKind) -> String {
         match kind {
-            StatementKind::Ours => page_statement(&self.caller, &self.request, Reading::default()).fallback,
+            StatementKind::Ours => page_statement(&self.caller, &self.request, Reading::default()).fallback(),
             StatementKind::Postgrest => {
                 let ListRequest { limit, offset, .. } = self.request;
                 let limit = format!("LIMIT {limit} OFFSET {offset}");

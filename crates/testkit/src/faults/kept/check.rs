@@ -45,7 +45,7 @@ async fn compare(client: &Client, is_backfilled: bool) -> Result<Option<String>>
             let list = ListRequest::parse(request.to_string().as_bytes(), 100).context("a request of this test")?;
             let statement = page_statement(&caller, &list, Reading::default());
             let mut pages = Vec::new();
-            for text in [&statement.preferred, &statement.fallback] {
+            for text in [&statement.preferred(), &statement.fallback()] {
                 let text = format!(
                     "SELECT array_agg(page::text), coalesce(bool_and(total + message_count IS NOT NULL), true) FROM ({text}) page"
                 );
