@@ -51,7 +51,7 @@ impl<'a> Statement<'a> {
         (self.compose)(true)
     }
 
-    /// The variant that does without them.
+    /// The variant that does not read them.
     #[must_use]
     pub fn fallback(&self) -> String {
         (self.compose)(false)
