@@ -8,8 +8,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use testkit::{
     FaultReport, Harness,
     faults::{
-        certificates, endurance, events, freezing, grants, kept, memory, names, network, slow, states, tenants, vault,
-        wire,
+        certificates, endurance, events, freezing, grants, materialized_counts, memory, names, network, slow, states,
+        tenants, vault, wire,
     },
     terminal::{out, wrapped},
 };
@@ -73,8 +73,9 @@ enum Part {
     Events,
     /// A thousand accounts, interleaved
     Tenants,
-    /// Kept counts under random writers
-    Kept,
+    /// Materialized counts under random writers
+    #[value(alias = "kept")]
+    MaterializedCounts,
     /// One environment, for long: memory and files
     Endurance,
 }
@@ -95,7 +96,7 @@ impl Part {
             Self::Grants => (20, grants::round()),
             Self::Memory => (20, memory::KINDS),
             Self::Tenants | Self::Endurance => (1_000_000, 1),
-            Self::Events | Self::Kept => (100_000, 1),
+            Self::Events | Self::MaterializedCounts => (100_000, 1),
         }
     }
 
@@ -114,7 +115,7 @@ impl Part {
             Self::Memory => memory::run(harness, count).await?,
             Self::Tenants => vec![tenants::run(harness, count, seed).await?],
             Self::Events => vec![events::run(harness, count, seed).await?],
-            Self::Kept => vec![kept::run(&harness.bar, count, seed).await?],
+            Self::MaterializedCounts => vec![materialized_counts::run(&harness.bar, count, seed).await?],
             Self::Endurance => vec![endurance::run(harness, count).await?],
         })
     }

@@ -174,7 +174,7 @@ fn soak_prints_each_result_once_in_80_columns_with_its_seed_and_its_commit() {
     let table = text(&output.stdout);
     assert!(output.status.success(), "{table}{}", text(&output.stderr));
     assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
-    let rows = ["malformed events ", "kept counts: random writers "].map(|row| table.matches(row).count());
+    let rows = ["malformed events ", "materialized counts: random writers "].map(|row| table.matches(row).count());
     assert_eq!(rows, [1, 1], "{table}");
     let words = table.split_whitespace().collect::<Vec<_>>().join(" ");
     assert_eq!(words.matches("seed 7, commit ").count(), 2, "{table}");

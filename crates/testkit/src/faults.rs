@@ -8,7 +8,7 @@ pub mod endurance;
 pub mod events;
 pub mod freezing;
 pub mod grants;
-pub mod kept;
+pub mod materialized_counts;
 pub mod memory;
 pub mod names;
 pub mod network;

@@ -11,7 +11,7 @@ use crate::database::explain;
 const NO_TRANSACTION: &str = "-- no-transaction";
 
 /// The optional set, in its order.
-pub const KEPT: [&str; 4] = ["1_columns.sql", "2_counts.sql", "3_backfill.sql", "4_index.sql"];
+pub const MATERIALIZED_COUNTS: [&str; 4] = ["1_columns.sql", "2_counts.sql", "3_backfill.sql", "4_index.sql"];
 
 /// Key of the advisory lock that one runner at a time holds ("migr" in ASCII).
 const LOCK: i64 = 0x6d69_6772;
@@ -86,15 +86,15 @@ async fn apply_file(client: &mut Client, name: &str, sql: &str) -> Result<()> {
 }
 
 /// Installs the optional set of `migrations/materialized_counts` and lets the function's role read it.
-pub async fn apply_kept(client: &Client) -> Result<()> {
-    for name in KEPT {
-        run_kept(client, name).await?;
+pub async fn apply_materialized_counts(client: &Client) -> Result<()> {
+    for name in MATERIALIZED_COUNTS {
+        run_materialized_counts(client, name).await?;
     }
-    Ok(client.batch_execute(GRANT_KEPT).await?)
+    Ok(client.batch_execute(GRANT_MATERIALIZED_COUNTS).await?)
 }
 
 /// What docs/role.sql does about the set.
-pub const GRANT_KEPT: &str =
+pub const GRANT_MATERIALIZED_COUNTS: &str =
     "GRANT SELECT ON chat_session_counts, chat_session_counted, chat_session_totals TO list_chat_sessions";
 
 /// What reconcile.sql finds: a row for each kept value that is not what the tables say.
@@ -105,7 +105,7 @@ pub async fn reconcile(client: &Client) -> Result<Vec<Row>, Error> {
 
 /// Runs a file of `migrations/materialized_counts` as psql does, one statement at a time, and again if a writer was in its way.
 /// The error names the file and repeats PostgreSQL's message; its transaction is rolled back.
-pub async fn run_kept(client: &Client, name: &str) -> Result<()> {
+pub async fn run_materialized_counts(client: &Client, name: &str) -> Result<()> {
     let path = crate::repository().join("migrations/materialized_counts").join(name);
     let sql = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     'again: loop {

@@ -5,7 +5,7 @@ use tokio_postgres::Client;
 
 use crate::{
     Database, Server, database,
-    migrations::{self, KEPT, run_kept},
+    migrations::{self, MATERIALIZED_COUNTS, run_materialized_counts},
     role,
 };
 
@@ -25,8 +25,8 @@ pub async fn create(server: &Server) -> Result<Database> {
 
 /// Installs the counts as docs/materialized-counts.md says, docs/role.sql at the end.
 pub async fn install_counts(admin: &Client) -> Result<()> {
-    for file in KEPT {
-        run_kept(admin, file).await?;
+    for file in MATERIALIZED_COUNTS {
+        run_materialized_counts(admin, file).await?;
     }
     role::create(admin, role::PASSWORD).await
 }

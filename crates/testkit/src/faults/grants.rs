@@ -152,8 +152,8 @@ impl Fixture {
         accounts::fill(&database, 1, SESSIONS).await?;
         let admin = database.client().await?;
         if with_counts {
-            migrations::apply_kept(&admin).await?;
-            admin.batch_execute(migrations::GRANT_KEPT).await?;
+            migrations::apply_materialized_counts(&admin).await?;
+            admin.batch_execute(migrations::GRANT_MATERIALIZED_COUNTS).await?;
         }
         let tested = FunctionUnderTest::start(harness, database, Setup::default()).await?;
         Ok(Self { tested, admin, short_lived: Cell::default() })

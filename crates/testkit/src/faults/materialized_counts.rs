@@ -43,7 +43,7 @@ pub async fn run(bar: &ProgressBar, transactions: u64, seed: u64) -> Result<Faul
         let writer = Writer::connect(&database, seed.wrapping_add(number)).await?;
         writers.spawn(writer.work(transactions.div_ceil(WRITERS), Arc::clone(&done)));
     }
-    let mut report = FaultReport::new("kept counts: random writers");
+    let mut report = FaultReport::new("materialized counts: random writers");
     let (installer, checker) = (database.client().await?, database.client().await?);
     let is_done = Cell::new(false);
     let work = async {
@@ -84,9 +84,9 @@ async fn install(client: &Client, done: &AtomicU64, transactions: u64) -> Result
     while done.load(Ordering::Relaxed) < transactions / 5 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    migrations::run_kept(client, migrations::KEPT[0]).await?;
-    migrations::run_kept(client, migrations::KEPT[1]).await?;
+    migrations::run_materialized_counts(client, migrations::MATERIALIZED_COUNTS[0]).await?;
+    migrations::run_materialized_counts(client, migrations::MATERIALIZED_COUNTS[1]).await?;
     let calls = "VACUUM (ANALYZE) chat_sessions";
     client.batch_execute(calls).await?;
-    migrations::run_kept(client, migrations::KEPT[2]).await.context("the backfill")
+    migrations::run_materialized_counts(client, migrations::MATERIALIZED_COUNTS[2]).await.context("the backfill")
 }
