@@ -1,4 +1,4 @@
-//! `cargo dev` as people run it: what it prints, where, and how it ends.
+//! Tests `cargo dev` as a process: its output, its streams and its exit code.
 
 use std::{
     fs,
@@ -23,7 +23,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// `cargo dev up` on a free port, and what it prints until it is ready.
+/// `cargo dev up` on a free port, with its output until it is ready.
 struct Up {
     process: Child,
     output: BufReader<ChildStdout>,
@@ -43,12 +43,12 @@ impl Up {
         Self { process, output, start }
     }
 
-    /// What follows a word at the beginning of a line.
+    /// Returns the rest of the first line that begins with a word.
     fn line(&self, word: &str) -> &str {
         self.start.lines().find_map(|line| line.strip_prefix(word)).unwrap_or_else(|| panic!("{}", self.start)).trim()
     }
 
-    /// Ends it as Ctrl-C does.
+    /// Stops it as Ctrl-C does.
     fn end(self) -> Output {
         kill(Pid::from_raw(self.process.id().try_into().unwrap()), Signal::SIGINT).unwrap();
         drop(self.output);
@@ -118,7 +118,7 @@ fn invoke_prints_the_response_on_standard_output_and_the_log_on_standard_error()
 }
 
 #[test]
-fn a_reader_that_goes_ends_up_without_a_panic_and_stops_its_servers() {
+fn a_closed_output_ends_up_without_a_panic_and_stops_its_servers() {
     let mut process = dev(&["up", "--port", "0", "--binary"]).arg(binary()).spawn().unwrap();
     let mut output = BufReader::new(process.stdout.take().unwrap());
     let mut line = String::new();
@@ -134,7 +134,7 @@ fn a_reader_that_goes_ends_up_without_a_panic_and_stops_its_servers() {
 }
 
 #[test]
-fn a_reader_that_has_gone_before_the_end_is_no_panic() {
+fn a_closed_output_never_causes_a_panic() {
     for (arguments, code) in [
         (vec!["--help"], 0),
         (vec!["new-token"], 0),
@@ -149,7 +149,7 @@ fn a_reader_that_has_gone_before_the_end_is_no_panic() {
 }
 
 #[test]
-fn help_names_every_option_with_its_values_and_a_sentence() {
+fn help_describes_every_option_and_its_values() {
     let version = dev(&["--version"]).output().unwrap();
     assert_eq!(text(&version.stdout), format!("cargo dev {}\n", env!("CARGO_PKG_VERSION")));
     for command in ["up", "services", "invoke", "seed", "soak", "bench", "new-token", "hash-token"] {
@@ -169,6 +169,7 @@ fn help_names_every_option_with_its_values_and_a_sentence() {
 
 #[test]
 fn soak_prints_each_result_once_in_80_columns_with_its_seed_and_its_commit() {
+    // `kept` is the former name of `materialized-counts`.
     let mut soak = dev(&["soak", "--only", "events,kept", "--scale", "0.001", "--seed", "7", "--binary"]);
     let output = soak.arg(binary()).output().unwrap();
     let table = text(&output.stdout);
@@ -180,7 +181,6 @@ fn soak_prints_each_result_once_in_80_columns_with_its_seed_and_its_commit() {
     assert_eq!(words.matches("seed 7, commit ").count(), 2, "{table}");
 }
 
-/// That it measures, not what.
 #[test]
 #[ignore = "installs the peers by npm and pip, and builds one: .ci/run runs it"]
 fn the_bench_measures_every_candidate_and_writes_its_table_and_plots() {

@@ -1,4 +1,4 @@
-//! One value of each, as bars.
+//! Draws one value of each series, as bars.
 
 use super::{
     Series,
