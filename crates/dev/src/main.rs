@@ -1,4 +1,5 @@
-//! `cargo dev`: runs the function on this machine, with the services that it needs. `cargo dev --help` lists the commands.
+//! `cargo dev`: runs the function on this machine, with the services that it needs. `cargo dev --help` lists the
+//! commands.
 
 mod bench;
 mod build;

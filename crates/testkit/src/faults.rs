@@ -1,6 +1,6 @@
 //! Faults that are really caused, and what they cost: each module is one kind of fault, tried as often as it is told.
-//! The tests try them a few times, and `cargo dev soak` repeatedly. An error is what prevents the trials; what the function does
-//! wrong is counted.
+//! The tests try them a few times, and `cargo dev soak` repeatedly. An error is what prevents the trials; what the
+//! function does wrong is counted.
 
 pub mod accounts;
 pub mod certificates;

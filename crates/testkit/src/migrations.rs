@@ -103,8 +103,8 @@ pub async fn reconcile(client: &Client) -> Result<Vec<Row>, Error> {
     client.query_typed(sql, &[]).await
 }
 
-/// Runs a file of `migrations/materialized_counts` as psql does, one statement at a time, and again if a writer was in its way.
-/// The error names the file and repeats PostgreSQL's message; its transaction is rolled back.
+/// Runs a file of `migrations/materialized_counts` as psql does, one statement at a time, and again if a writer was in
+/// its way. The error names the file and repeats PostgreSQL's message; its transaction is rolled back.
 pub async fn run_materialized_counts(client: &Client, name: &str) -> Result<()> {
     let path = crate::repository().join("migrations/materialized_counts").join(name);
     let sql = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;

@@ -1,5 +1,5 @@
-//! Measures from the start of a process to its first response, including both secrets, TLS, SCRAM and the first query. The
-//! programs are in the page cache.
+//! Measures from the start of a process to its first response, including both secrets, TLS, SCRAM and the first query.
+//! The programs are in the page cache.
 
 use std::time::Instant;
 

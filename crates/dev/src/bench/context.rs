@@ -112,8 +112,8 @@ impl BenchContext {
     }
 }
 
-/// Returns the error's first and last line, without the path of the checkout: a program that exits gives the reason in its
-/// last line.
+/// Returns the error's first and last line, without the path of the checkout: a program that exits gives the reason in
+/// its last line.
 pub fn reason(error: &anyhow::Error) -> String {
     let text = format!("{error:#}").replace(&*repository().to_string_lossy(), ".");
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());

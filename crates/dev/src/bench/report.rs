@@ -78,8 +78,8 @@ fn text(circumstances: &Circumstances, goals: &[Goal], table: &Table, plots: &[(
     format!(
         "# Last results of `cargo dev bench`\n\n{circumstances}\n\
          All candidates alternate within one run, one request at a time, through the same Runtime API; PostgreSQL with TLS \
-         and SCRAM on loopback. Figures are medians, with the ratio to ours in brackets. latest.json also has the quantiles \
-         and the CPU time of each process.\n\n\
+         and SCRAM on loopback. Figures are medians, with the ratio to ours in brackets. latest.json also has the \
+         quantiles and the CPU time of each process.\n\n\
          ## Goals\n\n{goals}\n## Figures\n\n{table}\n## Candidates\n\n{candidates}\n## Plots\n\n{plots}"
     )
 }

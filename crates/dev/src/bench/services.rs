@@ -18,7 +18,8 @@ use tokio_rustls::rustls::{
 use super::data::{self, MATERIALIZED, PLAIN, Sizes};
 use crate::{measure::count, steps::Steps};
 
-/// Settings that the report lists: autovacuum would disturb some candidates more than others; the rest is as in production.
+/// Settings that the report lists: autovacuum would disturb some candidates more than others; the rest is as in
+/// production.
 pub const SETTINGS: [&str; 8] = [
     "ssl=on",
     "fsync=on",

@@ -17,8 +17,8 @@ use crate::measure::{count, table::Row};
 const LIMITS: [u32; 4] = [1, 20, 50, 100];
 const OFFSETS: [u32; 4] = [0, 1_000, 10_000, 100_000];
 
-/// Returns the filters; the names of those with a date begin with `from_date`. One day has a 730th of the sessions, and 600
-/// days have most of them.
+/// Returns the filters; the names of those with a date begin with `from_date`. One day has a 730th of the sessions, and
+/// 600 days have most of them.
 pub fn bodies(account: u32) -> [(&'static str, Value); 12] {
     let (most, least) = (widget(account, 0), widget(account, 9));
     let (day, most_days) = ("2026-10-31", "2025-03-11");

@@ -1,5 +1,5 @@
-//! Measures the cost of the materialized counts for writers: pgbench alternates between two small databases, with and without
-//! them.
+//! Measures the cost of the materialized counts for writers: pgbench alternates between two small databases, with and
+//! without them.
 
 use std::{path::Path, process::Stdio};
 

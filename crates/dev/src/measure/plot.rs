@@ -1,6 +1,7 @@
 //! Plots in SVG: dark on white, readable on a page of any colour; every line and bar is labelled.
 //!
-//! Without a library, because placing labels next to their lines is most of the work, and libraries leave it to the caller.
+//! Without a library, because placing labels next to their lines is most of the work, and libraries leave it to the
+//! caller.
 
 mod bars;
 mod canvas;

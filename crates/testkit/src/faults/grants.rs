@@ -13,8 +13,8 @@ use crate::{Database, Server, end_connections, migrations, role};
 /// The sessions of the account, each with a message.
 const SESSIONS: u32 = 10;
 
-/// How long after a change of row level security a response may still lack rows. The function looks at the catalogue again
-/// at most one second after the last look.
+/// How long after a change of row level security a response may still lack rows. The function looks at the catalogue
+/// again at most one second after the last look.
 const NOTICED_WITHIN: Duration = Duration::from_millis(1_500);
 
 /// How many responses in a row have to be right for a change to count as noticed.

@@ -1,5 +1,5 @@
-//! Random writers alongside the materialized counts: the set is installed and filled in under them, and in every snapshot what is
-//! kept is what the tables say.
+//! Random writers alongside the materialized counts: the set is installed and filled in under them, and in every
+//! snapshot what is kept is what the tables say.
 
 mod check;
 mod writer;

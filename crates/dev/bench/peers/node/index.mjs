@@ -1,5 +1,5 @@
-// list-chat-sessions as a Node function on `pg` and the AWS SDK, with the same SQL and the same responses as ours for the
-// measured requests. `cargo dev bench` puts the SQL next to this file and runs it under a Lambda Runtime API.
+// list-chat-sessions as a Node function on `pg` and the AWS SDK, with the same SQL and the same responses as ours for
+// the measured requests. `cargo dev bench` puts the SQL next to this file and runs it under a Lambda Runtime API.
 
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";

@@ -1,5 +1,5 @@
-"""list-chat-sessions as a Python function on psycopg and boto3, with the same SQL and the same responses as ours for the
-measured requests. `cargo dev bench` puts the SQL next to this file and runs it under a Lambda Runtime API."""
+"""list-chat-sessions as a Python function on psycopg and boto3, with the same SQL and the same responses as ours for
+the measured requests. `cargo dev bench` puts the SQL next to this file and runs it under a Lambda Runtime API."""
 
 import base64
 import hashlib
@@ -26,7 +26,7 @@ USER = "user_id = %(user_id)s::uuid"
 
 
 def statement(name):
-    """Returns our statement without filters, with psycopg's placeholders. The account's id occurs twice, so it is named."""
+    """Returns our statement without filters, with psycopg's placeholders. The account's id is named: it occurs twice."""
     text = (FOLDER / name).read_text().split(";\n")[0].replace("user_id = $1", USER)
     return re.sub(r"LIMIT \d+ OFFSET \d+", "LIMIT %(limit)s OFFSET %(offset)s", text)
 
@@ -47,7 +47,8 @@ def init():
             host=login["host"], port=login["port"], dbname=login["dbname"], user=login["username"],
             password=login["password"], sslmode="verify-full", sslrootcert=roots.name, options="-c TimeZone=UTC",
             autocommit=True, row_factory=dict_row,
-            # Unprepared, as psycopg's documentation advises behind a pooler: a prepared statement may get a generic plan.
+            # Unprepared, as psycopg's documentation advises behind a pooler: a prepared statement may get a generic
+            # plan.
             prepare_threshold=None,
         )
     return {key["key_hash"]: key for key in ring["api_keys"]}, connection

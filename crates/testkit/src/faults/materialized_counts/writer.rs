@@ -100,7 +100,8 @@ impl Writer {
         let mut aborted = 0;
         for _ in 0..transactions {
             if let Err(error) = self.transaction().await {
-                // Deadlock, serialization failure, and an account, widget or session that somebody else has deleted or made again.
+                // Deadlock, serialization failure, and an account, widget or session that somebody else has deleted or
+                // made again.
                 let usual = [
                     SqlState::T_R_DEADLOCK_DETECTED,
                     SqlState::T_R_SERIALIZATION_FAILURE,
@@ -187,7 +188,8 @@ impl Writer {
         self.client.batch_execute(&sql).await
     }
 
-    /// An account that comes with its first sessions, is written to, and goes again. At READ COMMITTED it must leave nothing.
+    /// An account that comes with its first sessions, is written to, and goes again. At READ COMMITTED it must leave
+    /// nothing.
     async fn passing_account(&mut self) -> Result<(), Error> {
         let number = ACCOUNTS + self.rng.u64(..3);
         let (account, widget, status, time) = (account(number), widget(number, 0), self.status(), self.time());
