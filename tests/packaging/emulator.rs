@@ -32,7 +32,7 @@ async fn the_emulator_gets_the_answer_that_every_event_promises() {
     ])
     .await;
     for (name, event) in events::files().unwrap() {
-        events::assert_promise_is_kept(&name, &emulator.invoke(event).await);
+        events::assert_documented_response(&name, &emulator.invoke(event).await);
     }
     assert_eq!(secrets.calls("keys"), 2, "one at init, and one for the event with the unknown token");
 }

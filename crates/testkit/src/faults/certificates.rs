@@ -1,4 +1,4 @@
-//! PostgreSQL's certificate expires or is replaced by a wrong one while a connection is open, and is renewed.
+//! PostgreSQL's certificate expires or is replaced by a wrong one under an open connection, and is then renewed.
 
 use std::time::{Duration, SystemTime};
 
@@ -16,13 +16,13 @@ use crate::{
 /// The only name in a good certificate.
 const HOST: &str = "127.0.0.1";
 
-/// How long a certificate that expires is valid. A certificate counts whole seconds.
+/// Validity of a certificate that expires. Certificates count whole seconds.
 const VALIDITY: Duration = Duration::from_secs(2);
 
-/// How long PostgreSQL may take to load a certificate, and a line to arrive from the log.
+/// Timeout for PostgreSQL to load a certificate, and for a line to arrive in the log.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What becomes of the certificate.
+/// A fault of the certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CertificateFault {
     Expires,
@@ -33,7 +33,7 @@ enum CertificateFault {
 impl CertificateFault {
     const ALL: [Self; 3] = [Self::Expires, Self::AnotherAuthority, Self::AnotherName];
 
-    /// What the log says of it.
+    /// Returns the cause that the log must contain.
     fn cause(self) -> &'static str {
         match self {
             Self::Expires => "certificate expired",
@@ -43,10 +43,10 @@ impl CertificateFault {
     }
 }
 
-/// The kinds of trial.
+/// Number of kinds of trials.
 pub const KINDS: u64 = CertificateFault::ALL.len() as u64;
 
-/// Tries every fault so many times.
+/// Injects every fault `count` times.
 pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
     let workers = CertificateFault::ALL.into_iter().map(|fault| async move {
         let mut report = FaultReport::new("PostgreSQL's certificate expires or is wrong under an open connection");
@@ -107,7 +107,7 @@ impl Fixture {
         Ok(wrong.or_else(|| renewed.map(|wrong| format!("after the renewal {wrong}"))))
     }
 
-    /// The open connection goes on, a new one is refused, and the log says why.
+    /// Checks that the open connection stays usable, a new one is rejected, and the log has the cause.
     async fn observe(&self, fault: CertificateFault) -> Result<Option<String>> {
         let backend = processes(&self.admin, "true").await?;
         for _ in 0..3 {
@@ -125,16 +125,16 @@ impl Fixture {
             }
         }
         let begin = Instant::now();
-        while !self.tested.function.log().iter().any(|line| tells(line, fault.cause())) {
+        while !self.tested.function.log().iter().any(|line| has_cause(line, fault.cause())) {
             if begin.elapsed() > PATIENCE {
-                return Ok(Some(format!("no ERROR says {:?}", fault.cause())));
+                return Ok(Some(format!("no ERROR has the cause {:?}", fault.cause())));
             }
             sleep(Duration::from_millis(5)).await;
         }
         Ok(None)
     }
 
-    /// Has PostgreSQL show this certificate to every new connection.
+    /// Installs a certificate for new connections.
     async fn install(&self, certificate: Certificate) -> Result<()> {
         let load_time = "SELECT pg_conf_load_time()::text";
         let loaded = |client: Client| async move {
@@ -153,8 +153,8 @@ impl Fixture {
     }
 }
 
-/// Whether a line is an ERROR with this cause.
-fn tells(line: &str, cause: &str) -> bool {
+/// Returns whether a line is an ERROR with this cause.
+fn has_cause(line: &str, cause: &str) -> bool {
     let line: Value = serde_json::from_str(line).unwrap_or_default();
-    line["level"] == "ERROR" && line["cause"].as_str().is_some_and(|told| told.contains(cause))
+    line["level"] == "ERROR" && line["cause"].as_str().is_some_and(|text| text.contains(cause))
 }

@@ -1,4 +1,4 @@
-//! One environment serves for long: its memory and its open files stay what they are.
+//! One environment serves many requests; its memory and open files must not grow.
 
 use std::{fs, time::Instant};
 
@@ -7,16 +7,16 @@ use anyhow::{Context, Result};
 use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, rate, under_test::event, unless};
 use crate::{Database, Server, process, request};
 
-/// How often memory and files are looked at.
+/// Samples of memory and open files.
 const SAMPLES: u64 = 50;
 
-/// Of the samples, those that are not counted: caches fill first.
+/// First samples, which are not counted: caches fill.
 const WARM_UP: usize = 5;
 
-/// How much more memory at the end than after the warm-up still counts as flat, in KiB.
+/// Growth of memory after the warm-up that still counts as flat, in KiB.
 const FLAT: u64 = 2_048;
 
-/// Runs so many invocations: pages, filters, refusals, preflights.
+/// Sends this many invocations: pages, filters, errors, preflights.
 pub async fn run(harness: &Harness, invocations: u64) -> Result<FaultReport> {
     let server = Server::start()?;
     let database = Database::create(&server).await?;

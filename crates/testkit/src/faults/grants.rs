@@ -1,4 +1,4 @@
-//! What the role may do, and which rows it sees, changes while requests run.
+//! Grants of the role and row level security change while requests run.
 
 use std::{cell::Cell, time::Duration};
 
@@ -10,17 +10,17 @@ use tokio_postgres::Client;
 use super::{FaultReport, FunctionUnderTest, Harness, Reply, Setup, accounts, unless};
 use crate::{Database, Server, end_connections, migrations, role};
 
-/// The sessions of the account, each with a message.
+/// Sessions of the account, each with a message.
 const SESSIONS: u32 = 10;
 
-/// How long after a change of row level security a response may still lack rows. The function looks at the catalogue
-/// again at most one second after the last look.
+/// Time after a change of row level security in which a response may still lack rows. The function reads the catalogue
+/// again at most one second after the last time.
 const NOTICED_WITHIN: Duration = Duration::from_millis(1_500);
 
-/// How many responses in a row have to be right for a change to count as noticed.
+/// Correct responses in a row after which a change counts as noticed.
 const IN_A_ROW: u32 = 5;
 
-/// How long requests run on one state before it changes.
+/// Time that requests run before each change.
 const STEADY: Duration = Duration::from_millis(30);
 
 const TABLES: [&str; 3] = ["chat_sessions", "chat_messages", "chat_widgets"];
@@ -28,7 +28,7 @@ const TABLES: [&str; 3] = ["chat_sessions", "chat_messages", "chat_widgets"];
 /// A role that is not the function's.
 const ANOTHER_ROLE: &str = "somebody_else";
 
-/// Takes away the policies that docs/role.sql has made.
+/// Drops the policies of docs/role.sql.
 const WITHOUT_POLICIES: &str = "DO $$
     DECLARE found record;
     BEGIN
@@ -37,23 +37,23 @@ const WITHOUT_POLICIES: &str = "DO $$
       END LOOP;
     END $$";
 
-/// A change, and the status of requests after it.
+/// A change, and the expected status of requests after it.
 struct Change {
     sql: String,
-    /// On the connection that is open.
+    /// On the open connection.
     open: u16,
     /// On a new one.
     new: u16,
     within: Duration,
 }
 
-/// Changes that take effect with the next statement.
+/// Returns changes that take effect with the next statement.
 fn grants(with_counts: bool) -> Vec<Change> {
     let change = |sql: &str, open, new| Change { sql: sql.to_owned(), open, new, within: Duration::ZERO };
     let mut changes = Vec::new();
-    // The database refuses the query: 500, as the contract has it. Who has no connection gets 503.
+    // The contract requires 500 if the database rejects the query, and 503 without a connection.
     for table in TABLES {
-        // With the counts, no message is read.
+        // With the counts, messages are not read.
         let status = if with_counts && table == "chat_messages" { 200 } else { 500 };
         changes.push(change(&format!("REVOKE SELECT ON {table} FROM list_chat_sessions"), status, status));
         changes.push(change(&format!("GRANT SELECT ON {table} TO list_chat_sessions"), 200, 200));
@@ -79,7 +79,7 @@ fn grants(with_counts: bool) -> Vec<Change> {
     changes
 }
 
-/// Changes of row level security on one table. Nothing tells the function.
+/// Returns changes of row level security on one table, which the function is not told of.
 fn row_level_security(table: &str) -> Vec<Change> {
     let change = |sql: String, status| Change { sql, open: status, new: status, within: NOTICED_WITHIN };
     let everybody = format!("CREATE POLICY readable ON {table} FOR SELECT");
@@ -93,14 +93,14 @@ fn row_level_security(table: &str) -> Vec<Change> {
     ]
 }
 
-/// How many changes one round is.
+/// Returns the number of changes in a round.
 pub fn round() -> u64 {
     (grants(false).len() + grants(true).len() + 2 * TABLES.len() * row_level_security("").len()) as u64
 }
 
-/// Makes every change so many times, without the materialized counts and with them.
+/// Makes every change this many times, without and with the materialized counts.
 pub async fn run(harness: &Harness, rounds: u64) -> Result<Vec<FaultReport>> {
-    // Each has a server of its own: the role is everybody's on a server.
+    // Separate servers, because the role is global to a server.
     let servers = [Server::start()?, Server::start()?];
     let [for_grants, for_rows] = &servers;
     let granted = async {
@@ -135,14 +135,14 @@ pub async fn run(harness: &Harness, rounds: u64) -> Result<Vec<FaultReport>> {
         secured.add(report);
     }
     let within = rows.iter().map(|(_, short_lived)| *short_lived).max().unwrap_or_default();
-    secured.remark(&format!("changes; the last response that lacked rows began {within:?} after one"));
+    secured.remark(&format!("changes; the last response that lacked rows began {within:?} after a change"));
     Ok(vec![granted, secured])
 }
 
 struct Fixture {
     tested: FunctionUnderTest,
     admin: Client,
-    /// How long after a change a response has lacked rows, at most.
+    /// Longest time after a change at which a response still lacked rows.
     short_lived: Cell<Duration>,
 }
 
@@ -159,7 +159,7 @@ impl Fixture {
         Ok(Self { tested, admin, short_lived: Cell::default() })
     }
 
-    /// Makes the changes one after the other. What is counted are changes.
+    /// Makes the changes in order and counts them.
     async fn make(&self, harness: &Harness, changes: &[Change], report: &mut FaultReport) -> Result<()> {
         let mut before = 200;
         for change in changes {
@@ -171,7 +171,7 @@ impl Fixture {
         Ok(())
     }
 
-    /// Makes one change under load, on the open connection, and looks at a new one.
+    /// Makes one change under load, on the open connection, and then checks a new one.
     async fn attempt(&self, change: &Change, before: u16) -> Result<Option<String>> {
         let changed = Cell::new(None);
         let make = async {
@@ -195,7 +195,7 @@ impl Fixture {
                     }
                     _ => in_a_row = 0,
                 }
-                // Until the change is made or noticed, both states are right.
+                // Until the change is noticed, both states are correct.
                 let expected = if is_late { vec![change.open] } else { vec![before, change.open] };
                 let lacking = flaw(&reply).filter(|_| is_late || change.within.is_zero());
                 wrong = wrong.or(unless(&reply, &expected)).or(lacking);
@@ -215,7 +215,7 @@ impl Fixture {
     }
 }
 
-/// What a page lacks; nothing, if the response is not a page.
+/// Returns what a page lacks; `None` if the response is not a page.
 fn flaw(reply: &Reply) -> Option<String> {
     if reply.status != 200 {
         return None;

@@ -1,4 +1,4 @@
-//! Texts far larger than what a visitor should write, under a limit of memory.
+//! Very large texts, under a memory limit.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -6,19 +6,19 @@ use serde_json::Value;
 use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unless};
 use crate::{Database, Server, process};
 
-/// The sessions of the account.
+/// Number of sessions of the account.
 const SESSIONS: u32 = 50;
 
-/// The address space that the function has: the template's memory, 256 MB, in KiB.
+/// Address space of the function in KiB: the template's memory, 256 MB.
 const ADDRESS_SPACE: u32 = 256 * 1_024;
 
-/// The most memory that the function may have resident, in KiB, at a `limit` of 100.
+/// Largest resident memory in KiB, at a `limit` of 100.
 const RESIDENT_MAX: u64 = 64 * 1_024;
 
-/// The largest response of a Lambda function, in bytes.
+/// Lambda's limit for a response, in bytes.
 const RESPONSE_MAX: usize = 6 * 1_024 * 1_024;
 
-/// What is never cut: so many characters of a last message, and of any other text.
+/// Characters that are never cut, of a last message and of any other text.
 const MESSAGE_MIN: usize = 4_000;
 const TEXT_MIN: usize = 500;
 
@@ -28,11 +28,11 @@ struct Case {
     sql: &'static str,
 }
 
-/// Five megabytes in each row, if nothing else is said.
+/// Five megabytes in each row, unless noted.
 const CASES: [Case; 8] = [
     Case { field: "last_message", sql: "UPDATE chat_messages SET content = repeat('x', 5000000)" },
     Case { field: "last_message", sql: "UPDATE chat_messages SET content = repeat('ö', 65000)" },
-    // Six characters in JSON each.
+    // Each character takes six in JSON.
     Case { field: "last_message", sql: "UPDATE chat_messages SET content = repeat(chr(1), 1000000)" },
     Case {
         field: "last_message",
@@ -44,15 +44,15 @@ const CASES: [Case; 8] = [
     Case { field: "widget_name", sql: "UPDATE chat_widgets SET name = repeat('x', 5000000)" },
 ];
 
-/// The way back to small texts.
+/// Restores small texts.
 const SMALL: &str = "UPDATE chat_messages SET content = 'short';
     UPDATE chat_sessions SET page_url = 'short', visitor_name = 'short', visitor_email = 'short';
     UPDATE chat_widgets SET name = 'short'";
 
-/// The kinds of trial.
+/// Number of kinds of trials.
 pub const KINDS: u64 = CASES.len() as u64;
 
-/// Asks for each kind of large page so many times.
+/// Requests each kind of large page `count` times.
 pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
     let server = Server::start()?;
     let database = Database::create(&server).await?;
@@ -93,7 +93,7 @@ pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
     Ok(vec![report])
 }
 
-/// What is wrong with a page whose texts are cut.
+/// Returns what is wrong with a page of cut texts.
 fn flaw(page: &Value, field: &str) -> Option<String> {
     let length = page.to_string().len();
     if length > RESPONSE_MAX {
