@@ -99,7 +99,7 @@ pub fn violation(response: &Value, body: &str) -> Option<String> {
     let status = response["statusCode"].as_u64().and_then(|status| status.try_into().ok()).unwrap_or_default();
     // A REST API and a load balancer get each header as a list.
     let header = |name: &str| response["headers"][name].as_str().or(response["multiValueHeaders"][name][0].as_str());
-    openapi::fault(status, |name| header(name).map(ToOwned::to_owned), body)
+    openapi::violation(status, |name| header(name).map(ToOwned::to_owned), body)
 }
 
 /// Asserts that the response to a file's event is the one that its name promises, with the demo account.
