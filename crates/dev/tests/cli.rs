@@ -93,9 +93,9 @@ fn a_password_in_a_database_url_is_not_printed() {
     let keys = tempfile::NamedTempFile::new().unwrap();
     let mut seed = dev(&["seed", "--accounts", "1", "--sessions", "2", "--database-url", &url, "--keys"]);
     let output = seed.arg(keys.path()).output().unwrap();
-    let said = text(&output.stdout) + &text(&output.stderr);
-    assert!(output.status.success() && said.contains("\"postgres://postgres:$PASSWORD@127.0.0.1:"), "{said}");
-    assert!(!said.contains("hidden-word"), "{said}");
+    let messages = text(&output.stdout) + &text(&output.stderr);
+    assert!(output.status.success() && messages.contains("\"postgres://postgres:$PASSWORD@127.0.0.1:"), "{messages}");
+    assert!(!messages.contains("hidden-word"), "{messages}");
     up.end();
 }
 
@@ -143,8 +143,12 @@ fn a_closed_output_never_causes_a_panic() {
         let mut process = dev(&arguments).spawn().unwrap();
         drop(process.stdout.take());
         let output = process.wait_with_output().unwrap();
-        let said = text(&output.stderr);
-        assert_eq!((output.status.code(), said.contains("panic")), (Some(code), false), "{arguments:?}: {said}");
+        let messages = text(&output.stderr);
+        assert_eq!(
+            (output.status.code(), messages.contains("panic")),
+            (Some(code), false),
+            "{arguments:?}: {messages}"
+        );
     }
 }
 
@@ -187,15 +191,15 @@ fn the_bench_measures_every_candidate_and_writes_its_table_and_plots() {
     let results = tempfile::tempdir().unwrap();
     let mut bench = dev(&["bench", "--unoptimised", "--scale", "0.001", "--results"]);
     let output = bench.arg(results.path()).arg("--binary").arg(binary()).output().unwrap();
-    let said = text(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    let messages = text(&output.stderr);
+    assert!(output.status.success(), "{messages}");
 
     let read = |name: &str| fs::read_to_string(results.path().join(name)).unwrap();
     let results: Value = serde_json::from_str(&read("latest.json")).unwrap();
     let table = &results["table"];
     let rows = table["rows"].as_array().unwrap();
     for column in ["ours", "Node", "Node, bundled", "Python", "PostgREST's statement", "our statement alone"] {
-        assert_eq!(table["missing"].get(column), None, "{said}");
+        assert_eq!(table["missing"].get(column), None, "{messages}");
         let takes_part = |row: &Value| row["cells"][column]["value"].is_f64();
         assert!(rows.iter().any(takes_part), "{column}\n{table:#}");
     }

@@ -103,7 +103,7 @@ fn rate(tried: u64, since: Instant) -> u128 {
 }
 
 /// Returns what is wrong with a reply whose status is not expected.
-pub fn unless(reply: &Reply, expected: &[u16]) -> Option<String> {
+pub fn unexpected(reply: &Reply, expected: &[u16]) -> Option<String> {
     let known = expected.contains(&reply.status) && (reply.status != 503 || reply.retry_after);
     (!known).then(|| format!("{} instead of {expected:?}: {}", reply.status, reply.text()))
 }

@@ -213,11 +213,11 @@ impl Function {
         };
         drop(process.kill().await);
         read_to_end(readers).await;
-        let said = match self.options.forward_log {
+        let log = match self.options.forward_log {
             Some(_) => String::new(),
             None => format!("; its log:\n{}", self.log().join("\n")),
         };
-        bail!("the function {reason} during init{said}");
+        bail!("the function {reason} during init{log}");
     }
 
     /// Stores the method of an event's request for its line in the log.

@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde_json::json;
 use testkit::{Function, process};
 
-use super::{Part, candidate::Candidate, context::BenchContext, data, question::Question, runner::body};
+use super::{Part, candidate::Candidate, context::BenchContext, data, measured_request::MeasuredRequest, runner::body};
 use crate::measure::{
     sample::Sample,
     table::{Cell, Row},
@@ -20,7 +20,7 @@ pub const FIRST_RESPONSE: &str = "start to the first response";
 const STARTS: u32 = 40;
 
 pub async fn run(bench: &BenchContext) -> Result<Vec<Row>> {
-    let question = Question::new(data::SMALL, &json!({ "limit": 50 }))?;
+    let request = MeasuredRequest::new(data::SMALL, &json!({ "limit": 50 }))?;
     let candidates = bench.present(Candidate::is_function);
     let mut times: Vec<StartTimes> = candidates.iter().map(|_| StartTimes::default()).collect();
     // The first start of each candidate is not counted: it reads from the disk.
@@ -29,7 +29,7 @@ pub async fn run(bench: &BenchContext) -> Result<Vec<Row>> {
     for turn in 0..=starts {
         for place in 0..candidates.len() {
             let place = (place + turn) % candidates.len();
-            let start = Start::measure(bench, candidates[place], &question).await?;
+            let start = Start::measure(bench, candidates[place], &request).await?;
             if turn > 0 {
                 times[place].add(&start);
             }
@@ -70,9 +70,9 @@ struct Start {
 }
 
 impl Start {
-    async fn measure(bench: &BenchContext, candidate: Candidate, question: &Question) -> Result<Self> {
+    async fn measure(bench: &BenchContext, candidate: Candidate, request: &MeasuredRequest) -> Result<Self> {
         let milliseconds = |begin: Instant| begin.elapsed().as_secs_f64() * 1e3;
-        let (options, event) = (bench.options(candidate)?, question.event.clone());
+        let (options, event) = (bench.options(candidate)?, request.event.clone());
         let begin = Instant::now();
         let function = Function::start(options).await?;
         let first_poll = milliseconds(begin);

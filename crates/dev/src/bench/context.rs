@@ -10,8 +10,8 @@ use testkit::{Function, FunctionOptions, repository};
 use super::{
     candidate::Candidate,
     data,
+    measured_request::MeasuredRequest,
     peers::{self, Program},
-    question::Question,
     runner::{self, Runner},
     services::BenchServices,
 };
@@ -106,9 +106,9 @@ impl BenchContext {
     /// Returns the candidate's response to a request that uses every filter but the date.
     async fn page(&self, candidate: Candidate) -> Result<Value> {
         let body = json!({ "limit": 20, "offset": 3, "status": "closed", "widget_id": data::widget(data::SMALL, 0) });
-        let question = Question::new(data::SMALL, &body)?;
+        let request = MeasuredRequest::new(data::SMALL, &body)?;
         let function = Function::start(self.options(candidate)?).await?;
-        Ok(serde_json::from_str(&runner::body(function.invoke(question.event).await?)?)?)
+        Ok(serde_json::from_str(&runner::body(function.invoke(request.event).await?)?)?)
     }
 }
 

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use testkit::{Function, process};
 
-use super::{Part, candidate::Candidate, context::BenchContext, data, question::Question, runner::body};
+use super::{Part, candidate::Candidate, context::BenchContext, data, measured_request::MeasuredRequest, runner::body};
 use crate::measure::{
     count,
     table::{Cell, Row},
@@ -29,7 +29,7 @@ pub async fn memory(bench: &BenchContext) -> Result<Vec<Row>> {
     let (short, long) = (bench.times(SHORT), long(bench));
     let mut rows = [resident_case(short), "peak until then".to_owned(), resident_case(long)]
         .map(|case| Row::new(Part::Memory.title(), case, "MB"));
-    let question = Question::new(data::SMALL, &json!({ "limit": 50 }))?;
+    let request = MeasuredRequest::new(data::SMALL, &json!({ "limit": 50 }))?;
     let candidates = bench.present(Candidate::is_function);
     bench.bar.set_length(candidates.len() as u64 * u64::from(short) + u64::from(long - short));
     for candidate in candidates {
@@ -37,7 +37,7 @@ pub async fn memory(bench: &BenchContext) -> Result<Vec<Row>> {
         let pid = function.pid().context("it runs")?;
         let requests = if candidate == Candidate::Ours { long } else { short };
         for number in 1..=requests {
-            body(function.invoke(question.event.clone()).await?)?;
+            body(function.invoke(request.event.clone()).await?)?;
             bench.bar.inc(1);
             let name = candidate.name();
             if number == short {

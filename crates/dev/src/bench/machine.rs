@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{BenchOptions, Part, context::BenchContext, services::SETTINGS};
-use crate::commit::{commit, said};
+use crate::commit::{commit, output_of};
 use clap::ValueEnum;
 use testkit::database;
 
@@ -52,9 +52,9 @@ impl Circumstances {
         let client = database::connect(&bench.services.server.url("postgres")).await?;
         let postgresql = client.query_typed("SHOW server_version", &[]).await?[0].get(0);
         let versions = [
-            said("rustc", &["--version"]),
-            format!("Node {}", said("node", &["--version"])),
-            said("python3", &["--version"]),
+            output_of("rustc", &["--version"]),
+            format!("Node {}", output_of("node", &["--version"])),
+            output_of("python3", &["--version"]),
         ];
         Ok(Self {
             machine,

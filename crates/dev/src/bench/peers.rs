@@ -112,8 +112,8 @@ async fn run(folder: &Path, program: &str, arguments: &[&str]) -> Result<()> {
     command.args(arguments).current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
     let output = command.output().await.with_context(|| format!("{program} cannot be started: install it"))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        let line = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message on standard error");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        let line = stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message on standard error");
         bail!("{program} {}: {line}", arguments.first().unwrap_or(&""));
     }
     Ok(())

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::{
     candidate::Candidate,
     context::{BenchContext, reason},
-    question::Question,
+    measured_request::MeasuredRequest,
     runner::Runner,
 };
 use crate::measure::{
@@ -25,12 +25,12 @@ const WARM_UP: u32 = 30;
 const BUDGET: Duration = Duration::from_secs(6);
 
 /// Requests that are measured even beyond the budget; half as many warm up.
-const LEAST: usize = 4;
+const MIN_REQUESTS: usize = 4;
 
 pub struct Entrant<'a> {
     pub candidate: Candidate,
     pub runner: &'a Runner,
-    pub question: Question,
+    pub request: MeasuredRequest,
     /// The row of the table that gets its figure.
     pub row: usize,
 }
@@ -85,10 +85,10 @@ impl Measured {
     async fn warm_up(&mut self, entrant: &Entrant<'_>, budget: Duration) {
         let mut spent = Duration::ZERO;
         for request in 0..WARM_UP {
-            if spent > budget / 4 && request as usize >= LEAST / 2 {
+            if spent > budget / 4 && request as usize >= MIN_REQUESTS / 2 {
                 break;
             }
-            match entrant.runner.ask(&entrant.question).await {
+            match entrant.runner.send(&entrant.request).await {
                 Ok(response) => {
                     spent += response.time;
                     self.total = response.total;
@@ -101,10 +101,10 @@ impl Measured {
     async fn run(&mut self, entrant: &Entrant<'_>, budget: Duration) -> Result<()> {
         let before = entrant.runner.cpu()?;
         for _ in 0..BLOCK {
-            if self.failure.is_some() || (self.spent > budget && self.times.len() >= LEAST) {
+            if self.failure.is_some() || (self.spent > budget && self.times.len() >= MIN_REQUESTS) {
                 break;
             }
-            match entrant.runner.ask(&entrant.question).await {
+            match entrant.runner.send(&entrant.request).await {
                 Ok(response) => {
                     self.times.push(response.time.as_secs_f64() * 1e3);
                     self.spent += response.time;

@@ -10,7 +10,7 @@ use tokio_postgres::Client;
 use super::{
     candidate::Candidate,
     context::BenchContext,
-    question::{Question, StatementKind},
+    measured_request::{MeasuredRequest, StatementKind},
 };
 
 pub enum Runner {
@@ -38,10 +38,10 @@ impl Runner {
     }
 
     /// Sends the request once and fails unless the response is a page.
-    pub async fn ask(&self, question: &Question) -> Result<TimedResponse> {
+    pub async fn send(&self, request: &MeasuredRequest) -> Result<TimedResponse> {
         match self {
             Self::Function(function) => {
-                let event = question.event.clone();
+                let event = request.event.clone();
                 let begin = Instant::now();
                 let outcome = function.invoke(event).await?;
                 let time = begin.elapsed();
@@ -49,9 +49,9 @@ impl Runner {
                 Ok(TimedResponse { time, total: serde_json::from_str::<Value>(&body)?["total"].as_i64() })
             }
             Self::Statement(client, kind) => {
-                let statement = question.statement(*kind);
+                let statement = request.statement(*kind);
                 let begin = Instant::now();
-                let total = question.send(client, &statement).await?;
+                let total = request.execute(client, &statement).await?;
                 Ok(TimedResponse { time: begin.elapsed(), total: Some(total) })
             }
         }

@@ -8,7 +8,7 @@ use super::{
     candidate::Candidate,
     context::BenchContext,
     data::{LARGE, MIDDLE, SMALL, widget},
-    question::Question,
+    measured_request::MeasuredRequest,
     race::{Entrant, race},
     runner::Runner,
 };
@@ -120,8 +120,8 @@ async fn together(
     let (mut rows, mut entrants) = (Vec::new(), Vec::new());
     for (row, case) in cases.into_iter().enumerate() {
         for (candidate, runner) in runners {
-            let question = Question::new(case.account, &case.body)?;
-            entrants.push(Entrant { candidate: *candidate, runner, question, row });
+            let request = MeasuredRequest::new(case.account, &case.body)?;
+            entrants.push(Entrant { candidate: *candidate, runner, request, row });
         }
         rows.push(Row::new(part.title(), case.name, "ms"));
     }

@@ -27,7 +27,7 @@ const TURNS: u32 = 6;
 const SECONDS: u32 = 10;
 
 /// Small, because a write costs the same in a larger table; the busiest account has as many sessions as
-/// crates/dev/bench/writes/messages.sql says.
+/// crates/dev/bench/writes/messages.sql assumes.
 const SIZES: Sizes = Sizes { middle: 1_000, large: 10_000 };
 
 const PLAIN: &str = "writes";
@@ -85,8 +85,8 @@ async fn rate(pgbench: &Path, port: u16, name: &str, script: &str, seconds: u32)
     command.args(["--time", &seconds.to_string(), "--host=127.0.0.1", "--port", &port.to_string()]);
     command.args(["--file", &script, name]).stdin(Stdio::null()).kill_on_drop(true);
     let output = command.output().await.context("pgbench cannot be started")?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    let Some(line) = said.lines().find_map(|line| line.strip_prefix("tps = ")).filter(|_| output.status.success())
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let Some(line) = stdout.lines().find_map(|line| line.strip_prefix("tps = ")).filter(|_| output.status.success())
     else {
         bail!(
             "pgbench: {}",

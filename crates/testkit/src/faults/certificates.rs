@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 
-use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, sum, unless};
+use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, sum, unexpected};
 use crate::{
     Authority, Certificate, Database, Server, ServerOptions, certificates::NOW, database, end_connections, processes,
 };
@@ -85,7 +85,7 @@ impl Fixture {
     }
 
     async fn attempt(&self, fault: CertificateFault) -> Result<Option<String>> {
-        if let Some(wrong) = unless(&self.tested.ask().await?, &[200]) {
+        if let Some(wrong) = unexpected(&self.tested.request_page().await?, &[200]) {
             return Ok(Some(format!("before the fault {wrong}")));
         }
         match fault {
@@ -93,7 +93,7 @@ impl Fixture {
                 let end = SystemTime::now() + VALIDITY;
                 self.install(self.authority.certify_until(&[HOST], end)?).await?;
                 end_connections(&self.admin).await?;
-                if let Some(wrong) = unless(&self.tested.ask().await?, &[200]) {
+                if let Some(wrong) = unexpected(&self.tested.request_page().await?, &[200]) {
                     return Ok(Some(format!("with a certificate that expires soon {wrong}")));
                 }
                 sleep(end.duration_since(SystemTime::now()).unwrap_or_default() + Duration::from_millis(1_100)).await;
@@ -103,7 +103,7 @@ impl Fixture {
         }
         let wrong = self.observe(fault).await?;
         self.install(self.authority.certify(&[HOST], NOW)?).await?;
-        let renewed = unless(&self.tested.ask().await?, &[200]);
+        let renewed = unexpected(&self.tested.request_page().await?, &[200]);
         Ok(wrong.or_else(|| renewed.map(|wrong| format!("after the renewal {wrong}"))))
     }
 
@@ -111,7 +111,7 @@ impl Fixture {
     async fn observe(&self, fault: CertificateFault) -> Result<Option<String>> {
         let backend = processes(&self.admin, "true").await?;
         for _ in 0..3 {
-            if let Some(wrong) = unless(&self.tested.ask().await?, &[200]) {
+            if let Some(wrong) = unexpected(&self.tested.request_page().await?, &[200]) {
                 return Ok(Some(format!("on the open connection {wrong}")));
             }
         }
@@ -120,7 +120,7 @@ impl Fixture {
         }
         end_connections(&self.admin).await?;
         for _ in 0..2 {
-            if let Some(wrong) = unless(&self.tested.ask().await?, &[503]) {
+            if let Some(wrong) = unexpected(&self.tested.request_page().await?, &[503]) {
                 return Ok(Some(format!("on a new connection {wrong}")));
             }
         }

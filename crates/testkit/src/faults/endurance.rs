@@ -4,7 +4,7 @@ use std::{fs, time::Instant};
 
 use anyhow::{Context, Result};
 
-use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, rate, under_test::event, unless};
+use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, rate, under_test::event, unexpected};
 use crate::{Database, Server, process, request};
 
 /// Samples of memory and open files.
@@ -36,7 +36,7 @@ pub async fn run(harness: &Harness, invocations: u64) -> Result<FaultReport> {
     let mut samples = Vec::new();
     let begin = Instant::now();
     for (number, (event, status)) in (0..invocations).zip(mix.iter().cycle()) {
-        report.count(unless(&tested.send(event.clone()).await?, &[*status]));
+        report.count(unexpected(&tested.send(event.clone()).await?, &[*status]));
         if number % (invocations / SAMPLES).max(1) == 0 {
             samples.push((process::resident(pid)?, files(pid)?));
         }

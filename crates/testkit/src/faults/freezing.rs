@@ -8,7 +8,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unless};
+use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unexpected};
 use crate::{Database, Server, end_connections};
 
 /// Cycles after which the server is restarted, instead of terminating the connection.
@@ -30,7 +30,7 @@ pub async fn run(harness: &Harness, cycles: u64, pinned: bool) -> Result<FaultRe
     let (mut killed, mut restarted) = (0, 0);
     let mut admin = tested.database.client().await?;
     for cycle in 1..=cycles {
-        let before = tested.ask().await?;
+        let before = tested.request_page().await?;
         kill(pid, Signal::SIGSTOP)?;
         wait_until_stopped(pid).await?;
         if cycle % RESTART_EVERY == 0 {
@@ -43,8 +43,8 @@ pub async fn run(harness: &Harness, cycles: u64, pinned: bool) -> Result<FaultRe
             ensure!(end_connections(&admin).await? > 0, "there is no connection to terminate");
             killed += 1;
         }
-        let (after, ()) = tokio::try_join!(tested.ask(), thaw(pid))?;
-        report.count(unless(&before, &[200]).or_else(|| unless(&after, &[200])));
+        let (after, ()) = tokio::try_join!(tested.request_page(), thaw(pid))?;
+        report.count(unexpected(&before, &[200]).or_else(|| unexpected(&after, &[200])));
         harness.bar.inc(1);
     }
     ensure!(tested.function.pid() == u32::try_from(pid.as_raw()).ok(), "the environment was replaced");

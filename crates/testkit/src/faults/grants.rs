@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 
-use super::{FaultReport, FunctionUnderTest, Harness, Reply, Setup, accounts, unless};
+use super::{FaultReport, FunctionUnderTest, Harness, Reply, Setup, accounts, unexpected};
 use crate::{Database, Server, end_connections, migrations, role};
 
 /// Sessions of the account, each with a message.
@@ -82,10 +82,10 @@ fn grants(with_counts: bool) -> Vec<Change> {
 /// Returns changes of row level security on one table, which the function is not told of.
 fn row_level_security(table: &str) -> Vec<Change> {
     let change = |sql: String, status| Change { sql, open: status, new: status, within: NOTICED_WITHIN };
-    let everybody = format!("CREATE POLICY readable ON {table} FOR SELECT");
+    let policy = format!("CREATE POLICY readable ON {table} FOR SELECT");
     vec![
         change(format!("ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"), 503),
-        change(format!("{everybody} TO list_chat_sessions USING (true)"), 200),
+        change(format!("{policy} TO list_chat_sessions USING (true)"), 200),
         change(format!("ALTER POLICY readable ON {table} TO {ANOTHER_ROLE}"), 503),
         change(format!("ALTER POLICY readable ON {table} TO {ANOTHER_ROLE}, list_chat_sessions"), 200),
         change(format!("DROP POLICY readable ON {table}"), 503),
@@ -183,7 +183,7 @@ impl Fixture {
         let load = async {
             let (mut in_a_row, mut wrong) = (0, None);
             while in_a_row < IN_A_ROW {
-                let (begin, reply) = (Instant::now(), self.tested.ask().await?);
+                let (begin, reply) = (Instant::now(), self.tested.request_page().await?);
                 let after = changed.get().and_then(|changed| begin.checked_duration_since(changed));
                 let is_late = after.is_some_and(|after| after >= change.within);
                 let is_right = reply.status == change.open && flaw(&reply).is_none();
@@ -198,7 +198,7 @@ impl Fixture {
                 // Until the change is noticed, both states are correct.
                 let expected = if is_late { vec![change.open] } else { vec![before, change.open] };
                 let lacking = flaw(&reply).filter(|_| is_late || change.within.is_zero());
-                wrong = wrong.or(unless(&reply, &expected)).or(lacking);
+                wrong = wrong.or(unexpected(&reply, &expected)).or(lacking);
                 if wrong.is_some() && is_late {
                     break;
                 }
@@ -209,8 +209,8 @@ impl Fixture {
         let ((), wrong) = tokio::try_join!(make, load)?;
         ensure!(changed.get().is_some(), "the change was not made");
         end_connections(&self.admin).await?;
-        let reply = self.tested.ask().await?;
-        let new = unless(&reply, &[change.new]).or_else(|| flaw(&reply));
+        let reply = self.tested.request_page().await?;
+        let new = unexpected(&reply, &[change.new]).or_else(|| flaw(&reply));
         Ok(wrong.or_else(|| new.map(|wrong| format!("on a new connection {wrong} ({})", self.tested.cause()))))
     }
 }

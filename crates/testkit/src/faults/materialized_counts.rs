@@ -67,7 +67,8 @@ pub async fn run(bar: &ProgressBar, transactions: u64, seed: u64) -> Result<Faul
     let rest = "SELECT count(*) FROM chat_sessions WHERE message_count IS NULL";
     let rest: i64 = checker.query_typed_one(rest, &[]).await?.get(0);
     ensure!(rest == 0, "{rest} sessions are not backfilled");
-    let left = "SELECT count(*) FROM (SELECT user_id FROM chat_session_counts UNION ALL SELECT user_id FROM chat_session_totals) counts
+    let left = "SELECT count(*)
+                FROM (SELECT user_id FROM chat_session_counts UNION ALL SELECT user_id FROM chat_session_totals) counts
                 WHERE NOT EXISTS (SELECT FROM users WHERE id = user_id)";
     let left: i64 = checker.query_typed_one(left, &[]).await?.get(0);
     ensure!(left == 0, "{left} rows of deleted accounts");

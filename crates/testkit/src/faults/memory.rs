@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unless};
+use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unexpected};
 use crate::{Database, Server, process};
 
 /// Number of sessions of the account.
@@ -66,21 +66,21 @@ pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
         admin.batch_execute("ALTER TABLE chat_messages DISABLE TRIGGER USER").await?;
         admin.batch_execute(case.sql).await?;
         for _ in 0..count {
-            let (pid, reply) = (tested.function.pid(), tested.ask().await?);
-            let mut wrong = unless(&reply, &[200]);
+            let (pid, reply) = (tested.function.pid(), tested.request_page().await?);
+            let mut wrong = unexpected(&reply, &[200]);
             if wrong.is_none() {
                 wrong = flaw(&reply.json()?, case.field);
             }
-            let died = (tested.function.pid() != pid).then(|| "the process ended".to_owned());
+            let ended = (tested.function.pid() != pid).then(|| "the process ended".to_owned());
             let peak = process::peak(tested.function.pid().context("it runs")?).unwrap_or_default();
             resident = resident.max(peak);
             let large = (peak > RESIDENT_MAX).then(|| format!("{peak} KiB resident"));
-            report.count(died.or(wrong).or(large).map(|wrong| format!("{}: {wrong}", case.sql)));
+            report.count(ended.or(wrong).or(large).map(|wrong| format!("{}: {wrong}", case.sql)));
             harness.bar.inc(1);
         }
         admin.batch_execute(SMALL).await?;
         admin.batch_execute("VACUUM chat_messages, chat_sessions, chat_widgets").await?;
-        let next = unless(&tested.ask().await?, &[200]);
+        let next = unexpected(&tested.request_page().await?, &[200]);
         if let Some(wrong) = next {
             report.count(Some(format!("after {}: {wrong}", case.sql)));
         }

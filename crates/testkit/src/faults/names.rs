@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 
-use super::{FaultReport, FunctionUnderTest, Harness, Reply, Setup, accounts, sum, unless};
+use super::{FaultReport, FunctionUnderTest, Harness, Reply, Setup, accounts, sum, unexpected};
 use crate::{
     Authority, Database, DeadAddress, Secrets, Server, ServerOptions, certificates::NOW, chaos::near_address,
     end_connections,
@@ -169,14 +169,14 @@ impl Fixture {
 
     /// Requests new connections during a fault of the database's name.
     async fn connect(&self, fault: NameFault) -> Result<Option<String>> {
-        if let Some(wrong) = unless(&self.tested.ask().await?, &[200]) {
+        if let Some(wrong) = unexpected(&self.tested.request_page().await?, &[200]) {
             return Ok(Some(format!("before the fault {wrong}")));
         }
         let _dead = inject(&self.names, DATABASE_HOST, fault, self.ports[0]).await?;
         let mut wrong = None;
         for _ in 0..REQUESTS {
             end_connections(&self.admin).await?;
-            wrong = wrong.or(flaw(&self.tested.ask().await?, fault.expected()));
+            wrong = wrong.or(flaw(&self.tested.request_page().await?, fault.expected()));
         }
         self.recover(wrong).await
     }
@@ -186,11 +186,11 @@ impl Fixture {
     async fn refresh(&self, fault: NameFault) -> Result<Option<String>> {
         let _dead = inject(&self.names, SECRETS_HOST, fault, self.ports[1]).await?;
         self.tested.secrets.hang_up();
-        let (asked, begin) = (self.names.asked(SECRETS_HOST), Instant::now());
+        let (before, begin) = (self.names.queries(SECRETS_HOST), Instant::now());
         let (mut wrong, mut rest) = (None, REQUESTS);
         while rest > 0 {
-            wrong = wrong.or(flaw(&self.tested.ask().await?, &[200]));
-            rest -= usize::from(self.names.asked(SECRETS_HOST) > asked);
+            wrong = wrong.or(flaw(&self.tested.request_page().await?, &[200]));
+            rest -= usize::from(self.names.queries(SECRETS_HOST) > before);
             ensure!(begin.elapsed() < PATIENCE, "the key ring is not refreshed");
             sleep(Duration::from_millis(5)).await;
         }
@@ -202,7 +202,7 @@ impl Fixture {
     async fn start_up(&self, fault: NameFault) -> Result<Option<String>> {
         let mut wrong = None;
         for _ in 0..REQUESTS {
-            wrong = wrong.or(flaw(&self.tested.ask().await?, fault.expected()));
+            wrong = wrong.or(flaw(&self.tested.request_page().await?, fault.expected()));
         }
         self.recover(wrong).await
     }
@@ -211,7 +211,7 @@ impl Fixture {
     async fn recover(&self, wrong: Option<String>) -> Result<Option<String>> {
         self.names.set(DATABASE_HOST, usual());
         self.names.set(SECRETS_HOST, usual());
-        let after = flaw(&self.tested.ask().await?, &[200]);
+        let after = flaw(&self.tested.request_page().await?, &[200]);
         Ok(wrong.or_else(|| after.map(|wrong| format!("after the fault {wrong}"))))
     }
 
@@ -228,7 +228,7 @@ fn usual() -> Resolution {
 
 fn flaw(reply: &Reply, expected: &[u16]) -> Option<String> {
     let late = (reply.after > LATEST).then(|| format!("a response after {:?}", reply.after));
-    unless(reply, expected).or(late)
+    unexpected(reply, expected).or(late)
 }
 
 /// Injects a fault of a name; returns the dead address if it needs one.

@@ -8,7 +8,7 @@ use list_chat_sessions::database::CHECK_INTERVAL;
 use tokio::time::sleep;
 use tokio_postgres::Client;
 
-use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unless};
+use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unexpected};
 use crate::{
     Authority, Chaos, Database, NetworkFault, Phase, Server, ServerOptions, certificates::NOW, running,
     wait_for_running,
@@ -140,7 +140,7 @@ impl Fixture {
         // Always opens a new connection, and completes its start for the later phases.
         self.chaos.cut();
         if matches!(case.phase, Phase::Check | Phase::Query | Phase::Rows)
-            && let Some(wrong) = unless(&self.tested.ask().await?, &[200])
+            && let Some(wrong) = unexpected(&self.tested.request_page().await?, &[200])
         {
             return Ok(Some(format!("before the fault {wrong}")));
         }
@@ -161,10 +161,10 @@ impl Fixture {
             }
             anyhow::Ok(())
         };
-        let ((), reply) = tokio::try_join!(fault, self.tested.ask())?;
+        let ((), reply) = tokio::try_join!(fault, self.tested.request_page())?;
         anyhow::ensure!(self.chaos.injected() > 0, "the fault was not injected");
         let late = (reply.after > LATEST).then(|| format!("a response after {:?}", reply.after));
-        let mut wrong = late.or_else(|| unless(&reply, &[200, 503, 504]));
+        let mut wrong = late.or_else(|| unexpected(&reply, &[200, 503, 504]));
         // During the fault, the server ends what the function could not cancel.
         if wait_for_running(&self.admin, |running| running == 0).await.is_err() {
             let left = running(&self.admin).await?.len();
@@ -172,7 +172,7 @@ impl Fixture {
         }
         self.chaos.end();
         drop(lock);
-        let after = unless(&self.tested.ask().await?, &[200]);
+        let after = unexpected(&self.tested.request_page().await?, &[200]);
         Ok(wrong.or_else(|| after.map(|wrong| format!("after the fault {wrong}"))))
     }
 }

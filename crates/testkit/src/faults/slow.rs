@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio_postgres::Client;
 
-use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unless};
+use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unexpected};
 use crate::{Database, Server, wait_for_running};
 
 /// Timeout of the query, and of the next response.
@@ -38,9 +38,9 @@ pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
             admin.batch_execute(begin).await?;
             let wrong = attempt(&tested, &other).await?;
             admin.batch_execute(end).await?;
-            let next = tested.ask().await?;
+            let next = tested.request_page().await?;
             let late = (next.after > NEXT_TIMEOUT).then(|| format!("the next response after {:?}", next.after));
-            report.count(wrong.or_else(|| unless(&next, &[200])).or(late));
+            report.count(wrong.or_else(|| unexpected(&next, &[200])).or(late));
             harness.bar.inc(1);
         }
         reports.push(report);
@@ -49,7 +49,7 @@ pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
 }
 
 async fn attempt(tested: &FunctionUnderTest, other: &Client) -> Result<Option<String>> {
-    let reply = tested.ask().await?;
+    let reply = tested.request_page().await?;
     let left = wait_for_running(other, |running| running == 0).await.is_err();
-    Ok(unless(&reply, &[504]).or_else(|| left.then(|| "the query still runs".to_owned())))
+    Ok(unexpected(&reply, &[504]).or_else(|| left.then(|| "the query still runs".to_owned())))
 }

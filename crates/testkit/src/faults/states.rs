@@ -13,7 +13,7 @@ use nix::{
 };
 use tokio_postgres::Client;
 
-use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unless};
+use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unexpected};
 use crate::{Database, Server, end_connections, running, wait_for_running};
 
 /// Timeout of connecting, and a margin.
@@ -80,7 +80,7 @@ impl Fixture {
 
     /// Checks the first response after the database has recovered.
     async fn recovered(&self) -> Result<Option<String>> {
-        Ok(unless(&self.tested.ask().await?, &[200]).map(|wrong| format!("after it {wrong}")))
+        Ok(unexpected(&self.tested.request_page().await?, &[200]).map(|wrong| format!("after the fault {wrong}")))
     }
 
     /// Restarts the server under load: all requests that fail get `Retry-After`, in time.
@@ -96,7 +96,7 @@ impl Fixture {
         let load = async {
             let mut replies = Vec::new();
             while !done.get() {
-                replies.push(self.tested.ask().await?);
+                replies.push(self.tested.request_page().await?);
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
             Ok(replies)
@@ -104,7 +104,7 @@ impl Fixture {
         let ((), replies) = tokio::try_join!(restart, load)?;
         for reply in &replies {
             let late = (reply.after > CONNECT_BUDGET).then(|| format!("{} after {:?}", reply.status, reply.after));
-            report.count(unless(reply, &[200, 503]).or(late));
+            report.count(unexpected(reply, &[200, 503]).or(late));
         }
         ensure!(replies.iter().any(|reply| reply.status == 503), "no request failed during the restart");
         report.count(self.recovered().await?);
@@ -120,21 +120,21 @@ impl Fixture {
         });
         kill(Pid::from_raw(postmaster.await?), Signal::SIGTERM)?;
         while self.admin().await.is_ok() {}
-        let there = self.tested.ask().await?;
+        let existing = self.tested.request_page().await?;
         end_connections(&admin).await?;
-        let new = self.tested.ask().await?;
+        let new = self.tested.request_page().await?;
         drop(admin);
         self.server(Server::start_again).await?;
-        Ok(unless(&there, &[200]).or_else(|| unless(&new, &[503])).or(self.recovered().await?))
+        Ok(unexpected(&existing, &[200]).or_else(|| unexpected(&new, &[503])).or(self.recovered().await?))
     }
 
     async fn fill(&self) -> Result<Option<String>> {
         let admin = self.admin().await?;
         admin.batch_execute("ALTER ROLE list_chat_sessions CONNECTION LIMIT 0").await?;
         end_connections(&admin).await?;
-        let full = self.tested.ask().await?;
+        let full = self.tested.request_page().await?;
         admin.batch_execute("ALTER ROLE list_chat_sessions CONNECTION LIMIT -1").await?;
-        Ok(unless(&full, &[503]).or(self.recovered().await?))
+        Ok(unexpected(&full, &[503]).or(self.recovered().await?))
     }
 
     async fn read_only(&self) -> Result<Option<String>> {
@@ -166,8 +166,8 @@ impl Fixture {
             wait_for_running(&other, |running| running > 0).await?;
             Ok(admin.batch_execute("COMMIT").await?)
         };
-        let (reply, ()) = tokio::try_join!(self.tested.ask(), fault)?;
-        Ok(unless(&reply, &[200]))
+        let (reply, ()) = tokio::try_join!(self.tested.request_page(), fault)?;
+        Ok(unexpected(&reply, &[200]))
     }
 
     /// Kills a backend, which makes the server close all connections and recover.
@@ -179,12 +179,12 @@ impl Fixture {
             let backend = running(&other).await?[0];
             Ok(kill(Pid::from_raw(backend), Signal::SIGKILL)?)
         };
-        let (reply, ()) = tokio::try_join!(self.tested.ask(), fault)?;
+        let (reply, ()) = tokio::try_join!(self.tested.request_page(), fault)?;
         let begin = Instant::now();
         while self.admin().await.is_err() {
             ensure!(begin.elapsed() < PATIENCE, "the server does not recover");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        Ok(unless(&reply, &[200, 503]).or(self.recovered().await?))
+        Ok(unexpected(&reply, &[200, 503]).or(self.recovered().await?))
     }
 }

@@ -98,7 +98,7 @@ impl FunctionUnderTest {
     }
 
     /// Requests a page of the first account.
-    pub async fn ask(&self) -> Result<Reply> {
+    pub async fn request_page(&self) -> Result<Reply> {
         self.send(self.event.clone()).await
     }
 

@@ -11,7 +11,7 @@ use futures_util::future::try_join_all;
 use super::{
     FaultReport, FunctionUnderTest, Harness, Setup, accounts, sum,
     under_test::{KEYS, event},
-    unless,
+    unexpected,
 };
 use crate::{
     Database, SecretsFault, Server,
@@ -100,8 +100,8 @@ async fn attempt(
     let mut rest = 10;
     let begin = Instant::now();
     while rest > 0 {
-        let reply = tested.ask().await?;
-        report.count(unless(&reply, &[200]).map(|wrong| format!("{name}: {wrong}")));
+        let reply = tested.request_page().await?;
+        report.count(unexpected(&reply, &[200]).map(|wrong| format!("{name}: {wrong}")));
         rest -= u32::from(tested.secrets.calls(KEYS) > before);
         ensure!(begin.elapsed() < PATIENCE, "the ring is not refreshed");
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -117,11 +117,11 @@ async fn rotate(tested: &FunctionUnderTest, report: &mut FaultReport) -> Result<
     };
     put_in_mid_fetch(tested, ring(&[&accounts::token(1), NEW_TOKEN])?, &old, report).await?;
     for event in [&new, &old].repeat(20) {
-        report.count(unless(&tested.send(event.clone()).await?, &[200]));
+        report.count(unexpected(&tested.send(event.clone()).await?, &[200]));
     }
     put_in_mid_fetch(tested, ring(&[NEW_TOKEN])?, &new, report).await?;
-    report.count(unless(&tested.send(new).await?, &[200]));
-    let revoked = unless(&tested.send(old).await?, &[401]);
+    report.count(unexpected(&tested.send(new).await?, &[200]));
+    let revoked = unexpected(&tested.send(old).await?, &[401]);
     report.count(revoked.map(|wrong| format!("a key that is no longer there: {wrong}")));
     Ok(())
 }
@@ -146,7 +146,7 @@ async fn put_in_mid_fetch(
     };
     let load = async {
         while !done.get() {
-            report.count(unless(&tested.send(event.to_owned()).await?, &[200]));
+            report.count(unexpected(&tested.send(event.to_owned()).await?, &[200]));
         }
         anyhow::Ok(())
     };

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 use tokio::time::{Instant, sleep};
 
-use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, sum, under_test::KEYS, unless};
+use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, sum, under_test::KEYS, unexpected};
 use crate::{Database, Secrets, Server, WireFault, process};
 
 /// Timeout of an invocation, and of its response, which is due 300 ms earlier.
@@ -66,17 +66,17 @@ async fn refresh(harness: &Harness, server: &Server, fault: WireFault) -> Result
     tested.secrets.disturb(fault);
     let (begin, mut rest, mut wrong) = (Instant::now(), 3, None);
     while rest > 0 {
-        let reply = tested.ask().await?;
+        let reply = tested.request_page().await?;
         let late = (reply.after > LATEST_REFRESH).then(|| format!("a response after {:?}", reply.after));
-        wrong = wrong.or_else(|| unless(&reply, &[200])).or(late);
+        wrong = wrong.or_else(|| unexpected(&reply, &[200])).or(late);
         rest -= u32::from(tested.secrets.calls(KEYS) > calls);
         ensure!(begin.elapsed() < PATIENCE, "the key ring is not refreshed");
         sleep(Duration::from_millis(5)).await;
     }
     wrong = wrong.or(grown(&tested, before)?);
     tested.secrets.disturb(None);
-    let after = tested.ask().await?;
-    Ok(wrong.or_else(|| unless(&after, &[200]).map(|wrong| format!("after the fault {wrong}"))))
+    let after = tested.request_page().await?;
+    Ok(wrong.or_else(|| unexpected(&after, &[200]).map(|wrong| format!("after the fault {wrong}"))))
 }
 
 /// Starts the environment during the fault: requests get 503 in time or succeed, and the first request after the fault
@@ -86,14 +86,14 @@ async fn start(harness: &Harness, server: &Server, fault: WireFault) -> Result<O
     secrets.disturb(fault);
     let tested = tested(harness, server, secrets).await?;
     let before = memory(&tested)?;
-    let reply = tested.ask().await?;
+    let reply = tested.request_page().await?;
     let late = (reply.after > LATEST).then(|| format!("a response after {:?}", reply.after));
     // A slow response that arrives within the timeout is used.
     let expected: &[u16] = if fault == WireFault::Bytewise { &[200] } else { &[200, 503] };
-    let wrong = unless(&reply, expected).or(late).or(grown(&tested, before)?);
+    let wrong = unexpected(&reply, expected).or(late).or(grown(&tested, before)?);
     tested.secrets.disturb(None);
-    let after = tested.ask().await?;
-    Ok(wrong.or_else(|| unless(&after, &[200]).map(|wrong| format!("after the fault {wrong}"))))
+    let after = tested.request_page().await?;
+    Ok(wrong.or_else(|| unexpected(&after, &[200]).map(|wrong| format!("after the fault {wrong}"))))
 }
 
 /// Returns the peak memory of the process in KiB; 0 without `/proc`.

@@ -90,10 +90,10 @@ fn install(prefix: &Path, package: &str) -> Result<()> {
         Err(error) => Err(error).context("npm cannot be started"),
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stderr);
+            let stderr = String::from_utf8_lossy(&output.stderr);
             bail!(
                 "npm cannot install {package} ({}): {HINT}",
-                said.lines().next().unwrap_or("no message on standard error")
+                stderr.lines().next().unwrap_or("no message on standard error")
             )
         }
     }

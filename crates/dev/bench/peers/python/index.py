@@ -26,7 +26,7 @@ USER = "user_id = %(user_id)s::uuid"
 
 
 def statement(name):
-    """Returns our statement without filters, with psycopg's placeholders. The account's id is named: it occurs twice."""
+    """Returns our statement without filters, with psycopg's placeholders. The repeated account id is named."""
     text = (FOLDER / name).read_text().split(";\n")[0].replace("user_id = $1", USER)
     return re.sub(r"LIMIT \d+ OFFSET \d+", "LIMIT %(limit)s OFFSET %(offset)s", text)
 

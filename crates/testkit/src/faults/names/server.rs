@@ -35,7 +35,7 @@ pub enum Resolution {
 #[derive(Default)]
 struct Name {
     resolution: Resolution,
-    asked: usize,
+    queries: usize,
 }
 
 type Names = Arc<Mutex<HashMap<String, Name>>>;
@@ -62,7 +62,7 @@ impl NameServer {
                 let resolution = {
                     let mut names = lock(&shared);
                     let name = names.entry(query.name.clone()).or_default();
-                    name.asked += 1;
+                    name.queries += 1;
                     name.resolution.clone()
                 };
                 let socket = Arc::clone(&socket);
@@ -91,8 +91,8 @@ impl NameServer {
     }
 
     /// Returns the number of queries for a name.
-    pub fn asked(&self, name: &str) -> usize {
-        lock(&self.names).get(name).map_or(0, |name| name.asked)
+    pub fn queries(&self, name: &str) -> usize {
+        lock(&self.names).get(name).map_or(0, |name| name.queries)
     }
 }
 

@@ -19,7 +19,7 @@ const POSTGREST: &str = include_str!("../../bench/peers/postgrest.sql");
 /// At least the `limit` of every request of the bench.
 const LIMIT_MAX: i64 = 100;
 
-pub struct Question {
+pub struct MeasuredRequest {
     /// The event of API Gateway, in JSON.
     pub event: String,
     caller: Authenticated,
@@ -33,7 +33,7 @@ pub enum StatementKind {
     Postgrest,
 }
 
-impl Question {
+impl MeasuredRequest {
     pub fn new(account: u32, body: &Value) -> Result<Self> {
         let token = accounts::token(account);
         let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {token}"))?)]);
@@ -58,7 +58,7 @@ impl Question {
     }
 
     /// Executes the statement unnamed and returns the total: 0 without rows.
-    pub async fn send(&self, client: &Client, statement: &str) -> Result<i64> {
+    pub async fn execute(&self, client: &Client, statement: &str) -> Result<i64> {
         let parameters = page_statement(&self.caller, &self.request, Reading::default()).parameters;
         let rows = client.query_typed(statement, &parameters).await?;
         rows.first().map_or(Ok(0), |row| row.try_get("total")).context("no total")
