@@ -25,7 +25,6 @@ const WARM_UP: usize = 1_000;
 /// |t| above this means that two kinds take different times.
 const LEAK: f64 = 4.5;
 
-/// Tokens of each kind.
 const TOKENS: usize = 40;
 
 /// The first number of each kind. A token's number is the index of its key in the ring, if it has a key.
@@ -54,7 +53,6 @@ fn token(number: usize) -> String {
     format!("mgp_{number:040x}")
 }
 
-/// Returns the token's hash in hex.
 fn hash(token: &str) -> String {
     Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }

@@ -41,7 +41,6 @@ impl Times {
         self.cpu.push(time.cpu.as_secs_f64() * 1e6);
     }
 
-    /// Sorts the times, which percentiles require.
     pub fn sorted(mut self) -> Self {
         self.wall.sort_by(f64::total_cmp);
         self.cpu.sort_by(f64::total_cmp);

@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use testkit::terminal;
 
-/// The stream that the lines go to.
 #[derive(Clone, Copy)]
 pub enum Steps {
     Output,

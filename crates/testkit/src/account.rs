@@ -17,7 +17,6 @@ use tokio_postgres::Client;
 
 use crate::{API_KEYS, Secrets, Server, TOKEN, TestApp, database::connect, request, ring};
 
-/// Measured page sizes.
 pub const PAGES: [i64; 3] = [20, 50, 100];
 
 /// About as many as fit in a secret.
@@ -28,7 +27,6 @@ pub fn token(number: usize) -> String {
     if number == KEYS - 1 { TOKEN.into() } else { format!("mgp_{number:040x}") }
 }
 
-/// Returns a ring of [`KEYS`] keys.
 pub fn key_ring() -> String {
     let tokens: Vec<_> = (0..KEYS).map(token).collect();
     ring(&tokens.iter().map(String::as_str).collect::<Vec<_>>())
@@ -92,7 +90,6 @@ impl Account {
         connect(&self.database).await.expect("a connection")
     }
 
-    /// Calls the handler.
     pub async fn handle(&self, request: Request) -> Response<Body> {
         let Ok(response) = handle(&self.test.app, request).await;
         assert_eq!(response.status(), 200);

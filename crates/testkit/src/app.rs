@@ -20,21 +20,15 @@ use serde_json::{Value, json};
 
 use crate::{Database, Secrets, Server, keys, openapi, plan, request, secrecy};
 
-/// The name of the secret with the key ring.
 pub const API_KEYS: &str = "test/api-keys";
 
 /// The account of most tests.
 pub const ACCOUNT: &str = "11111111-1111-4111-8111-111111111111";
-/// A token of [`ACCOUNT`].
 pub const TOKEN: &str = "mgp_0123456789abcdef0123456789abcdef01234567";
-/// Another account.
 pub const NEIGHBOUR: &str = "22222222-2222-4222-8222-222222222222";
-/// A token of [`NEIGHBOUR`].
 pub const NEIGHBOURS_TOKEN: &str = "mgp_76543210fedcba9876543210fedcba9876543210";
 
-/// A widget of [`ACCOUNT`].
 pub const WIDGET: &str = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa";
-/// A widget of [`NEIGHBOUR`].
 pub const NEIGHBOURS_WIDGET: &str = "bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb";
 
 /// An app with its services. The database has the two accounts with a widget each, and no session.
@@ -95,12 +89,10 @@ impl TestApp {
         self.list_as(TOKEN, body).await
     }
 
-    /// Calls with a token and a JSON body.
     pub async fn list_as(&self, token: &str, body: Value) -> TestResponse {
         self.send(&request::post(token, &body.to_string())).await
     }
 
-    /// Calls with an API Gateway event.
     pub async fn send(&self, event: &Value) -> TestResponse {
         self.send_within(event, Duration::from_secs(10)).await
     }
@@ -110,7 +102,6 @@ impl TestApp {
         self.send_by(event, SystemTime::now() + time).await
     }
 
-    /// Calls with an event and this deadline of the invocation.
     pub async fn send_by(&self, event: &Value, deadline: SystemTime) -> TestResponse {
         let mut context = Context::default();
         context.request_id = "8476a536-e9f4-11e8-9739-2dfe598c3fcd".into();
@@ -128,7 +119,6 @@ pub async fn secrets() -> Secrets {
     secrets
 }
 
-/// Returns the usual configuration for this database.
 pub fn config(database: &Database) -> Config {
     Config {
         api_keys_secret_id: API_KEYS.into(),
@@ -142,7 +132,6 @@ pub fn config(database: &Database) -> Config {
     }
 }
 
-/// Returns an entry of a key ring.
 pub fn key(token: &str, account: &str) -> Value {
     json!({ "key_hash": keys::hash(token), "user_id": account, "name": "test", "is_active": true })
 }
@@ -165,7 +154,6 @@ pub fn ring(tokens: &[&str]) -> String {
     json!({ "api_keys": api_keys }).to_string()
 }
 
-/// The response to a caller.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TestResponse {
     pub status: StatusCode,

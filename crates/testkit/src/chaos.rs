@@ -31,7 +31,6 @@ pub enum NetworkFault {
     HalfClose,
     /// Every piece is delayed by this.
     Latency(Duration),
-    /// Everything arrives byte by byte.
     Bytewise,
     /// 1,000 bytes per second.
     Narrow,
@@ -49,7 +48,6 @@ impl NetworkFault {
     ];
 }
 
-/// The current state of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NetworkState {
     Clear,

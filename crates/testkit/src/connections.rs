@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use tokio_postgres::Client;
 
-/// Timeout for queries to start or end.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 const CONNECTIONS: &str =
@@ -22,7 +21,6 @@ pub async fn processes(admin: &Client, condition: &str) -> Result<Vec<i32>> {
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// Returns the process ids of running queries.
 pub async fn running(admin: &Client) -> Result<Vec<i32>> {
     processes(admin, "state = 'active'").await
 }

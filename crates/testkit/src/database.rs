@@ -5,7 +5,6 @@ use tokio_postgres::{Client, NoTls, error::ErrorPosition};
 
 use crate::{Server, migrations, role};
 
-/// The migrated database that is copied.
 const TEMPLATE: &str = "migrated";
 
 /// A migrated database without rows. It is removed with its server.
@@ -56,7 +55,6 @@ impl Database {
         self.url.rsplit_once('/').map_or("", |(_, name)| name)
     }
 
-    /// Returns the URL for the superuser.
     pub fn admin_url(&self) -> &str {
         &self.admin_url
     }

@@ -1,5 +1,5 @@
-//! Real faults and their costs. Each module injects one kind of fault: a few times in tests, and repeatedly in `cargo
-//! dev soak`. What prevents a trial is an error; what the function does wrong is counted.
+//! Real faults and their costs. Each module injects one kind of fault: a few times in tests, and repeatedly in
+//! `cargo dev soak`. What prevents a trial is an error; what the function does wrong is counted.
 
 pub mod accounts;
 pub mod certificates;
@@ -32,7 +32,6 @@ pub struct Harness {
 }
 
 impl Harness {
-    /// Makes a harness without a visible bar.
     pub fn quiet(binary: PathBuf) -> Self {
         Self { binary, bar: ProgressBar::hidden() }
     }
@@ -64,7 +63,6 @@ impl FaultReport {
         }
     }
 
-    /// Adds the trials of another report of the same fault.
     pub fn add(&mut self, other: &Self) {
         self.tried += other.tried;
         self.lost += other.lost;
@@ -97,7 +95,6 @@ impl fmt::Display for FaultReport {
     }
 }
 
-/// Returns the trials per second.
 fn rate(tried: u64, since: Instant) -> u128 {
     u128::from(tried) * 1_000 / since.elapsed().as_millis().max(1)
 }

@@ -167,7 +167,6 @@ impl Function {
         }
     }
 
-    /// Returns the id of the running process.
     pub fn pid(&self) -> Option<u32> {
         Some(self.pid.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
     }
@@ -233,7 +232,6 @@ impl Function {
         }
     }
 
-    /// Stores the output line by line.
     fn collect(&self, stream: Option<impl AsyncRead + Unpin + Send + 'static>) -> Option<JoinHandle<()>> {
         let stream = stream?;
         let (log, methods) = (Arc::clone(&self.log), Arc::clone(&self.methods));

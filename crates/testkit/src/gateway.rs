@@ -101,7 +101,6 @@ async fn forward(
     reject(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error", &failure)
 }
 
-/// Builds a response of the gateway itself.
 fn message(status: StatusCode, text: &str) -> Response<Body> {
     let body = json!({ "message": text }).to_string();
     let response = Response::builder().status(status).header("content-type", "application/json");

@@ -34,7 +34,6 @@ impl Entry {
     }
 }
 
-/// Formats keys as indented JSON.
 pub fn json(keys: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(keys)?)
 }

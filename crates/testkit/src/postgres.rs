@@ -115,12 +115,10 @@ impl Server {
         self.port
     }
 
-    /// Returns the folder of data and log.
     pub fn folder(&self) -> &Path {
         &self.folder.path
     }
 
-    /// Returns the URL of a database for the superuser.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }

@@ -22,7 +22,6 @@ use tokio::{
 
 use crate::lock;
 
-/// The outcome of an event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     Response(Value),

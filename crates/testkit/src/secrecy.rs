@@ -75,12 +75,10 @@ pub fn keep_rows(sql: &str) {
     }
 }
 
-/// Returns the number of secrets.
 pub fn known() -> usize {
     SECRETS.lock().unwrap_or_else(PoisonError::into_inner).len()
 }
 
-/// Returns the secrets that a text contains.
 pub fn found_in(text: &str) -> Vec<String> {
     let secrets = SECRETS.lock().unwrap_or_else(PoisonError::into_inner);
     secrets.iter().filter(|secret| text.contains(secret.as_str())).cloned().collect()

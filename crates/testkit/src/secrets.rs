@@ -22,7 +22,6 @@ use wire::Wire;
 use crate::lock;
 pub use wire::WireFault;
 
-/// A fault of the stand-in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecretsFault {
     Throttled,
@@ -69,7 +68,6 @@ impl Secrets {
         Self::start_on(IpAddr::V4(Ipv4Addr::LOCALHOST)).await
     }
 
-    /// Starts on another address of this machine.
     pub async fn start_on(address: IpAddr) -> Result<Self> {
         let listener = TcpListener::bind((address, 0)).await.with_context(|| format!("cannot listen on {address}"))?;
         let url = format!("http://{}", listener.local_addr()?);
@@ -106,7 +104,6 @@ impl Secrets {
         lock(&self.state).vault.find_or_create(name).begin_rotation()
     }
 
-    /// Returns the number of calls of GetSecretValue for this secret.
     pub fn calls(&self, name: &str) -> usize {
         lock(&self.state).calls.get(name).copied().unwrap_or_default()
     }
@@ -125,7 +122,6 @@ impl Secrets {
         };
     }
 
-    /// Delays every call.
     pub fn delay(&self, delay: Duration) {
         lock(&self.state).delay = delay;
     }
@@ -141,7 +137,6 @@ impl Secrets {
     }
 }
 
-/// Returns a random UUID (version 4).
 pub fn random_id() -> String {
     uuid::Builder::from_u128(fastrand::u128(..)).with_version(uuid::Version::Random).into_uuid().to_string()
 }

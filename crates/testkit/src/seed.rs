@@ -14,7 +14,6 @@ use crate::{
 };
 use account::Account;
 
-/// The demo account's rows.
 pub const DEMO_SQL: &str = include_str!("seed/demo.sql");
 
 /// The demo account's token and id, which are those of the contract's first key. They are valid only for the demo.
@@ -29,7 +28,6 @@ pub fn demo_ring() -> Ring {
 /// Keys that fit in a secret of 64 KiB, approximately.
 const KEYS_MAX: usize = 300;
 
-/// Numbers of rows to seed.
 #[derive(Clone, Copy)]
 pub struct Volume {
     pub accounts: u32,
@@ -39,7 +37,6 @@ pub struct Volume {
     pub messages: u32,
 }
 
-/// The result of seeding.
 pub struct Seeded {
     pub messages: u64,
     /// Keys of the first accounts, as many as fit in a secret.

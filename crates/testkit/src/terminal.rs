@@ -13,12 +13,10 @@ use tokio::sync::Notify;
 static FAILURE: Mutex<Option<io::Error>> = Mutex::new(None);
 static FAILED: Notify = Notify::const_new();
 
-/// Prints a line on standard output.
 pub fn out(line: impl Display) {
     note(writeln!(io::stdout().lock(), "{line}"));
 }
 
-/// Prints a line on standard error.
 pub fn err(line: impl Display) {
     note(writeln!(io::stderr().lock(), "{line}"));
 }
@@ -40,12 +38,10 @@ pub async fn failed() -> io::Error {
     }
 }
 
-/// The format of the function's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// One short line for people.
     Short,
-    /// The function's JSON line.
     Json,
 }
 

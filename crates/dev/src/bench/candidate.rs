@@ -25,7 +25,6 @@ impl Candidate {
         Self::Empty,
     ];
 
-    /// The name in tables and plots.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ours => "ours",

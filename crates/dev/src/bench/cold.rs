@@ -16,7 +16,6 @@ use crate::measure::{
 pub const FIRST_POLL: &str = "start to the first poll for an event";
 pub const FIRST_RESPONSE: &str = "start to the first response";
 
-/// Starts of each candidate.
 const STARTS: u32 = 40;
 
 pub async fn run(bench: &BenchContext) -> Result<Vec<Row>> {

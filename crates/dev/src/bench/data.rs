@@ -16,7 +16,6 @@ use tokio_postgres::Client;
 pub const PLAIN: &str = "bench";
 pub const MATERIALIZED: &str = "bench_materialized";
 
-/// Numbers of the accounts.
 pub const SMALL: u32 = 1;
 pub const MIDDLE: u32 = 2;
 pub const LARGE: u32 = 3;

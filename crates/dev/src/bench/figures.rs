@@ -41,7 +41,6 @@ pub fn plots(table: &Table) -> Vec<(&'static str, String)> {
     plots.into_iter().filter_map(|(name, plot)| Some((name, plot?))).collect()
 }
 
-/// Returns the values of each candidate across rows.
 fn series(rows: &[&Row]) -> Vec<Series> {
     let of = |candidate: &Candidate| {
         let values: Vec<Option<f64>> =

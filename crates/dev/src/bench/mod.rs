@@ -77,7 +77,6 @@ pub enum Part {
 }
 
 impl Part {
-    /// The heading in the table.
     pub fn title(self) -> &'static str {
         match self {
             Self::Cold => "Cold start",

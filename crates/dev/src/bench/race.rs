@@ -68,7 +68,6 @@ pub async fn race(bench: &BenchContext, entrants: &[Entrant<'_>], rounds: u32, r
     Ok(())
 }
 
-/// The measurements of an entrant so far.
 #[derive(Default)]
 struct Measured {
     /// In milliseconds.
@@ -76,7 +75,6 @@ struct Measured {
     spent: Duration,
     cpu: Duration,
     has_cpu: bool,
-    /// The total of its last response.
     total: Option<i64>,
     failure: Option<String>,
 }

@@ -31,7 +31,6 @@ pub const SETTINGS: [&str; 8] = [
     "timezone=UTC",
 ];
 
-/// Interval of the spinner.
 const TICK: Duration = Duration::from_millis(100);
 
 const HOST: &str = "127.0.0.1";

@@ -41,7 +41,6 @@ pub fn bodies(account: u32) -> [(&'static str, Value); 12] {
     ]
 }
 
-/// The request of one row.
 struct Case {
     name: String,
     account: u32,

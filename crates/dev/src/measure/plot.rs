@@ -10,7 +10,6 @@ mod lines;
 
 pub use self::{bars::Bars, dots::Dots, lines::Lines};
 
-/// The figures of one candidate.
 pub struct Series {
     pub name: &'static str,
     pub colour: &'static str,
@@ -18,7 +17,6 @@ pub struct Series {
     pub values: Vec<Option<f64>>,
 }
 
-/// Returns the smallest and the largest of all values.
 fn range(series: &[Series]) -> (f64, f64) {
     let values = series.iter().flat_map(|series| series.values.iter().flatten());
     values.fold((f64::MAX, f64::MIN), |(least, greatest), value| (least.min(*value), greatest.max(*value)))

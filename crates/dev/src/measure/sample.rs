@@ -1,6 +1,5 @@
 //! Repeated measurements.
 
-/// Sorted values.
 pub struct Sample(Vec<f64>);
 
 impl Sample {

@@ -14,14 +14,12 @@ pub struct Cell {
     pub value: f64,
     pub p10: Option<f64>,
     pub p99: Option<f64>,
-    /// Number of values.
     pub count: usize,
     /// CPU time of the candidate's process for each value, in milliseconds.
     pub cpu: Option<f64>,
 }
 
 impl Cell {
-    /// Makes a figure of a single value.
     pub fn once(value: f64) -> Self {
         Self { value, p10: None, p99: None, count: 1, cpu: None }
     }
@@ -33,7 +31,6 @@ impl Cell {
     }
 }
 
-/// The figures of one case.
 #[derive(Debug, Serialize)]
 pub struct Row {
     pub part: &'static str,

@@ -6,7 +6,6 @@
 const SSL_REQUEST: &[u8] = &80_877_103_u32.to_be_bytes();
 const CANCEL_REQUEST: &[u8] = &80_877_102_u32.to_be_bytes();
 
-/// Type of a TLS handshake record.
 const HANDSHAKE: u8 = 22;
 
 /// The response to a Sync, `ReadyForQuery`; in TLS 1.3 it is a separate record with a header, an inner type and a tag.
@@ -19,11 +18,8 @@ const READY_RECORD: usize = READY.len() + 1 + 16;
 pub enum Phase {
     /// Accepted, before the first byte.
     Accept,
-    /// The function requests TLS.
     SslRequest,
-    /// The first TLS message of the function.
     Handshake,
-    /// Start-up message and authentication.
     Authentication,
     /// The server has the query and, if the connection was idle, the check before it; no response gets through.
     Check,
@@ -38,7 +34,6 @@ pub enum Phase {
 pub struct Watch {
     at: Option<Phase>,
     encrypted: bool,
-    /// Past authentication.
     ready: bool,
 }
 

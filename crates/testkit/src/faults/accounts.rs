@@ -14,7 +14,6 @@ pub fn token(account: u32) -> String {
     format!("mgp_{account:040x}")
 }
 
-/// Returns the key ring of these accounts.
 pub fn ring(accounts: impl Iterator<Item = u32>) -> Result<String> {
     let entry = |account| Entry::new(&token(account), format!("00000000-0000-4000-8000-{account:012x}"), "test");
     json(&Ring { api_keys: accounts.map(entry).collect() })

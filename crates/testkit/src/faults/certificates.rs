@@ -22,7 +22,6 @@ const VALIDITY: Duration = Duration::from_secs(2);
 /// Timeout for PostgreSQL to load a certificate, and for a line to arrive in the log.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A fault of the certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CertificateFault {
     Expires,
@@ -43,10 +42,8 @@ impl CertificateFault {
     }
 }
 
-/// Number of kinds of trials.
 pub const KINDS: u64 = CertificateFault::ALL.len() as u64;
 
-/// Injects every fault `count` times.
 pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
     let workers = CertificateFault::ALL.into_iter().map(|fault| async move {
         let mut report = FaultReport::new("PostgreSQL's certificate expires or is wrong under an open connection");

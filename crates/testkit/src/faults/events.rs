@@ -21,7 +21,6 @@ const ENOUGH: u64 = 1_000;
 /// Statuses that an event can get through its own faults.
 const STATUSES: [u64; 5] = [200, 400, 401, 405, 413];
 
-/// Returns the files of `events/` by name.
 pub fn files() -> Result<BTreeMap<String, String>> {
     let mut events = BTreeMap::new();
     for file in fs::read_dir(crate::repository().join("events"))? {
@@ -117,7 +116,6 @@ pub fn assert_documented_response(name: &str, response: &Value) {
     }
 }
 
-/// Returns the session of the contract's example.
 fn documented_session() -> Value {
     let contract = include_str!("../../../../docs/contract.md");
     let (_, example) = contract.split_once("```json").unwrap();

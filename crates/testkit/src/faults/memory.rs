@@ -6,7 +6,6 @@ use serde_json::Value;
 use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unexpected};
 use crate::{Database, Server, process};
 
-/// Number of sessions of the account.
 const SESSIONS: u32 = 50;
 
 /// Address space of the function in KiB: the template's memory, 256 MB.
@@ -44,12 +43,10 @@ const CASES: [Case; 8] = [
     Case { field: "widget_name", sql: "UPDATE chat_widgets SET name = repeat('x', 5000000)" },
 ];
 
-/// Restores small texts.
 const SMALL: &str = "UPDATE chat_messages SET content = 'short';
     UPDATE chat_sessions SET page_url = 'short', visitor_name = 'short', visitor_email = 'short';
     UPDATE chat_widgets SET name = 'short'";
 
-/// Number of kinds of trials.
 pub const KINDS: u64 = CASES.len() as u64;
 
 /// Requests each kind of large page `count` times.

@@ -42,7 +42,6 @@ const REQUESTS: usize = 2;
 /// thread for 10 s by default, enough time for a few requests.
 const THREADS_MAX: usize = 16;
 
-/// A fault of name resolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NameFault {
     /// NXDOMAIN
@@ -78,7 +77,6 @@ impl NameFault {
 /// ring.
 pub const KINDS: u64 = 3 * NameFault::ALL.len() as u64;
 
-/// Injects every fault `count` times.
 pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
     let authority = Authority::new()?;
     let mut options = ServerOptions::with_tls(authority.certify(&[DATABASE_HOST], NOW)?);
@@ -117,7 +115,6 @@ pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
     Ok(sums.into())
 }
 
-/// A function with its name server.
 struct Fixture {
     tested: FunctionUnderTest,
     names: NameServer,

@@ -22,7 +22,6 @@ const CONNECT_BUDGET: Duration = Duration::from_millis(3_500);
 /// Timeout for PostgreSQL to recover.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Number of states.
 pub const KINDS: u64 = 7;
 
 /// Brings the database into each state `count` times.

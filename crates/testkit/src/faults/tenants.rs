@@ -23,7 +23,6 @@ use crate::{Database, Server, end_connections};
 
 const ACCOUNTS: u32 = 1_000;
 
-/// Sessions of each account.
 const SESSIONS: usize = 3;
 
 /// Number of functions: enough for their rings to hold the keys of all accounts.

@@ -11,7 +11,6 @@ use serde_json::Value;
 use super::{Harness, accounts};
 use crate::{Database, Function, FunctionOptions, Outcome, Secrets, request};
 
-/// Name of the secret with the key ring.
 pub const KEYS: &str = "test/api-keys";
 
 /// Options that differ between faults.
@@ -28,7 +27,6 @@ pub struct Setup {
     pub secrets_host: Option<String>,
     /// A program that starts the binary, with the arguments before the binary's path.
     pub launcher: Vec<String>,
-    /// Timeout of an event.
     pub timeout: Duration,
 }
 
@@ -62,7 +60,6 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// Returns the beginning of the body.
     pub fn text(&self) -> String {
         self.body.chars().take(200).collect()
     }
@@ -97,7 +94,6 @@ impl FunctionUnderTest {
         Ok(Self { function, database, secrets, event: event(1) })
     }
 
-    /// Requests a page of the first account.
     pub async fn request_page(&self) -> Result<Reply> {
         self.send(self.event.clone()).await
     }
@@ -125,7 +121,6 @@ impl FunctionUnderTest {
     }
 }
 
-/// Returns a request for an account's first page.
 pub fn event(account: u32) -> String {
     request::post(&accounts::token(account), r#"{"limit": 100}"#).to_string()
 }

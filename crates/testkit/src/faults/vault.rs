@@ -25,7 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Functions that wait concurrently for their secrets to expire.
 const WORKERS: u64 = 10;
 
-/// Kinds of bad secrets.
 const BAD: [&str; 4] = ["empty", "huge", "not JSON", "of another form"];
 
 /// Number of kinds of faults, of which each trial injects one.
@@ -71,7 +70,6 @@ pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
     Ok(sums.into())
 }
 
-/// Returns the value of a bad secret.
 fn text(name: &str) -> String {
     match name {
         "empty" => String::new(),

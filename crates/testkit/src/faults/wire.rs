@@ -25,7 +25,6 @@ const GROWTH_MAX: u64 = 16 * 1_024;
 /// Number of kinds of trials: every fault, with and without a cached key ring.
 pub const KINDS: u64 = 2 * WireFault::ALL.len() as u64;
 
-/// Injects every fault `count` times.
 pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
     let server = Server::start()?;
     let server = &server;

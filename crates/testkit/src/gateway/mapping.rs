@@ -12,7 +12,6 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-/// What the gateway adds to a request.
 pub struct Arrival {
     pub source: IpAddr,
     pub request_id: String,
@@ -25,7 +24,6 @@ impl Arrival {
     }
 }
 
-/// Maps a request to an event.
 pub fn event(parts: &Parts, body: &[u8], arrival: &Arrival) -> Value {
     let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
     let mut headers = joined(&parts.headers);

@@ -50,7 +50,6 @@ fn run(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Returns the user that PostgreSQL runs as.
 fn postgres_user() -> Uid {
     if geteuid().is_root() { Uid::from_raw(UNPRIVILEGED) } else { geteuid() }
 }
@@ -107,9 +106,7 @@ fn folder() -> Result<PathBuf> {
 
 /// The folder of a server, with a lock that marks it as in use.
 pub struct RunFolder {
-    /// Contains `data/`.
     pub path: PathBuf,
-    /// The folder of PostgreSQL's programs.
     pub binaries: PathBuf,
     kept: bool,
     _lock: File,
@@ -173,7 +170,6 @@ impl RunFolder {
         self.kept
     }
 
-    /// Returns the user id that owns the data folder.
     pub fn owner(&self) -> Result<u32> {
         Ok(fs::metadata(self.path.join("data"))?.uid())
     }

@@ -8,7 +8,6 @@ use sha2::{Digest, Sha256};
 
 use crate::keys::hex;
 
-/// The role that may connect.
 #[derive(Clone)]
 pub struct Role {
     pub access_key: &'static str,
@@ -51,7 +50,6 @@ impl Role {
     }
 }
 
-/// Parses the date of a token.
 pub fn time(date: &str) -> Result<Timestamp> {
     Ok(DateTime::strptime("%Y%m%dT%H%M%SZ", date)?.to_zoned(TimeZone::UTC)?.timestamp())
 }

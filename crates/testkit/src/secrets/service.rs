@@ -57,7 +57,6 @@ pub async fn handle(State(state): State<Arc<Mutex<Service>>>, headers: HeaderMap
     }
 }
 
-/// Returns the service's error for a fault.
 fn error_of(fault: SecretsFault) -> ServiceError {
     let (kind, message) = match fault {
         SecretsFault::Throttled => ("ThrottlingException", "Rate exceeded"),

@@ -99,7 +99,6 @@ impl Secret {
         }
     }
 
-    /// Returns the id of the version with a label.
     pub fn version_at(&self, stage: &str) -> Option<&str> {
         let has_label = |version: &&Version| version.stages.iter().any(|known| known == stage);
         self.versions.iter().find(has_label).map(|version| version.id.as_str())

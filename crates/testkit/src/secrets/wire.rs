@@ -21,7 +21,6 @@ pub enum WireFault {
     Narrow,
     /// Half of the response, then a reset.
     Reset,
-    /// Half of the response, then the end of the stream.
     Truncated,
     /// A header section that never ends, as fast as it is read.
     EndlessHeaders,

@@ -8,7 +8,6 @@ pub const TEXT: &str = "#222222";
 pub const FAINT: &str = "#6b6b6b";
 pub const GRID: &str = "#e4e4e4";
 
-/// The alignment of a text at its point.
 #[derive(Clone, Copy)]
 pub enum Anchor {
     Start,

@@ -14,7 +14,6 @@ const RIGHT: f64 = 240.0;
 const TOP: f64 = 56.0;
 const BOTTOM: f64 = 40.0;
 
-/// Smallest distance between two labels.
 const LINE_HEIGHT: f64 = 17.0;
 
 pub struct Lines {

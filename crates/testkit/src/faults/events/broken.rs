@@ -60,7 +60,6 @@ fn place<'a>(value: &'a mut Value, random: &mut Rng) -> &'a mut Value {
     place(inner.expect("it is there"), random)
 }
 
-/// Removes a field of a random object.
 fn take(event: &mut Value, random: &mut Rng) -> Option<(String, Value)> {
     let fields = place(event, random).as_object_mut().filter(|fields| !fields.is_empty())?;
     let name = fields.keys().nth(random.usize(..fields.len()))?.clone();

@@ -31,7 +31,6 @@ const ODD: [&str; 24] = [
     "\"-1\"",
 ];
 
-/// Invalid hosts, paths, queries, methods, headers and bodies.
 const TEXTS: [&str; 28] = [
     "",
     " ",

@@ -85,12 +85,10 @@ impl NameServer {
         self.address
     }
 
-    /// Sets the response for a name.
     pub fn set(&self, name: &str, resolution: Resolution) {
         lock(&self.names).entry(name.to_owned()).or_default().resolution = resolution;
     }
 
-    /// Returns the number of queries for a name.
     pub fn queries(&self, name: &str) -> usize {
         lock(&self.names).get(name).map_or(0, |name| name.queries)
     }
