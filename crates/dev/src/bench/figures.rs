@@ -25,15 +25,12 @@ pub fn plots(table: &Table) -> Vec<(&'static str, String)> {
             "cold-start.svg",
             bars(table, Part::Cold, cold::FIRST_RESPONSE, "Cold start: start of the process to its first response"),
         ),
-        (
-            "page-size.svg",
-            lines(Part::Pages, "A request by the size of its page, account of 1,000 sessions", last_word),
-        ),
+        ("page-size.svg", lines(Part::Pages, "Request time by page size, account of 1,000 sessions", last_word)),
         (
             "account-size.svg",
-            lines(Part::Accounts, "A page of 50 with its total, by the account's sessions", first_word),
+            lines(Part::Accounts, "Page of 50 with its total, by sessions of the account", first_word),
         ),
-        ("offset.svg", lines(Part::Offsets, "A page of 50 with its total, by its offset, largest account", last_word)),
+        ("offset.svg", lines(Part::Offsets, "Page of 50 with its total, by offset, largest account", last_word)),
         ("filter.svg", filters(table)),
         ("memory.svg", memory(table)),
         ("package.svg", bars(table, Part::Package, footprint::UNPACKED, "Deployed package, unpacked")),
@@ -66,6 +63,6 @@ fn filters(table: &Table) -> Option<String> {
     let rows: Vec<&Row> = table.part(Part::Filters.title()).skip(1).step_by(2).collect();
     let points: Vec<String> =
         rows.iter().map(|row| row.case.split(';').next().unwrap_or_default().to_owned()).collect();
-    let title = "A page of 50 with its total, by filter, largest account".to_owned();
+    let title = "Page of 50 with its total, by filter, largest account".to_owned();
     (!rows.is_empty()).then(|| Dots { title, unit: "ms", points, series: series(&rows) }.svg())
 }

@@ -106,7 +106,6 @@ fn flaw(page: &Value, field: &str) -> Option<String> {
     let texts: Vec<_> = sessions.iter().filter_map(|session| session[field].as_str()).collect();
     let long: Vec<_> = texts.iter().filter(|text| text.chars().count() > 100).collect();
     let wrong = long.iter().filter(|text| !is_cut(text)).count();
-    (texts.len() != count || long.is_empty() || wrong > 0).then(|| {
-        format!("{} texts, {} of them long, {wrong} of those not cut as they should be", texts.len(), long.len())
-    })
+    (texts.len() != count || long.is_empty() || wrong > 0)
+        .then(|| format!("{} texts, {} of them long, {wrong} of those not cut correctly", texts.len(), long.len()))
 }
