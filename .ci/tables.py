@@ -15,7 +15,7 @@ RESULTS = "crates/dev/bench/results/latest.md"
 
 # The README's rows of figures, and where `latest.md` has them: section and row.
 FIGURES = {
-    "start to the first response": ("Cold start", "start to the first answer"),
+    "start to the first response": ("Cold start", "start to the first response"),
     "page of 20 of 1,000 sessions": ("Page size", "page of 20"),
     "page of 50 of 1,000,000 sessions": ("Account size", "1,000,000 sessions"),
     "the same at offset 100,000": ("Offset", "offset 100,000"),

@@ -1,8 +1,7 @@
-//! What a request allocates: `cargo bench --bench allocations`.
+//! Measures the allocations of a request: `cargo bench --bench allocations`.
 //!
-//! Counted is every call for memory on the one thread that everything runs on, the connection's task among it; a buffer
-//! that grows counts each time, with its whole new size. The median of many requests, in which whatever is made once and
-//! kept has no part.
+//! Counts every allocation on the one thread that everything runs on, including the connection's task; a buffer that
+//! grows counts each time with its new size. The median over many requests excludes one-time allocations.
 
 mod drained;
 
@@ -24,7 +23,7 @@ fn main() {
     drained::run(|| {
         let runtime = runtime();
         let account = runtime.block_on(Account::start());
-        eprintln!("{:<26}{:>12}{:>10}{:>16}", "", "allocations", "bytes", "most at once");
+        eprintln!("{:<26}{:>12}{:>10}{:>16}", "", "allocations", "bytes", "peak bytes");
         for limit in PAGES {
             report(&runtime, &account, &Page::new(limit));
         }
@@ -35,12 +34,12 @@ fn report(runtime: &Runtime, account: &Account, page: &Page) {
     let client = runtime.block_on(account.connect());
     let statement = sessions::page_statement(&account.caller, &page.list, sessions::Reading::default()).fallback();
     let ring = KeyRing::parse(&key_ring()).expect("a ring");
-    let by = Deadline::within(std::time::Duration::from_mins(5));
-    // Boxed before it is counted: `block_on` would box a future of this size.
+    let deadline = Deadline::within(std::time::Duration::from_mins(5));
+    // Boxed before counting, because `block_on` would box a future of this size.
     let list = || {
         Box::pin(async {
             let mut resent = 0;
-            sessions::list(&account.test.app.database, &account.caller, &page.list, by, &mut resent).await
+            sessions::list(&account.test.app.database, &account.caller, &page.list, deadline, &mut resent).await
         })
     };
     let authenticate = |request: Request| {
@@ -63,7 +62,7 @@ fn report(runtime: &Runtime, account: &Account, page: &Page) {
     print("  respond", counted(|| (), |()| response::page(&rows)));
 }
 
-/// The median of many rounds of a step. What it is given, and what becomes of its outcome, does not count.
+/// Returns the median over many rounds of a step, without making its input or dropping its outcome.
 fn counted<G, T>(given: impl Fn() -> G, step: impl Fn(G) -> T) -> AllocationInfo {
     let round = |_| {
         let (given, mut outcome) = (given(), None);

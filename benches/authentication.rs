@@ -1,12 +1,12 @@
-//! Whether the time that authentication takes tells anything about a token: `cargo bench --bench authentication`.
+//! Tests whether the duration of authentication reveals anything about a token: `cargo bench --bench authentication`.
 //!
-//! Every sample is another token of its kind, and its header is built again in the place of the one before, so that neither a
-//! token's bytes nor where they lie in memory is measured. The kinds take turns in an order that is random in every round, so
-//! that whatever else the machine does falls on all of them alike. Tokens that are refused are compared with those that are
-//! unknown, and tokens that are accepted with those of the ring's first keys: by the median, and by Welch's t of all samples
-//! but the slowest tenth, which is the machine's own. |t| above 4.5 is what literature on timing leaks takes as a sign of one
-//! (Reparaz, Balasch and Verbauwhede, "Dude, is my code constant time?", 2017). Two rows show what the measure is worth here:
-//! unknown tokens against others of their kind must not differ, and against others with one key more to compare they must.
+//! Every sample is another token of its kind, and its header is built in the same place, so that neither the bytes of a
+//! token nor their address are measured. The kinds alternate in a random order per round, so that other load affects
+//! all equally. Rejected tokens are compared with unknown ones, and accepted tokens with those of the ring's first
+//! keys: by the median, and by Welch's t over all samples except the slowest tenth, which is noise. Literature takes
+//! |t| above 4.5 as a sign of a leak (Reparaz, Balasch and Verbauwhede, "Dude, is my code constant time?", 2017). Two
+//! rows check the method itself: unknown tokens against others of their kind must not differ, and against others with
+//! one more key to compare they must.
 
 use std::{hint::black_box, time::Instant};
 
@@ -19,21 +19,20 @@ use sha2::{Digest, Sha256};
 /// About as many as fit in a secret.
 const KEYS: usize = 350;
 const ROUNDS: usize = 200_000;
-/// The first rounds warm the caches up.
+/// First rounds, which warm up the caches.
 const WARM_UP: usize = 1_000;
 
-/// Above this |t| says that two kinds take different times.
+/// |t| above this means that two kinds take different times.
 const LEAK: f64 = 4.5;
 
-/// How many tokens a kind has.
 const TOKENS: usize = 40;
 
-/// A token's number is its key's place in the ring, if it has a key. These are the first of each kind.
+/// The first number of each kind. A token's number is the index of its key in the ring, if it has a key.
 const UNKNOWN: usize = 1_000;
 const REVOKED: usize = 60;
 const EXPIRED: usize = 110;
-/// These places have hashes of no token: those of the tokens but for the last digits. Likeness cannot be had the other way
-/// round.
+/// Keys with the hashes of these tokens except for the last digits, because no token can be found whose hash resembles
+/// a given one.
 const LIKE_A_KEYS: usize = 240;
 const KINDS: [(&str, usize); 9] = [
     ("unknown", UNKNOWN),
@@ -47,14 +46,13 @@ const KINDS: [(&str, usize); 9] = [
     ("valid, last of the ring", KEYS - TOKENS),
 ];
 const ONE_MORE: &str = "unknown, one key more";
-/// The first of the kinds that are accepted.
+/// Index of the first kind that is accepted.
 const VALID: usize = 6;
 
 fn token(number: usize) -> String {
     format!("mgp_{number:040x}")
 }
 
-/// Hex of the token's hash.
 fn hash(token: &str) -> String {
     Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
@@ -86,7 +84,7 @@ fn header(text: &str) -> HeaderValue {
 
 fn main() {
     let (none, one, ring, now) = (ring(0), ring(1), ring(KEYS), Timestamp::now());
-    // Before the first sample: what is done for one of them leaves its traces in the processor's predictions.
+    // Made before the first sample, because making one would train the processor's branch prediction.
     let tokens = KINDS.map(|(name, first)| {
         let tokens = (first..first + TOKENS).map(|number| format!("Bearer {}", token(number)));
         (if name == ONE_MORE { &one } else { &none }, tokens.collect::<Vec<_>>())
@@ -134,10 +132,10 @@ struct Sample {
 impl Sample {
     fn of(mut times: Vec<f64>, slowest: f64) -> Self {
         times.sort_by(f64::total_cmp);
-        let kept = &times[..times.partition_point(|time| *time < slowest)];
-        let count = f64::from(u32::try_from(kept.len()).expect("some thousand"));
-        let mean = kept.iter().sum::<f64>() / count;
-        let variance = kept.iter().map(|time| (time - mean).powi(2)).sum::<f64>() / (count - 1.0);
+        let fastest = &times[..times.partition_point(|time| *time < slowest)];
+        let count = f64::from(u32::try_from(fastest.len()).expect("some thousand"));
+        let mean = fastest.iter().sum::<f64>() / count;
+        let variance = fastest.iter().map(|time| (time - mean).powi(2)).sum::<f64>() / (count - 1.0);
         Self { median: times[times.len() / 2], mean, error: variance / count }
     }
 

@@ -1,14 +1,14 @@
-//! The function's log has to go somewhere while it is measured: into a pipe that somebody reads, as in Lambda.
+//! Sends the function's log into a pipe that is read, as in Lambda, while it is measured.
 
 use std::{
     env, io,
     process::{Command, Stdio, exit},
 };
 
-/// What the process that measures is called with.
+/// The argument of the process that measures.
 const MEASURE: &str = "measure";
 
-/// Runs `measure` in a process of its own, whose standard output is a pipe that this one reads and forgets. The report
+/// Runs `measure` in a child process whose standard output is a pipe that this process reads and discards. The report
 /// goes to standard error.
 pub fn run(measure: fn()) {
     if env::args().nth(1).as_deref() == Some(MEASURE) {

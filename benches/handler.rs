@@ -1,12 +1,13 @@
-//! What the handler adds to the bare statement: `cargo bench --bench handler`.
+//! Measures what the handler adds to the bare statement: `cargo bench --bench handler`.
 //!
-//! Alternately, in one run and on one thread: the handler with a request; the statement that it sends, on a connection of the
-//! same role to the same database, its rows read and dropped; that statement again on another connection, which shows what the
-//! comparison is worth on this machine; and a Sync, which is one round trip and nothing else. The first changes
-//! with every round.
+//! Alternates, in one run and on one thread, between the handler with a request; the statement that it sends, on a
+//! connection of the same role to the same database, with its rows read and dropped; the same statement on another
+//! connection, which shows the noise of this machine; and a Sync, which is only one round trip. The order rotates with
+//! every round.
 //!
-//! `cargo bench --bench handler -- rounds handler 20 5000 >/dev/null` does nothing but 5,000 pages of 20 by the handler,
-//! `rounds bare …` by the statement: for a profiler, and for `valgrind --tool=callgrind` the instructions of each.
+//! For profilers, and for the instructions of each with `valgrind --tool=callgrind`,
+//! `cargo bench --bench handler -- rounds handler 20 5000 >/dev/null` only serves 5,000 pages of 20 by the handler, and
+//! `rounds bare …` by the statement.
 
 mod drained;
 mod rounds;
@@ -17,10 +18,10 @@ use rounds::Times;
 use testkit::account::{Account, KEYS, PAGES, Page, runtime};
 
 const ROUNDS: usize = 3_000;
-/// The first rounds warm everything up.
+/// First rounds, which are not counted.
 const WARM_UP: usize = 300;
 
-/// What the handler's median may be of the bare statement's, by the page's length.
+/// Returns the bound of the handler's median relative to the bare statement's, by page length.
 fn bound(limit: i64) -> Option<f64> {
     match limit {
         20 => Some(1.25),
@@ -30,7 +31,7 @@ fn bound(limit: i64) -> Option<f64> {
 }
 
 fn main() {
-    // cargo adds its own.
+    // cargo adds `--bench`.
     let arguments: Vec<_> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     match &arguments[..] {
         [rounds, side, limit, number] if rounds == "rounds" => {
@@ -41,14 +42,14 @@ fn main() {
     }
 }
 
-/// One side alone.
+/// Runs only one side.
 async fn only(handler: bool, limit: i64, rounds: usize) {
     let account = Account::start().await;
     let page = Page::new(limit);
     let client = account.connect().await;
     let statement = page_statement(&account.caller, &page.list, Reading::default()).fallback();
     for _ in 0..rounds {
-        // Both sides make it, so that it falls out of a comparison.
+        // Made by both sides, so that it cancels out.
         let request = page.request();
         if handler {
             account.handle(request).await;

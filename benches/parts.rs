@@ -1,4 +1,4 @@
-//! The parts of a request that need no network, each by itself: `cargo bench --bench parts`.
+//! Measures the parts of a request that need no network: `cargo bench --bench parts`.
 
 use std::{hint::black_box, time::Duration};
 
@@ -13,7 +13,6 @@ use list_chat_sessions::{
 };
 use testkit::account::{Account, KEYS, PAGES, Page, key_ring, runtime, token};
 
-/// From the header to the account.
 fn authenticate(criterion: &mut Criterion) {
     let ring = KeyRing::parse(&key_ring()).expect("a ring");
     let mut group = criterion.benchmark_group(format!("authenticate against {KEYS} keys"));
@@ -55,18 +54,18 @@ fn timestamp(criterion: &mut Criterion) {
     }
 }
 
-/// The answer made of rows that PostgreSQL has sent.
+/// Measures the response to a page of rows from PostgreSQL.
 fn respond(criterion: &mut Criterion) {
     let runtime = runtime();
     let account = runtime.block_on(Account::start());
     let mut group = criterion.benchmark_group("respond with a page");
     for limit in PAGES {
-        let (list, by) = (Page::new(limit).list, Deadline::within(Duration::from_secs(5)));
+        let (list, deadline) = (Page::new(limit).list, Deadline::within(Duration::from_secs(5)));
         let mut resent = 0;
-        let listing = sessions::list(&account.test.app.database, &account.caller, &list, by, &mut resent);
+        let listing = sessions::list(&account.test.app.database, &account.caller, &list, deadline, &mut resent);
         let page = runtime.block_on(listing).expect("a page");
-        let answer = response::page(&page).expect("an answer");
-        group.throughput(Throughput::Bytes(answer.body().len().try_into().expect("some KiB")));
+        let first = response::page(&page).expect("a response");
+        group.throughput(Throughput::Bytes(first.body().len().try_into().expect("some KiB")));
         group.bench_function(BenchmarkId::from_parameter(limit), |bench| {
             bench.iter(|| response::page(black_box(&page)));
         });

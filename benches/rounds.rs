@@ -1,4 +1,4 @@
-//! The times of many rounds.
+//! Wall and CPU time of many rounds.
 
 use std::{
     fmt,
@@ -8,7 +8,7 @@ use std::{
 
 use nix::time::{ClockId, clock_gettime};
 
-/// How long a step took, and what of it this thread was on a CPU.
+/// The wall time of a step, and its CPU time on this thread.
 #[derive(Clone, Copy)]
 pub struct Time {
     wall: Duration,
@@ -19,7 +19,7 @@ fn cpu() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("Linux has this clock").into()
 }
 
-/// Times a step, but not how long its outcome takes to drop.
+/// Times a step without dropping its outcome.
 pub async fn timed<T>(step: impl Future<Output = T>) -> Time {
     let (cpu_before, begin) = (cpu(), Instant::now());
     let outcome = black_box(step.await);
@@ -41,20 +41,19 @@ impl Times {
         self.cpu.push(time.cpu.as_secs_f64() * 1e6);
     }
 
-    /// What percentiles need.
     pub fn sorted(mut self) -> Self {
         self.wall.sort_by(f64::total_cmp);
         self.cpu.sort_by(f64::total_cmp);
         self
     }
 
-    /// A percentile of the time that passed.
+    /// Returns a percentile of the wall time.
     pub fn wall(&self, percent: usize) -> f64 {
         self.wall[(self.wall.len() - 1) * percent / 100]
     }
 }
 
-/// p10, p50 and p99 of the time that passed, p50 of the CPU's.
+/// p10, p50 and p99 of the wall time, p50 of the CPU time.
 impl fmt::Display for Times {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cpu = self.cpu[(self.cpu.len() - 1) / 2];

@@ -50,7 +50,7 @@ async fn every_combination_of_filters_reads_a_page_and_counts_from_an_index() {
 #[tokio::test]
 async fn the_columns_stand_in_the_contracts_order() {
     let client = Database::create(Server::shared()).await.unwrap().client().await.unwrap();
-    migrations::apply_kept(&client).await.unwrap();
+    migrations::apply_materialized_counts(&client).await.unwrap();
     for offset in [0, 1, DEEP_OFFSET] {
         let list = ListRequest::parse(json!({ "offset": offset }).to_string().as_bytes(), 100).unwrap();
         let caller = caller();
@@ -72,7 +72,7 @@ async fn the_columns_stand_in_the_contracts_order() {
 #[tokio::test]
 async fn every_statement_of_the_snapshots_runs() {
     let client = Database::create(Server::shared()).await.unwrap().client().await.unwrap();
-    migrations::apply_kept(&client).await.unwrap();
+    migrations::apply_materialized_counts(&client).await.unwrap();
     let folder = testkit::repository().join("src/sessions/snapshots");
     let mut executed = 0;
     for file in std::fs::read_dir(folder).unwrap() {

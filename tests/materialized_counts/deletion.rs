@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use testkit::{
     Database, Server,
-    migrations::{KEPT, apply_kept, reconcile, run_kept},
+    migrations::{MATERIALIZED_COUNTS, apply_materialized_counts, reconcile, run_materialized_counts},
 };
 use tokio_postgres::Client;
 
@@ -27,12 +27,12 @@ async fn database(is_backfilled: bool) -> (Database, Client) {
     let database = Database::create(Server::shared()).await.unwrap();
     let client = database.client().await.unwrap();
     if is_backfilled {
-        apply_kept(&client).await.unwrap();
+        apply_materialized_counts(&client).await.unwrap();
         database.load(ROWS).await.unwrap();
     } else {
         database.load(ROWS).await.unwrap();
-        run_kept(&client, KEPT[0]).await.unwrap();
-        run_kept(&client, KEPT[1]).await.unwrap();
+        run_materialized_counts(&client, MATERIALIZED_COUNTS[0]).await.unwrap();
+        run_materialized_counts(&client, MATERIALIZED_COUNTS[1]).await.unwrap();
     }
     (database, client)
 }
@@ -84,7 +84,7 @@ async fn an_account_deleted_during_the_backfill_leaves_no_rows_after_it() {
         .await
         .unwrap();
     client.batch_execute(&format!("DELETE FROM users WHERE id = {ACCOUNT}")).await.unwrap();
-    run_kept(&client, KEPT[2]).await.unwrap();
+    run_materialized_counts(&client, MATERIALIZED_COUNTS[2]).await.unwrap();
     assert_nothing_is_left(&client, "deleted before the backfill").await;
 
     let (_database, client) = database(true).await;
@@ -93,7 +93,7 @@ async fn an_account_deleted_during_the_backfill_leaves_no_rows_after_it() {
     client.batch_execute(&format!("CALL backfill_chat_sessions_of({ACCOUNT})")).await.unwrap();
     client.batch_execute(&format!("DELETE FROM users WHERE id = {ACCOUNT}")).await.unwrap();
     assert_nothing_is_left(&client, "deleted when only it was backfilled").await;
-    run_kept(&client, KEPT[2]).await.unwrap();
+    run_materialized_counts(&client, MATERIALIZED_COUNTS[2]).await.unwrap();
     assert_nothing_is_left(&client, "after the backfill").await;
 }
 

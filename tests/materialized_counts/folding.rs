@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use testkit::{
     Database, Server,
-    migrations::{apply_kept, reconcile},
+    migrations::{apply_materialized_counts, reconcile},
 };
 use tokio_postgres::Client;
 
@@ -18,7 +18,7 @@ async fn database() -> Database {
     let sql = "INSERT INTO users VALUES ('USER');
                INSERT INTO chat_widgets SELECT md5(w::text)::uuid, 'USER' FROM generate_series(1, 200) w";
     database.load(&sql.replace("USER", testkit::ACCOUNT)).await.unwrap();
-    apply_kept(&database.client().await.unwrap()).await.unwrap();
+    apply_materialized_counts(&database.client().await.unwrap()).await.unwrap();
     database
 }
 

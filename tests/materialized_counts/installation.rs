@@ -2,7 +2,7 @@
 
 use testkit::{
     Database, Server,
-    migrations::{KEPT, apply_kept, reconcile, run_kept, schema},
+    migrations::{MATERIALIZED_COUNTS, apply_materialized_counts, reconcile, run_materialized_counts, schema},
 };
 
 #[tokio::test]
@@ -10,27 +10,27 @@ async fn drop_restores_the_schema() {
     let database = Database::create(Server::shared()).await.unwrap();
     let client = database.client().await.unwrap();
     let before = schema(&client).await.unwrap();
-    apply_kept(&client).await.unwrap();
+    apply_materialized_counts(&client).await.unwrap();
     let with = schema(&client).await.unwrap();
-    apply_kept(&client).await.unwrap();
+    apply_materialized_counts(&client).await.unwrap();
     assert_eq!(schema(&client).await.unwrap(), with, "each file may run again");
     assert!(with.iter().any(|line| line.contains("message_count")));
     for _ in 0..2 {
-        run_kept(&client, "drop.sql").await.unwrap();
+        run_materialized_counts(&client, "drop.sql").await.unwrap();
         assert_eq!(schema(&client).await.unwrap(), before);
     }
 }
 
 #[tokio::test]
 async fn drop_works_on_a_part_of_the_set() {
-    for files in [&KEPT[..1], &KEPT[..2], &KEPT[..3]] {
+    for files in [&MATERIALIZED_COUNTS[..1], &MATERIALIZED_COUNTS[..2], &MATERIALIZED_COUNTS[..3]] {
         let database = Database::create(Server::shared()).await.unwrap();
         let client = database.client().await.unwrap();
         let before = schema(&client).await.unwrap();
         for file in files {
-            run_kept(&client, file).await.unwrap();
+            run_materialized_counts(&client, file).await.unwrap();
         }
-        run_kept(&client, "drop.sql").await.unwrap();
+        run_materialized_counts(&client, "drop.sql").await.unwrap();
         assert_eq!(schema(&client).await.unwrap(), before, "{files:?}");
     }
 }
@@ -40,7 +40,7 @@ async fn the_counts_cannot_be_installed_before_the_columns() {
     let database = Database::create(Server::shared()).await.unwrap();
     let client = database.client().await.unwrap();
     let before = schema(&client).await.unwrap();
-    let error = format!("{:#}", run_kept(&client, KEPT[1]).await.unwrap_err());
+    let error = format!("{:#}", run_materialized_counts(&client, MATERIALIZED_COUNTS[1]).await.unwrap_err());
     assert!(error.contains("run 1_columns.sql"), "{error}");
     assert_eq!(schema(&client).await.unwrap(), before);
 }
@@ -84,14 +84,14 @@ async fn drop_changes_nothing_if_other_objects_depend_on_the_set() {
         let database = Database::create(Server::shared()).await.unwrap();
         let client = database.client().await.unwrap();
         let before = schema(&client).await.unwrap();
-        apply_kept(&client).await.unwrap();
+        apply_materialized_counts(&client).await.unwrap();
         let with = schema(&client).await.unwrap();
         client.batch_execute(create).await.unwrap();
-        let error = format!("{:#}", run_kept(&client, "drop.sql").await.unwrap_err());
+        let error = format!("{:#}", run_materialized_counts(&client, "drop.sql").await.unwrap_err());
         assert!(error.contains("nothing was changed") && error.contains(name), "{create}: {error}");
         client.batch_execute(drop).await.unwrap();
         assert_eq!(schema(&client).await.unwrap(), with, "{create}");
-        run_kept(&client, "drop.sql").await.unwrap();
+        run_materialized_counts(&client, "drop.sql").await.unwrap();
         assert_eq!(schema(&client).await.unwrap(), before, "{create}");
     }
 }
@@ -121,14 +121,14 @@ async fn only_the_owner_may_use_the_tables_and_functions_until_granted() {
         rows.iter().map(|row| row.get(0)).collect::<Vec<String>>()
     };
     client.batch_execute(DEFAULT_PRIVILEGES).await.unwrap();
-    run_kept(&client, KEPT[0]).await.unwrap();
+    run_materialized_counts(&client, MATERIALIZED_COUNTS[0]).await.unwrap();
     assert!(found(EXECUTABLE).await.is_empty(), "{:?}", found(EXECUTABLE).await);
-    run_kept(&client, KEPT[1]).await.unwrap();
+    run_materialized_counts(&client, MATERIALIZED_COUNTS[1]).await.unwrap();
     assert!(found(GRANTED).await.is_empty(), "{:?}", found(GRANTED).await);
     assert!(found(EXECUTABLE).await.is_empty(), "{:?}", found(EXECUTABLE).await);
-    apply_kept(&client).await.unwrap();
-    for file in KEPT {
-        run_kept(&client, file).await.unwrap();
+    apply_materialized_counts(&client).await.unwrap();
+    for file in MATERIALIZED_COUNTS {
+        run_materialized_counts(&client, file).await.unwrap();
     }
     let mut granted = found(GRANTED).await;
     granted.sort();
@@ -163,11 +163,11 @@ async fn installation_fails_if_row_level_security_hides_rows() {
         let client = database.client().await.unwrap();
         client.batch_execute(&format!("{OWNER} {}", force(table))).await.unwrap();
         client.batch_execute("SET ROLE counts_owner").await.unwrap();
-        let error = format!("{:#}", apply_kept(&client).await.unwrap_err());
+        let error = format!("{:#}", apply_materialized_counts(&client).await.unwrap_err());
         assert!(error.contains("row level security on chat_sessions or chat_messages"), "{table}: {error}");
         // A superuser sees all rows.
         client.batch_execute("RESET ROLE").await.unwrap();
-        apply_kept(&client).await.unwrap();
+        apply_materialized_counts(&client).await.unwrap();
     }
 }
 
@@ -179,8 +179,8 @@ async fn row_level_security_enabled_later_rejects_writes_that_would_be_miscounte
         let database = Database::create(Server::shared()).await.unwrap();
         let client = database.client().await.unwrap();
         client.batch_execute(&format!("{OWNER} SET ROLE counts_owner")).await.unwrap();
-        for file in KEPT {
-            run_kept(&client, file).await.unwrap();
+        for file in MATERIALIZED_COUNTS {
+            run_materialized_counts(&client, file).await.unwrap();
         }
         client.batch_execute("RESET ROLE").await.unwrap();
         client.batch_execute(&format!("{ROWS} {say} '2026-02-01Z')")).await.unwrap();
@@ -221,10 +221,10 @@ async fn installation_fails_without_the_foreign_keys_or_with_a_missing_trigger()
         let database = Database::create(Server::shared()).await.unwrap();
         let client = database.client().await.unwrap();
         if sql.starts_with("INSTALLED") {
-            apply_kept(&client).await.unwrap();
+            apply_materialized_counts(&client).await.unwrap();
         }
         client.batch_execute(sql.trim_start_matches("INSTALLED")).await.unwrap();
-        let error = apply_kept(&client).await.unwrap_err();
+        let error = apply_materialized_counts(&client).await.unwrap_err();
         assert!(format!("{error:#}").contains(words), "{sql}: {error:#}");
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use testkit::{
     Database, Server,
-    migrations::{apply_kept, reconcile},
+    migrations::{apply_materialized_counts, reconcile},
 };
 use tokio_postgres::{Client, error::SqlState};
 
@@ -46,7 +46,7 @@ async fn meet(first: &str, second: &str) -> (Result<(), Option<SqlState>>, Vec<S
     let database = Database::create(Server::shared()).await.unwrap();
     database.load(&rows()).await.unwrap();
     let (one, two) = (database.client().await.unwrap(), database.client().await.unwrap());
-    apply_kept(&one).await.unwrap();
+    apply_materialized_counts(&one).await.unwrap();
     // The product's trigger would lock the session first. Under another name it could fire after the set's triggers.
     one.batch_execute("ALTER TABLE chat_messages DISABLE TRIGGER chat_messages_set_last_message_at").await.unwrap();
     one.batch_execute(&format!("BEGIN; {first}")).await.unwrap();

@@ -3,7 +3,7 @@
 use futures_util::{SinkExt, StreamExt, pin_mut};
 use testkit::{
     Database, Server,
-    migrations::{apply_kept, reconcile, run_kept},
+    migrations::{apply_materialized_counts, reconcile, run_materialized_counts},
 };
 use tokio_postgres::Client;
 
@@ -33,7 +33,7 @@ const ORDERS: [[&str; 7]; 2] = [
 async fn with_rows(account: u8) -> (Database, Client) {
     let database = Database::create(Server::shared()).await.unwrap();
     let client = database.client().await.unwrap();
-    apply_kept(&client).await.unwrap();
+    apply_materialized_counts(&client).await.unwrap();
     let sessions = "
         INSERT INTO users VALUES (md5('ACCOUNT')::uuid);
         INSERT INTO chat_widgets SELECT md5('ACCOUNT ' || w)::uuid, md5('ACCOUNT')::uuid FROM generate_series(1, 2) w;
@@ -108,8 +108,8 @@ async fn a_data_load_marks_no_account_as_counted() {
     let session =
         "INSERT INTO chat_sessions (user_id, widget_id, visitor_id) SELECT user_id, id, 'v' FROM chat_widgets";
     to.batch_execute(session).await.unwrap();
-    run_kept(&to, "1_columns.sql").await.unwrap();
-    run_kept(&to, "2_counts.sql").await.unwrap();
+    run_materialized_counts(&to, "1_columns.sql").await.unwrap();
+    run_materialized_counts(&to, "2_counts.sql").await.unwrap();
     load_copy(&from, &to, "chat_session_counted").await;
     load_inserts(&from, &to, "chat_session_counted").await;
     let counted = to.query_typed("SELECT FROM chat_session_counted", &[]).await.unwrap();

@@ -7,7 +7,7 @@ use list_chat_sessions::{
 use serde_json::{Value, json};
 use testkit::{
     Database, Server,
-    migrations::apply_kept,
+    migrations::apply_materialized_counts,
     plan::{ROWS, caller, json_of, nodes},
 };
 
@@ -16,7 +16,7 @@ async fn materialized_values_are_read_instead_of_counted() {
     let database = Database::create(Server::shared()).await.unwrap();
     database.load(&ROWS.replace("ACCOUNT", testkit::ACCOUNT)).await.unwrap();
     let client = database.client().await.unwrap();
-    apply_kept(&client).await.unwrap();
+    apply_materialized_counts(&client).await.unwrap();
     client.batch_execute("VACUUM ANALYZE").await.unwrap();
     let widget = "aaaaaaaa-aaaa-4aaa-8aaa-000000000004";
     for request in [

@@ -2,14 +2,14 @@
 
 use testkit::{
     Database, Server,
-    migrations::{apply_kept, reconcile},
+    migrations::{apply_materialized_counts, reconcile},
 };
 use tokio_postgres::Client;
 
 async fn database() -> (Database, Client) {
     let database = Database::create(Server::shared()).await.unwrap();
     let client = database.client().await.unwrap();
-    apply_kept(&client).await.unwrap();
+    apply_materialized_counts(&client).await.unwrap();
     let rows = format!(
         "INSERT INTO users VALUES ('{user}');
          INSERT INTO chat_widgets VALUES ('{widget}', '{user}');

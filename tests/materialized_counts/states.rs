@@ -3,28 +3,31 @@
 use serde_json::{Value, json};
 use testkit::{
     ACCOUNT, Server, TestApp, WIDGET, contract,
-    migrations::{GRANT_KEPT, KEPT, apply_kept, reconcile, run_kept},
+    migrations::{
+        GRANT_MATERIALIZED_COUNTS, MATERIALIZED_COUNTS, apply_materialized_counts, reconcile, run_materialized_counts,
+    },
 };
 
 #[tokio::test]
 async fn every_vector_passes_in_every_state_of_the_set() {
     let columns = "ALTER TABLE chat_sessions ADD COLUMN message_count integer, ADD COLUMN last_message text";
     let without_columns = format!(
-        "{GRANT_KEPT}; ALTER TABLE chat_sessions DROP COLUMN message_count CASCADE, DROP COLUMN last_message CASCADE"
+        "{GRANT_MATERIALIZED_COUNTS};
+         ALTER TABLE chat_sessions DROP COLUMN message_count CASCADE, DROP COLUMN last_message CASCADE"
     );
     for (state, files, sql) in [
-        ("installed", &KEPT[..], GRANT_KEPT),
-        ("not backfilled", &KEPT[..2], GRANT_KEPT),
+        ("installed", &MATERIALIZED_COUNTS[..], GRANT_MATERIALIZED_COUNTS),
+        ("not backfilled", &MATERIALIZED_COUNTS[..2], GRANT_MATERIALIZED_COUNTS),
         ("only the columns, without triggers", &[], columns),
-        ("only the columns", &KEPT[..1], ""),
-        ("only the counts", &KEPT[..2], &without_columns),
-        ("not granted", &KEPT, ""),
+        ("only the columns", &MATERIALIZED_COUNTS[..1], ""),
+        ("only the counts", &MATERIALIZED_COUNTS[..2], &without_columns),
+        ("not granted", &MATERIALIZED_COUNTS, ""),
     ] {
         println!("{state}");
         let database = contract::database(Server::shared()).await;
         let admin = database.client().await.unwrap();
         for file in files {
-            run_kept(&admin, file).await.unwrap();
+            run_materialized_counts(&admin, file).await.unwrap();
         }
         admin.batch_execute(sql).await.unwrap();
         contract::assert_every_vector(database.url(), 1).await;
@@ -56,14 +59,14 @@ async fn an_open_connection_stays_exact_while_the_set_is_installed_and_dropped()
     let admin = test.database.client().await.unwrap();
     add(&test, "before").await;
     assert_eq!(seen(&test).await, (json!("before"), json!(1), 1));
-    apply_kept(&admin).await.unwrap();
+    apply_materialized_counts(&admin).await.unwrap();
     add(&test, "installed").await;
     assert_eq!(seen(&test).await, (json!("installed"), json!(1), 2));
     // New connections send the materialized variant, so the changed value shows.
     testkit::end_connections(&admin).await.unwrap();
     admin.batch_execute("UPDATE chat_sessions SET last_message = 'materialized: ' || last_message").await.unwrap();
     assert_eq!(seen(&test).await, (json!("materialized: installed"), json!(1), 2));
-    run_kept(&admin, "drop.sql").await.unwrap();
+    run_materialized_counts(&admin, "drop.sql").await.unwrap();
     add(&test, "dropped").await;
     let (page, resent) = test.read_page().await;
     assert_eq!((page.unwrap().total, resent), (3, 0), "no statement was retried on another connection");
@@ -75,17 +78,17 @@ async fn an_account_deleted_before_the_backfill_leaves_no_rows() {
     let test = TestApp::start().await;
     let admin = test.database.client().await.unwrap();
     add(&test, "old").await;
-    for file in KEPT {
+    for file in MATERIALIZED_COUNTS {
         // The triggers subtract sessions that were never added, and the backfill finds no session of the account.
-        if file == KEPT[2] {
+        if file == MATERIALIZED_COUNTS[2] {
             admin.batch_execute("DELETE FROM chat_sessions").await.unwrap();
         }
-        run_kept(&admin, file).await.unwrap();
+        run_materialized_counts(&admin, file).await.unwrap();
     }
     assert!(reconcile(&admin).await.unwrap().is_empty());
     add(&test, "new").await;
     testkit::end_connections(&admin).await.unwrap();
-    admin.batch_execute(GRANT_KEPT).await.unwrap();
+    admin.batch_execute(GRANT_MATERIALIZED_COUNTS).await.unwrap();
     assert_eq!(seen(&test).await, (json!("new"), json!(1), 1));
 }
 
@@ -95,7 +98,7 @@ async fn the_backfill_repairs_what_reconcile_reports() {
     let admin = test.database.client().await.unwrap();
     add(&test, "one").await;
     add(&test, "two").await;
-    apply_kept(&admin).await.unwrap();
+    apply_materialized_counts(&admin).await.unwrap();
     for (tamper, values) in [
         ("UPDATE chat_sessions SET message_count = 7", vec!["message_count", "message_count"]),
         ("UPDATE chat_sessions SET last_message = 'other' WHERE last_message = 'one'", vec!["last_message"]),

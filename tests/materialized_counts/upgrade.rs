@@ -12,7 +12,7 @@ use list_chat_sessions::{
 use serde_json::json;
 use testkit::{
     Database, Server,
-    migrations::{KEPT, reconcile, run_kept, schema, statements},
+    migrations::{MATERIALIZED_COUNTS, reconcile, run_materialized_counts, schema, statements},
     plan,
 };
 use tokio_postgres::Client;
@@ -55,7 +55,7 @@ async fn database(scripts: &[&str]) -> (Database, Client, Vec<String>) {
     for statement in scripts.iter().flat_map(|script| statements(script)) {
         client.batch_execute(statement).await.unwrap();
     }
-    run_kept(&client, KEPT[3]).await.unwrap();
+    run_materialized_counts(&client, MATERIALIZED_COUNTS[3]).await.unwrap();
     client.batch_execute("GRANT SELECT ON chat_session_counts TO list_chat_sessions").await.unwrap();
     (database, client, without_set)
 }
@@ -64,8 +64,8 @@ async fn database(scripts: &[&str]) -> (Database, Client, Vec<String>) {
 async fn an_earlier_set_is_upgraded_alongside_its_writers() {
     let of_a_new_database = {
         let other = Database::create(Server::shared()).await.unwrap().client().await.unwrap();
-        for file in KEPT {
-            run_kept(&other, file).await.unwrap();
+        for file in MATERIALIZED_COUNTS {
+            run_materialized_counts(&other, file).await.unwrap();
         }
         schema(&other).await.unwrap()
     };
@@ -74,14 +74,14 @@ async fn an_earlier_set_is_upgraded_alongside_its_writers() {
         let is_done = Arc::new(AtomicBool::new(false));
         let writers: Vec<_> =
             (0..3).map(|number| tokio::spawn(write(database.clone(), number, Arc::clone(&is_done)))).collect();
-        for file in KEPT {
-            run_kept(&client, file).await.unwrap();
+        for file in MATERIALIZED_COUNTS {
+            run_materialized_counts(&client, file).await.unwrap();
             // Only the second file creates the totals that the statement and reconcile.sql read.
-            if version == "without totals" && file == KEPT[0] {
+            if version == "without totals" && file == MATERIALIZED_COUNTS[0] {
                 continue;
             }
             for (materialized, computed) in totals(&client).await {
-                assert!(materialized.is_some() || file != KEPT[3], "{version}, after {file}");
+                assert!(materialized.is_some() || file != MATERIALIZED_COUNTS[3], "{version}, after {file}");
                 assert_eq!(materialized.unwrap_or(computed), computed, "{version}, after {file}");
             }
             assert!(reconcile(&client).await.unwrap().is_empty(), "{version}, after {file}");
@@ -123,7 +123,7 @@ async fn write(database: Database, number: u32, is_done: Arc<AtomicBool>) {
 async fn drop_removes_an_earlier_set() {
     for (version, scripts) in EARLIER {
         let (_database, client, without_set) = database(scripts).await;
-        run_kept(&client, "drop.sql").await.unwrap();
+        run_materialized_counts(&client, "drop.sql").await.unwrap();
         assert_eq!(schema(&client).await.unwrap(), without_set, "{version}");
     }
 }

@@ -32,7 +32,7 @@ async fn every_event_gets_the_status_in_its_name_under_the_emulator() {
     ])
     .await;
     for (name, event) in events::files().unwrap() {
-        events::assert_promise_is_kept(&name, &emulator.invoke(event).await);
+        events::assert_documented_response(&name, &emulator.invoke(event).await);
     }
     assert_eq!(secrets.calls("keys"), 2, "one at init, and one for the event with the unknown token");
 }

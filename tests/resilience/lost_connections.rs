@@ -40,9 +40,9 @@ async fn a_connection_ended_during_a_query_or_its_check_is_replaced_once() {
 async fn a_connection_lost_in_the_network_is_replaced_once() {
     for (opens, fault) in [(false, NetworkFault::Reset), (true, NetworkFault::Reset), (true, NetworkFault::HalfClose)] {
         let (test, chaos) = behind_chaos().await;
-        let lose = async |_: &Client| chaos.strike(fault);
+        let lose = async |_: &Client| chaos.inject_now(fault);
         assert_eq!(outcome_if_lost(opens, &test, lose).await, ok(), "opens: {opens}, {fault:?}");
-        assert_eq!(chaos.met(), 1, "{fault:?}");
+        assert_eq!(chaos.injected(), 1, "{fault:?}");
     }
 }
 
@@ -57,10 +57,10 @@ async fn a_query_gives_up_after_its_last_retry() {
     ] {
         let (test, chaos) = behind_chaos().await;
         chaos.cut();
-        chaos.cause(phase, NetworkFault::Reset);
+        chaos.inject_at(phase, NetworkFault::Reset);
         let (page, resent) = test.read_page().await;
         assert!(matches!(page, Err(Error::Unavailable(_))), "{phase:?}: {page:?}");
-        assert_eq!(u32::try_from(chaos.met()).unwrap(), connections, "{phase:?}");
+        assert_eq!(u32::try_from(chaos.injected()).unwrap(), connections, "{phase:?}");
         assert!(connections <= MAX_CONNECTIONS && resent < MAX_EXECUTIONS, "{phase:?}: {resent}");
     }
 }
@@ -83,9 +83,9 @@ async fn a_connection_lost_after_more_than_a_second_idle_is_replaced_without_a_r
     let (test, chaos) = behind_chaos().await;
     assert_eq!(test.outcome().await, ok());
     tokio::time::sleep(Duration::from_millis(1_100)).await;
-    chaos.cause(Phase::Check, NetworkFault::Stall);
+    chaos.inject_at(Phase::Check, NetworkFault::Stall);
     let ((page, resent), ()) = tokio::join!(test.read_page(), async {
-        while chaos.met() == 0 {
+        while chaos.injected() == 0 {
             tokio::task::yield_now().await;
         }
         chaos.end();

@@ -80,7 +80,7 @@ async fn a_functions_response_becomes_an_http_response() -> anyhow::Result<()> {
         "statusCode": 201, "headers": { "a": "1", "b": "2" }, "multiValueHeaders": { "A": ["1", "3"] },
         "cookies": ["c=1", "d=2"], "body": "/w==", "isBase64Encoded": true,
     });
-    let response = gateway::answer(&answer)?;
+    let response = gateway::to_http_response(&answer)?;
     assert_eq!(response.status(), 201);
     let all = |name| response.headers().get_all(name).iter().cloned().collect::<Vec<_>>();
     assert_eq!(

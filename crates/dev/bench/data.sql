@@ -1,5 +1,6 @@
--- The rows of `cargo dev bench`: the same in every run. MIDDLE and LARGE stand for the sizes of two accounts; another has
--- 1,000 sessions, and a hundred more share the tables with them. Everything that looks random is hashed from its number.
+-- The rows of `cargo dev bench`: the same in every run. MIDDLE and LARGE are replaced by the sizes of two accounts;
+-- another account has 1,000 sessions, and a hundred more share the tables. Values that look random are hashes of the
+-- row's number.
 
 CREATE FUNCTION pg_temp.account(a bigint) RETURNS uuid IMMUTABLE LANGUAGE sql AS
   $$ SELECT ('00000000-0000-4000-8000-' || lpad(to_hex(a), 12, '0'))::uuid $$;
@@ -13,9 +14,9 @@ CREATE TEMPORARY TABLE account AS
 INSERT INTO users SELECT pg_temp.account(a), 'account' || a || '@example.com' FROM account;
 INSERT INTO chat_widgets SELECT pg_temp.widget(a, w), pg_temp.account(a), 'Widget ' || w FROM account, generate_series(0, 9) w;
 
--- In the order of time, as they would have come: an account's rows lie among those of all others. Two years that end on
--- 2026-11-01; what is younger than 25 days is active mostly; the widgets' shares are from two fifths to a thousandth; a
--- message comes 97 seconds after the one before it, and there are none to six.
+-- Inserted in order of time, so that the accounts' rows are interleaved as in production. The rows span two years that
+-- end on 2026-11-01. Most sessions of the last 25 days are active. The widgets' shares range from two fifths to a
+-- thousandth. A session has 0 to 6 messages, 97 seconds apart.
 INSERT INTO chat_sessions (id, widget_id, user_id, visitor_id, visitor_name, visitor_email, page_url, browser_info, status,
                            last_message_at, created_at)
 SELECT id,

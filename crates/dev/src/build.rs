@@ -1,4 +1,4 @@
-//! Builds the function's binary, and others to measure it against.
+//! Builds the function's binary, and others to compare it with.
 
 use std::{
     env,
@@ -15,7 +15,7 @@ use serde_json::Value;
 use testkit::{function::NAME, repository};
 use tokio::process::Command;
 
-/// Builds the binary and says where it is. Cargo's own messages go to standard error.
+/// Builds the binary and returns its path. Cargo's messages go to standard error.
 pub async fn build(release: bool) -> Result<PathBuf> {
     let mut cargo = cargo(repository());
     cargo.args(["--package", NAME, "--bin", NAME]);
@@ -23,21 +23,21 @@ pub async fn build(release: bool) -> Result<PathBuf> {
         cargo.arg("--release");
     } else {
         cargo.arg("--quiet");
-        // Together with this very program, the binary is built with the same features of every dependency as it and
-        // the tests, so that nothing is compiled twice.
+        // Built together with this program, the binary has the same features of every dependency as the tests, so that
+        // nothing is compiled twice.
         cargo.args(["--package", "dev", "--bin", "dev"]);
     }
     compile(cargo, NAME).await
 }
 
-/// Builds this very program, optimised, and says where it is.
+/// Builds this program optimised and returns its path.
 pub async fn build_driver() -> Result<PathBuf> {
     let mut cargo = cargo(repository());
     cargo.args(["--profile", "driver", "--package", "dev", "--bin", "dev"]);
     compile(cargo, "dev").await
 }
 
-/// Builds the binary of another package, optimised, into a build folder of its own, and says where it is.
+/// Builds the binary of another package optimised, into its own build folder, and returns its path.
 pub async fn build_package(package: &Path, target: &Path, name: &str) -> Result<PathBuf> {
     let mut cargo = cargo(package);
     cargo.args(["--bin", name, "--release", "--locked", "--target-dir"]).arg(target);
@@ -51,12 +51,12 @@ fn cargo(package: &Path) -> Command {
 }
 
 async fn compile(mut cargo: Command, name: &str) -> Result<PathBuf> {
-    // `.cargo/config.toml` holds where we stand in the package, and a relative build folder where we stand now.
+    // Cargo runs in the package's folder, for its `.cargo/config.toml`, but a relative build folder refers to ours.
     if let Some(target) = env::var_os("CARGO_TARGET_DIR") {
         cargo.env("CARGO_TARGET_DIR", env::current_dir()?.join(target));
     }
-    // `cargo run` has described this program in the environment. Build scripts that look at that would run again in each
-    // of the two builds, for ever.
+    // `cargo run` describes this program in the environment. Build scripts that read those variables would run again in
+    // every build.
     for (name, _) in env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
             cargo.env_remove(name);
@@ -72,16 +72,16 @@ async fn compile(mut cargo: Command, name: &str) -> Result<PathBuf> {
         let message: Value = serde_json::from_slice(line).ok()?;
         (message["target"]["name"] == name).then(|| message["executable"].as_str().map(PathBuf::from)).flatten()
     });
-    executable.context("cargo does not say where the binary is")
+    executable.context("cargo does not report the path of the binary")
 }
 
-/// The process group of cargo and the compilers that it runs: when the build is dropped before its end, all of them go.
+/// The process group of cargo and its compilers, which is ended if the build is dropped before it is done.
 struct Group(Option<u32>);
 
 impl Drop for Group {
     fn drop(&mut self) {
         if let Some(leader) = self.0.and_then(|leader| i32::try_from(leader).ok()) {
-            // They may have ended at this moment.
+            // They may have ended already.
             let _ = killpg(Pid::from_raw(leader), Signal::SIGTERM);
         }
     }

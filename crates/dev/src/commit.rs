@@ -4,15 +4,15 @@ use std::process::Command;
 
 use testkit::repository;
 
-/// Its short hash, and whether there are changes that it does not hold.
+/// Returns its short hash, with a note if there are uncommitted changes.
 pub fn commit() -> String {
-    let commit = said("git", &["rev-parse", "--short", "HEAD"]);
-    let changed = !said("git", &["status", "--porcelain"]).is_empty();
+    let commit = output_of("git", &["rev-parse", "--short", "HEAD"]);
+    let changed = !output_of("git", &["status", "--porcelain"]).is_empty();
     if changed { format!("{commit} and changes") } else { commit }
 }
 
-/// What a program says of itself; nothing if it is not here.
-pub fn said(program: &str, arguments: &[&str]) -> String {
+/// Returns the standard output of a program; nothing if it is not installed.
+pub fn output_of(program: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(repository());
     let output = command.output().map(|output| output.stdout).unwrap_or_default();

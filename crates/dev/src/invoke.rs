@@ -1,4 +1,4 @@
-//! `cargo dev invoke`: one event through the function.
+//! `cargo dev invoke`: sends one event through the function.
 
 use std::{fs, path::Path};
 
@@ -17,7 +17,7 @@ pub async fn invoke(file: &Path, options: ServiceOptions, run: RunOptions) -> Re
     serde_json::from_str::<Value>(&text).with_context(|| format!("{} is not JSON", file.display()))?;
     let local = LocalFunction::start(Input::read(options)?, run, Steps::Error).await?;
     let outcome = local.function.invoke(text).await?;
-    // Its log is shown before the response is.
+    // Shows the log before the response.
     local.function.end().await;
     out(format_args!("{:#}", outcome.response()?));
     Ok(())

@@ -1,4 +1,4 @@
-//! Everything that the function needs, started in the right order, and the function on top of it.
+//! Starts the services that the function needs, and the function.
 
 use std::{
     env, fs,
@@ -20,10 +20,10 @@ use crate::{build::build, steps::Steps};
 const DATABASE_SECRET: &str = "list-chat-sessions/database";
 const API_KEYS_SECRET: &str = "list-chat-sessions/api-keys";
 
-/// The lines of the function's log that are kept; all of them are shown.
+/// Log lines that are stored; all are shown.
 const LOG_MAX: usize = 1_000;
 
-// Several commands take these options, so they are no group with a name of its own.
+// Several commands take these options, so they must not be a named group.
 #[derive(clap::Args)]
 #[group(skip)]
 pub struct ServiceOptions {
@@ -33,12 +33,11 @@ pub struct ServiceOptions {
     /// Use this key ring instead of the demo account's
     #[arg(long, value_name = "FILE.json")]
     pub keys: Option<PathBuf>,
-    /// Use this database of this machine instead; it is migrated and gets no rows but those of `--seed`
+    /// Use this database on this machine instead; it is migrated and gets only the rows of `--seed`
     #[arg(long, value_name = "URL")]
     pub database_url: Option<String>,
 }
 
-/// How the function is built, and how its log is shown.
 #[derive(clap::Args)]
 #[group(skip)]
 pub struct RunOptions {
@@ -48,22 +47,21 @@ pub struct RunOptions {
     /// Run this binary instead of building the function
     #[arg(long, value_name = "FILE", conflicts_with = "release")]
     binary: Option<PathBuf>,
-    /// Show the function's log as it is, one JSON line a request, instead of one short line
+    /// Show the function's log as it is, one JSON line per request, instead of one short line
     #[arg(long)]
     json: bool,
 }
 
 impl ServiceOptions {
-    /// Whether the demo account answers, so that its token can be shown.
+    /// Returns whether the demo account is served, so that its token can be shown.
     pub fn is_demo(&self) -> bool {
         self.keys.is_none() && self.seeds.is_empty()
     }
 }
 
-/// What the options name, read and checked before anything is started.
+/// The files that the options name, read and checked before anything is started.
 pub struct Input {
     seeds: Vec<(String, String)>,
-    /// JSON.
     key_ring: String,
     database_url: Option<String>,
 }
@@ -92,15 +90,14 @@ impl Input {
     }
 }
 
-/// The database and the secrets that the function needs. Dropping it ends them.
+/// The database and the secrets that the function needs. Dropping it stops them.
 pub struct Services {
-    /// The function's own variables.
     variables: Vec<(String, String)>,
     secrets: Secrets,
     server: Option<OwnServer>,
 }
 
-/// The PostgreSQL that we have started.
+/// A PostgreSQL server that this program has started.
 struct OwnServer {
     server: Server,
     /// For the function's role.
@@ -108,7 +105,7 @@ struct OwnServer {
 }
 
 impl Services {
-    /// Starts them on an address of this machine, which the function knows as `host`.
+    /// Starts them on an address of this machine, which the function reaches as `host`.
     pub async fn start(input: &Input, bind: IpAddr, host: &str, steps: Steps) -> Result<Self> {
         let (server, url) = prepare_database(input, bind, steps).await?;
         let begin = Instant::now();
@@ -130,7 +127,7 @@ impl Services {
             None
         };
         if !is_loopback(host) {
-            // The network between this machine and its own containers.
+            // The network between this machine and its containers.
             variables.push(("DATABASE_ALLOW_PLAINTEXT", "true".to_owned()));
         }
         steps.done(begin, "secrets", &format!("a stand-in for Secrets Manager on {endpoint}"));
@@ -146,7 +143,7 @@ impl Services {
         self.secrets.url()
     }
 
-    /// Lines to paste into a shell: the database that we have started, as its superuser and as the function's role.
+    /// Returns lines to paste into a shell: our database, as its superuser and as the function's role.
     pub fn psql(&self) -> Option<String> {
         let OwnServer { server, role_url } = self.server.as_ref()?;
         let url = server.url("postgres");
@@ -154,14 +151,14 @@ impl Services {
     }
 }
 
-/// The function and all that it needs. Dropping it ends everything.
+/// The function and its services. Dropping it stops everything.
 pub struct LocalFunction {
     pub function: Arc<Function>,
     pub services: Services,
 }
 
 impl LocalFunction {
-    /// Starts everything; what is independent, side by side.
+    /// Starts everything, building the function while the services start.
     pub async fn start(input: Input, run: RunOptions, steps: Steps) -> Result<Self> {
         let binary = async {
             if let Some(binary) = run.binary {
@@ -191,13 +188,13 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
-/// The database's URL with migrations and rows in place, and the server if it is ours.
+/// Migrates and fills the database; returns its URL, and the server if it is ours.
 async fn prepare_database(input: &Input, bind: IpAddr, steps: Steps) -> Result<(Option<Server>, String)> {
     let begin = Instant::now();
     let (server, url) = if let Some(url) = &input.database_url {
         (None, url.clone())
     } else {
-        // For our own connection as well as for the function's.
+        // For our connection as well as for the function's.
         let listen =
             if bind.is_loopback() || bind.is_unspecified() { bind.to_string() } else { format!("127.0.0.1,{bind}") };
         let settings = vec![format!("listen_addresses={listen}")];
@@ -214,7 +211,7 @@ async fn prepare_database(input: &Input, bind: IpAddr, steps: Steps) -> Result<(
     let mut client = database::connect(&url).await?;
     let applied = migrations::apply(&mut client).await?;
     let names = applied.join(", ");
-    let names = if applied.is_empty() { "none is new" } else { &names };
+    let names = if applied.is_empty() { "up to date" } else { &names };
     steps.done(begin, "migrations", names);
     for (name, sql) in &input.seeds {
         let begin = Instant::now();
@@ -224,8 +221,7 @@ async fn prepare_database(input: &Input, bind: IpAddr, steps: Steps) -> Result<(
     Ok((server, url))
 }
 
-/// The secret of our own server in the form that RDS uses, for the role of docs/role.sql, which is created with this
-/// password. Clients on other machines need it.
+/// Creates the role of docs/role.sql with this password and returns its secret in the form that RDS uses.
 async fn credentials(server: &Server, host: &str, password: &str) -> Result<String> {
     role::create(&database::connect(&server.url("postgres")).await?, password).await?;
     let secret = json!({
@@ -235,7 +231,7 @@ async fn credentials(server: &Server, host: &str, password: &str) -> Result<Stri
     Ok(secret.to_string())
 }
 
-/// A URL as a word for the shell. A password in it is left out: `$PASSWORD` is the shell's to fill in.
+/// Formats a URL as a word for the shell, with `$PASSWORD` in place of its password.
 pub fn shell_word(url: &str) -> String {
     let credentials = url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?)));
     match credentials.map(|(scheme, (user, host))| (scheme, user.split_once(':'), host)) {

@@ -1,4 +1,5 @@
-//! `cargo dev`: the function on this machine, with everything around it. `cargo dev --help` lists what it does.
+//! `cargo dev`: runs the function on this machine, with the services that it needs. `cargo dev --help` lists the
+//! commands.
 
 mod bench;
 mod build;
@@ -30,15 +31,15 @@ struct Arguments {
     up: up::UpOptions,
 }
 
-/// What a shell says of a command that Ctrl-C has ended, and of one that a closed pipe has.
+/// The exit codes of shells for a command that Ctrl-C has ended, and for one that a closed pipe has ended.
 const INTERRUPTED: u8 = 130;
-const READER_GONE: u8 = 141;
+const BROKEN_PIPE: u8 = 141;
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve the function over HTTP until Ctrl-C (what `cargo dev` alone does)
+    /// Serve the function over HTTP until Ctrl-C (the default)
     Up(up::UpOptions),
-    /// Start the database and the secrets only, for a function that `sam local` or `cargo lambda` starts
+    /// Start only the database and the secrets, for a function that `sam local` or `cargo lambda` starts
     Services(services::ServicesOptions),
     /// Run one event through the function; its response goes to standard output, everything else to standard error
     Invoke {
@@ -75,7 +76,7 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error.into()),
     };
     let command = arguments.command.unwrap_or(Command::Up(arguments.up));
-    // Being stopped is how these two end; the others are not finished then.
+    // These two run until they are stopped; the others have not finished then.
     let is_finished = matches!(command, Command::Up(_) | Command::Services(_));
     let unfinished = |code| ExitCode::from(if is_finished { 0 } else { code });
     let result = runtime.block_on(async {
@@ -85,12 +86,12 @@ fn main() -> ExitCode {
             result = run(command) => result.map(|()| ExitCode::SUCCESS),
             result = interrupted() => result.map(|()| unfinished(INTERRUPTED)),
             error = terminal::failed() => match error.kind() {
-                ErrorKind::BrokenPipe => Ok(unfinished(READER_GONE)),
+                ErrorKind::BrokenPipe => Ok(unfinished(BROKEN_PIPE)),
                 _ => Err(anyhow::Error::new(error).context("cannot print")),
             },
         }
     });
-    // A thread may still be waiting for initdb: what it starts ends with this process.
+    // A thread may still wait for initdb, which ends with this process.
     runtime.shutdown_timeout(Duration::from_millis(100));
     result.unwrap_or_else(|error| fail(&error))
 }
@@ -113,7 +114,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
     }
 }
 
-/// Returns when somebody asks us to end: Ctrl-C, `kill`, or a terminal that closes.
+/// Returns on Ctrl-C, `kill`, or when the terminal closes.
 async fn interrupted() -> anyhow::Result<()> {
     let mut signals =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);

@@ -1,11 +1,11 @@
-//! What `cargo dev bench` makes of its figures: samples, a table of ratios, goals, plots.
+//! The figures of `cargo dev bench`: samples, a table of ratios, goals and plots.
 
 pub mod goal;
 pub mod plot;
 pub mod sample;
 pub mod table;
 
-/// A number with three significant digits and separated thousands: `0.0123`, `4.56`, `78.9`, `1,234`.
+/// Formats a number with three significant digits and separated thousands: `0.0123`, `4.56`, `78.9`, `1,234`.
 pub fn number(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {
         return value.to_string();
@@ -20,12 +20,12 @@ pub fn number(value: f64) -> String {
     }
 }
 
-/// A number of things, with separated thousands.
+/// Formats a count with separated thousands.
 pub fn count(count: u32) -> String {
     thousands(&count.to_string())
 }
 
-/// Digits with a comma before every third from the end.
+/// Inserts a comma before every third digit from the end.
 fn thousands(digits: &str) -> String {
     let mut text = String::new();
     for (place, digit) in digits.char_indices() {

@@ -1,14 +1,14 @@
-//! A response as people read it.
+//! Formats responses for people.
 
 use serde_json::{Deserializer, Serializer};
 
-/// The lines that are shown.
+/// Lines that are shown at most.
 const LINES_MAX: usize = 36;
 
-/// The last lines, which are shown even of a long answer.
+/// Last lines, which are shown even of a long response.
 const TAIL: usize = 4;
 
-/// A body; if it is JSON, indented, its members in the order in which they came; in the middle of a long one, lines are left out.
+/// Indents a body if it is JSON, with its members in their order; omits lines in the middle of a long one.
 pub fn shown(body: &str) -> String {
     let Some(text) = indented(body) else { return body.to_owned() };
     let lines: Vec<&str> = text.lines().collect();
@@ -20,7 +20,7 @@ pub fn shown(body: &str) -> String {
     format!("{}\n… {more} more lines …\n{}", head.join("\n"), tail.join("\n"))
 }
 
-/// Passes the members on as they come, because `serde_json::Value` would sort them.
+/// Transcodes the text, because `serde_json::Value` would sort the members.
 fn indented(json: &str) -> Option<String> {
     let mut text = Vec::new();
     let (mut from, mut to) = (Deserializer::from_str(json), Serializer::pretty(&mut text));

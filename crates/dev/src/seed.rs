@@ -1,4 +1,4 @@
-//! `cargo dev seed`: a database full of realistic rows.
+//! `cargo dev seed`: fills a database with realistic rows.
 
 use std::{fs, path::PathBuf, time::Instant};
 
@@ -18,13 +18,13 @@ pub struct SeedOptions {
     /// Number of accounts
     #[arg(long, value_name = "A", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     accounts: u32,
-    /// Number of sessions of all accounts together; the n-th account has an n-th of what the first has
+    /// Number of sessions of all accounts together; the n-th account has an n-th of the first one's
     #[arg(long, value_name = "S", default_value_t = 10_000)]
     sessions: u64,
     /// Average number of messages in a session
     #[arg(long, value_name = "M", default_value_t = 8)]
     messages: u32,
-    /// The database, on this machine; it is migrated first
+    /// Fill this database on this machine; it is migrated first
     #[arg(long, value_name = "URL")]
     database_url: String,
     /// Write the key ring to this file, in the form of the secret [default: target/dev/seeded-keys.json]

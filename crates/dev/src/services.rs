@@ -1,4 +1,4 @@
-//! `cargo dev services`: what the function needs, for a function that somebody else starts: `sam local`, `cargo lambda`.
+//! `cargo dev services`: starts the services for a function that `sam local` or `cargo lambda` starts.
 
 use std::{
     collections::BTreeMap,
@@ -19,10 +19,10 @@ use crate::{
 #[derive(clap::Args)]
 #[group(skip)]
 pub struct ServicesOptions {
-    /// Listen on this address; 0.0.0.0, or the address of the container bridge, for a function in a container
+    /// Listen on this address; use 0.0.0.0, or the address of the container bridge, for a function in a container
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     bind: IpAddr,
-    /// The function's name for this machine; host.docker.internal in a container
+    /// Host name by which the function reaches this machine; use host.docker.internal in a container
     #[arg(long, value_name = "NAME", default_value = "127.0.0.1")]
     host: String,
     /// Write the function's variables to this file, for `sam local --env-vars` [default: target/dev/env.json]
@@ -32,7 +32,7 @@ pub struct ServicesOptions {
     local: local::ServiceOptions,
 }
 
-/// Serves until the process is told to end.
+/// Serves until the process is stopped.
 pub async fn services(options: ServicesOptions) -> Result<()> {
     let file = match options.env_vars {
         Some(file) => file,

@@ -1,4 +1,4 @@
-//! `cargo dev soak`: the faults of the tests, repeated until the figures can be trusted.
+//! `cargo dev soak`: injects the faults of the tests repeatedly and counts lost requests.
 
 use std::{path::PathBuf, time::Instant};
 
@@ -8,8 +8,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use testkit::{
     FaultReport, Harness,
     faults::{
-        certificates, endurance, events, freezing, grants, kept, memory, names, network, slow, states, tenants, vault,
-        wire,
+        certificates, endurance, events, freezing, grants, materialized_counts, memory, names, network, slow, states,
+        tenants, vault, wire,
     },
     terminal::{out, wrapped},
 };
@@ -22,10 +22,10 @@ pub struct SoakOptions {
     /// Run these parts only, separated by commas
     #[arg(long, value_name = "PARTS", value_enum, value_delimiter = ',')]
     only: Vec<Part>,
-    /// Multiply the number of trials by N, from 0.001 to 100: 0.01 for a look
+    /// Multiply the number of trials by N, from 0.001 to 100: 0.01 for a quick look
     #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = scale)]
     scale: f64,
-    /// Repeat the random choices of a run: its events, its writers and the order of its accounts
+    /// Repeat the random choices of the run with this seed: its events, its writers and the order of its accounts
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Use this binary instead of building the function optimised
@@ -37,7 +37,7 @@ pub struct SoakOptions {
 }
 
 impl SoakOptions {
-    /// The command that runs one part again with the same random choices.
+    /// Returns the command that runs one part again with the same random choices.
     fn replay(&self, part: &str, seed: u64) -> String {
         let binary = self.binary.as_ref().map_or(String::new(), |binary| format!(" --binary '{}'", binary.display()));
         format!("cargo dev soak --only {part} --scale {} --seed {seed}{binary}", self.scale)
@@ -47,11 +47,11 @@ impl SoakOptions {
 /// A kind of fault.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// The environment frozen, its connection killed, thawed
+    /// The environment frozen, its connection closed, thawed
     Freeze,
     /// The same on one core
     Pinned,
-    /// The network: every phase, every fault
+    /// The network: every fault in every phase of the protocol
     Network,
     /// The database: restarted, closed, full, read-only, failed over, crashed
     States,
@@ -67,20 +67,21 @@ enum Part {
     Certificates,
     /// Grants and row level security, changed under load
     Grants,
-    /// Huge texts under a limit of memory
+    /// Huge texts under a memory limit
     Memory,
     /// Malformed events
     Events,
     /// A thousand accounts, interleaved
     Tenants,
-    /// Kept counts under random writers
-    Kept,
-    /// One environment, for long: memory and files
+    /// Materialized counts under random writers
+    #[value(alias = "kept")]
+    MaterializedCounts,
+    /// One environment for a long time: memory and open files
     Endurance,
 }
 
 impl Part {
-    /// How often it is tried, and how many steps of the bar each time is.
+    /// Returns the number of trials at full scale, and the steps of the progress bar for each.
     fn size(self) -> (u32, u64) {
         match self {
             Self::Freeze => (5_000, 1),
@@ -95,7 +96,7 @@ impl Part {
             Self::Grants => (20, grants::round()),
             Self::Memory => (20, memory::KINDS),
             Self::Tenants | Self::Endurance => (1_000_000, 1),
-            Self::Events | Self::Kept => (100_000, 1),
+            Self::Events | Self::MaterializedCounts => (100_000, 1),
         }
     }
 
@@ -114,7 +115,7 @@ impl Part {
             Self::Memory => memory::run(harness, count).await?,
             Self::Tenants => vec![tenants::run(harness, count, seed).await?],
             Self::Events => vec![events::run(harness, count, seed).await?],
-            Self::Kept => vec![kept::run(&harness.bar, count, seed).await?],
+            Self::MaterializedCounts => vec![materialized_counts::run(&harness.bar, count, seed).await?],
             Self::Endurance => vec![endurance::run(harness, count).await?],
         })
     }
@@ -127,9 +128,9 @@ fn scale(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "it must be 0.001 to 100".to_owned())
 }
 
-/// Runs the parts one after the other and prints the results of each when it ends. That anything was lost is an error.
+/// Runs the parts in order and prints the results of each; fails if anything was lost.
 pub async fn soak(options: SoakOptions) -> Result<()> {
-    // 32 bits are enough to tell runs apart, and short enough to copy.
+    // 32 bits distinguish runs and are short enough to copy.
     let seed = options.seed.unwrap_or_else(|| fastrand::u32(..).into());
     let begin = Instant::now();
     let binary = match &options.binary {
@@ -155,7 +156,7 @@ pub async fn soak(options: SoakOptions) -> Result<()> {
         let harness = Harness { binary: binary.clone(), bar };
         let reports = part.run(&harness, count, seed).await;
         harness.bar.finish_and_clear();
-        let mut reports = reports.with_context(|| format!("{name} cannot go on; to run it again: {replay}"))?;
+        let mut reports = reports.with_context(|| format!("{name} cannot continue; to run it again: {replay}"))?;
         for report in &mut reports {
             report.remark(&format!("seed {seed}, commit {commit}"));
             out(row(report, options.markdown));
@@ -171,7 +172,6 @@ pub async fn soak(options: SoakOptions) -> Result<()> {
     Ok(())
 }
 
-/// The table's first lines.
 fn heading(markdown: bool) -> String {
     if markdown {
         "| fault | tried | lost | remarks |\n| --- | ---: | ---: | --- |".to_owned()
@@ -180,7 +180,7 @@ fn heading(markdown: bool) -> String {
     }
 }
 
-/// A row of the table: in Markdown, or its figures in one line and its remarks below.
+/// Formats a row of the table: in Markdown, or with its figures on one line and its remarks below.
 fn row(report: &FaultReport, markdown: bool) -> String {
     if markdown {
         return report.to_string();

@@ -1,20 +1,18 @@
-//! What is done, line by line, with the time that it took.
+//! Prints each finished step with the time that it took.
 
 use std::time::Instant;
 
 use testkit::terminal;
 
-/// Where the lines go.
 #[derive(Clone, Copy)]
 pub enum Steps {
-    /// Standard output.
     Output,
-    /// Standard error, where standard output is for the result alone.
+    /// Standard error, where only the result goes to standard output.
     Error,
 }
 
 impl Steps {
-    /// Prints a step that began at `begin` and is done now.
+    /// Prints a step that began at `begin` and has just finished.
     pub fn done(self, begin: Instant, name: &str, what: &str) {
         self.say(&format!("{:6.2} s  {name:<10} {what}", begin.elapsed().as_secs_f64()));
     }

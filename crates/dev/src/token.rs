@@ -13,20 +13,20 @@ use uuid::Uuid;
 #[derive(clap::Args)]
 #[group(skip)]
 pub struct TokenOptions {
-    /// The account that the token is for [default: the demo account]
+    /// Account of the token [default: the demo account]
     #[arg(long, value_name = "UUID")]
     user_id: Option<Uuid>,
-    /// The key's name
+    /// Name of the key
     #[arg(long, value_name = "NAME", default_value = "new")]
     name: String,
 }
 
-/// Prints a new token and its entry for the list `api_keys` of the key ring. Nobody else ever sees the token.
+/// Prints a new token and its entry for the list `api_keys` of the key ring. The token is stored nowhere.
 pub fn new(options: &TokenOptions) -> Result<()> {
     // A token is a secret: its 160 bits come from the cryptographic generator.
     let mut bits = [0; 20];
     let random = tokio_rustls::rustls::crypto::aws_lc_rs::default_provider().secure_random;
-    random.fill(&mut bits).map_err(|_| anyhow!("the system gives no random bytes"))?;
+    random.fill(&mut bits).map_err(|_| anyhow!("the system provides no random bytes"))?;
     let token = format!("mgp_{}", keys::hex(&bits));
     let user_id = options.user_id.map_or_else(|| DEMO_USER_ID.to_owned(), |id| id.to_string());
     let entry = Entry::new(&token, user_id, options.name.as_str());

@@ -1,4 +1,4 @@
-//! `cargo dev up`: the function over HTTP.
+//! `cargo dev up`: serves the function over HTTP.
 
 use std::{sync::Arc, time::Instant};
 
@@ -15,13 +15,13 @@ use crate::{
     steps::Steps,
 };
 
-/// The contract's own request.
+/// The request of the contract's example.
 const BODY: &str = r#"{"limit": 20, "status": "active"}"#;
 
 #[derive(clap::Args)]
 #[group(skip)]
 pub struct UpOptions {
-    /// Serve on this port of 127.0.0.1, 0 for any that is free
+    /// Serve on this port of 127.0.0.1; 0 for any free port
     #[arg(long, value_name = "N", default_value_t = 9000)]
     port: u16,
     #[command(flatten)]
@@ -30,10 +30,10 @@ pub struct UpOptions {
     run: local::RunOptions,
 }
 
-/// Serves until the process is told to end.
+/// Serves until the process is stopped.
 pub async fn up(options: UpOptions) -> Result<()> {
     let begin = Instant::now();
-    // Of a caller's own keys we know hashes only, and of their rows not whose they are.
+    // A key ring has only hashes, and custom rows can belong to any account.
     let token = options.local.is_demo().then_some(DEMO_TOKEN);
     let input = Input::read(options.local)?;
     let gateway = Gateway::bind(options.port).await?;
@@ -42,7 +42,7 @@ pub async fn up(options: UpOptions) -> Result<()> {
     let local = LocalFunction::start(input, options.run, Steps::Output).await?;
     let _serving = gateway.serve(Arc::clone(&local.function));
     first_call(&url, token).await?;
-    out(format_args!("{:6.2} s  in all\n", begin.elapsed().as_secs_f64()));
+    out(format_args!("{:6.2} s  total\n", begin.elapsed().as_secs_f64()));
     out(format_args!("ready {url}"));
     out(curl(&url, token.unwrap_or("$TOKEN")));
     if let Some(psql) = local.services.psql() {
@@ -52,12 +52,12 @@ pub async fn up(options: UpOptions) -> Result<()> {
     std::future::pending().await
 }
 
-/// A line to paste into a shell, in which `$TOKEN` is the shell's to fill in.
+/// Returns a line to paste into a shell, which replaces `$TOKEN`.
 fn curl(url: &str, token: &str) -> String {
     format!("curl -sS {url} -H \"Authorization: Bearer {token}\" -d '{BODY}'")
 }
 
-/// Makes a call and shows its answer: the contract's request with the demo's token, or a preflight without a token.
+/// Makes a call and shows its response: the contract's request with the demo token, or a preflight without a token.
 async fn first_call(url: &str, token: Option<&str>) -> Result<()> {
     let begin = Instant::now();
     let request = Request::builder().uri(url).header("content-type", "application/json");

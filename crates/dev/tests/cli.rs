@@ -1,4 +1,4 @@
-//! `cargo dev` as people run it: what it prints, where, and how it ends.
+//! Tests `cargo dev` as a process: its output, its streams and its exit code.
 
 use std::{
     fs,
@@ -23,7 +23,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// `cargo dev up` on a free port, and what it prints until it is ready.
+/// `cargo dev up` on a free port, with its output until it is ready.
 struct Up {
     process: Child,
     output: BufReader<ChildStdout>,
@@ -43,12 +43,12 @@ impl Up {
         Self { process, output, start }
     }
 
-    /// What follows a word at the beginning of a line.
+    /// Returns the rest of the first line that begins with a word.
     fn line(&self, word: &str) -> &str {
         self.start.lines().find_map(|line| line.strip_prefix(word)).unwrap_or_else(|| panic!("{}", self.start)).trim()
     }
 
-    /// Ends it as Ctrl-C does.
+    /// Stops it as Ctrl-C does.
     fn end(self) -> Output {
         kill(Pid::from_raw(self.process.id().try_into().unwrap()), Signal::SIGINT).unwrap();
         drop(self.output);
@@ -93,9 +93,9 @@ fn a_password_in_a_database_url_is_not_printed() {
     let keys = tempfile::NamedTempFile::new().unwrap();
     let mut seed = dev(&["seed", "--accounts", "1", "--sessions", "2", "--database-url", &url, "--keys"]);
     let output = seed.arg(keys.path()).output().unwrap();
-    let said = text(&output.stdout) + &text(&output.stderr);
-    assert!(output.status.success() && said.contains("\"postgres://postgres:$PASSWORD@127.0.0.1:"), "{said}");
-    assert!(!said.contains("hidden-word"), "{said}");
+    let messages = text(&output.stdout) + &text(&output.stderr);
+    assert!(output.status.success() && messages.contains("\"postgres://postgres:$PASSWORD@127.0.0.1:"), "{messages}");
+    assert!(!messages.contains("hidden-word"), "{messages}");
     up.end();
 }
 
@@ -118,7 +118,7 @@ fn invoke_prints_the_response_on_standard_output_and_the_log_on_standard_error()
 }
 
 #[test]
-fn a_reader_that_goes_ends_up_without_a_panic_and_stops_its_servers() {
+fn a_closed_output_ends_up_without_a_panic_and_stops_its_servers() {
     let mut process = dev(&["up", "--port", "0", "--binary"]).arg(binary()).spawn().unwrap();
     let mut output = BufReader::new(process.stdout.take().unwrap());
     let mut line = String::new();
@@ -134,7 +134,7 @@ fn a_reader_that_goes_ends_up_without_a_panic_and_stops_its_servers() {
 }
 
 #[test]
-fn a_reader_that_has_gone_before_the_end_is_no_panic() {
+fn a_closed_output_never_causes_a_panic() {
     for (arguments, code) in [
         (vec!["--help"], 0),
         (vec!["new-token"], 0),
@@ -143,13 +143,17 @@ fn a_reader_that_has_gone_before_the_end_is_no_panic() {
         let mut process = dev(&arguments).spawn().unwrap();
         drop(process.stdout.take());
         let output = process.wait_with_output().unwrap();
-        let said = text(&output.stderr);
-        assert_eq!((output.status.code(), said.contains("panic")), (Some(code), false), "{arguments:?}: {said}");
+        let messages = text(&output.stderr);
+        assert_eq!(
+            (output.status.code(), messages.contains("panic")),
+            (Some(code), false),
+            "{arguments:?}: {messages}"
+        );
     }
 }
 
 #[test]
-fn help_names_every_option_with_its_values_and_a_sentence() {
+fn help_describes_every_option_and_its_values() {
     let version = dev(&["--version"]).output().unwrap();
     assert_eq!(text(&version.stdout), format!("cargo dev {}\n", env!("CARGO_PKG_VERSION")));
     for command in ["up", "services", "invoke", "seed", "soak", "bench", "new-token", "hash-token"] {
@@ -169,33 +173,33 @@ fn help_names_every_option_with_its_values_and_a_sentence() {
 
 #[test]
 fn soak_prints_each_result_once_in_80_columns_with_its_seed_and_its_commit() {
+    // `kept` is the former name of `materialized-counts`.
     let mut soak = dev(&["soak", "--only", "events,kept", "--scale", "0.001", "--seed", "7", "--binary"]);
     let output = soak.arg(binary()).output().unwrap();
     let table = text(&output.stdout);
     assert!(output.status.success(), "{table}{}", text(&output.stderr));
     assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
-    let rows = ["malformed events ", "kept counts: random writers "].map(|row| table.matches(row).count());
+    let rows = ["malformed events ", "materialized counts: random writers "].map(|row| table.matches(row).count());
     assert_eq!(rows, [1, 1], "{table}");
     let words = table.split_whitespace().collect::<Vec<_>>().join(" ");
     assert_eq!(words.matches("seed 7, commit ").count(), 2, "{table}");
 }
 
-/// That it measures, not what.
 #[test]
 #[ignore = "installs the peers by npm and pip, and builds one: .ci/run runs it"]
 fn the_bench_measures_every_candidate_and_writes_its_table_and_plots() {
     let results = tempfile::tempdir().unwrap();
     let mut bench = dev(&["bench", "--unoptimised", "--scale", "0.001", "--results"]);
     let output = bench.arg(results.path()).arg("--binary").arg(binary()).output().unwrap();
-    let said = text(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    let messages = text(&output.stderr);
+    assert!(output.status.success(), "{messages}");
 
     let read = |name: &str| fs::read_to_string(results.path().join(name)).unwrap();
     let results: Value = serde_json::from_str(&read("latest.json")).unwrap();
     let table = &results["table"];
     let rows = table["rows"].as_array().unwrap();
     for column in ["ours", "Node", "Node, bundled", "Python", "PostgREST's statement", "our statement alone"] {
-        assert_eq!(table["missing"].get(column), None, "{said}");
+        assert_eq!(table["missing"].get(column), None, "{messages}");
         let takes_part = |row: &Value| row["cells"][column]["value"].is_f64();
         assert!(rows.iter().any(takes_part), "{column}\n{table:#}");
     }

@@ -1,5 +1,5 @@
-//! What must hold for every input that is parsed, whether it comes from proptest (tests/fuzzing.rs) or from
-//! libFuzzer (fuzz/). A target panics if it does not hold.
+//! Properties of every input that is parsed, whether it comes from proptest (tests/fuzzing.rs) or from libFuzzer
+//! (fuzz/). A target panics if its property does not hold.
 
 mod login;
 
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 pub use login::{login_secret, login_url};
 
-/// Everything that may be said about a body, with `#` for numbers.
+/// All errors about a body, with `#` for numbers.
 const BODY_FAULTS: [&str; 13] = [
     "the body must be a JSON object",
     "the body must be a JSON object in UTF-#",
@@ -31,15 +31,15 @@ const BODY_FAULTS: [&str; 13] = [
     "from_date must be an ISO # date or date-time",
 ];
 
-/// A body is a request that survives being written and read again, too large, or wrong in ways that the contract names
-/// without a word of its content.
+/// Asserts that a body is a request that survives a round trip, is too large, or gives an error of the contract that
+/// repeats nothing of its content.
 pub fn body(body: &[u8]) {
     match ListRequest::parse(body, 100) {
         Ok(request) => {
             assert!((0..=100).contains(&request.limit) && request.offset >= 0, "{request:?}");
             assert!(!has_raw_control_character(body), "{request:?}");
             let from_date = request.from_date.map(|from| from.to_string());
-            // What RFC 3339 cannot write is a day beyond the years 0000 to 9999, by way of its offset.
+            // An offset can move a time out of the years 0000 to 9999, which RFC 3339 cannot represent.
             let from_date = from_date.filter(|from| from.ends_with('Z'));
             let again = json!({
                 "limit": request.limit, "offset": request.offset, "widget_id": request.widget_id,
@@ -55,7 +55,7 @@ pub fn body(body: &[u8]) {
     }
 }
 
-/// Whether a JSON text has a control character in a string, or one outside that is not white space.
+/// Returns whether a JSON text has a control character in a string, or one outside that is not white space.
 fn has_raw_control_character(json: &[u8]) -> bool {
     let (mut in_string, mut escaped) = (false, false);
     json.iter().any(|&byte| {
@@ -66,11 +66,11 @@ fn has_raw_control_character(json: &[u8]) -> bool {
     })
 }
 
-/// The token that the authorization target knows.
+/// The token of the authorization target's key.
 pub const TOKEN: &str = "mgp_0123456789abcdef0123456789abcdef01234567";
 
-/// A header is a token or none, as the contract's grammar says, written here a second time; and a key opens for the
-/// exact bytes of its token and for nothing else.
+/// Asserts that a header gives a token exactly if the contract's grammar, reimplemented here, says so, and that a key
+/// accepts only the exact bytes of its token.
 pub fn authorization(value: &[u8]) {
     let Ok(header) = HeaderValue::from_bytes(value) else { return };
     let expected = {
@@ -88,20 +88,20 @@ pub fn authorization(value: &[u8]) {
     assert_eq!(token.is_ok(), expected.is_some());
     if let (Ok(token), Some(bytes)) = (&token, expected) {
         assert_eq!(format!("{token:?} {:?}", token.hash()), "BearerToken(…) TokenHash(…)");
-        assert_eq!(opens(&ring(TOKEN.as_bytes()), token), bytes == TOKEN.as_bytes());
-        assert!(opens(&ring(bytes), token));
+        assert_eq!(accepts(&ring(TOKEN.as_bytes()), token), bytes == TOKEN.as_bytes());
+        assert!(accepts(&ring(bytes), token));
         for at in [0, bytes.len() / 2, bytes.len() - 1] {
             let mut other = bytes.to_vec();
             other[at] ^= 1;
-            assert!(!opens(&ring(&other), token));
+            assert!(!accepts(&ring(&other), token));
         }
-        assert!(!opens(&ring(&bytes[1..]), token));
+        assert!(!accepts(&ring(&bytes[1..]), token));
     }
     headers.append(AUTHORIZATION, header);
-    assert!(matches!(BearerToken::from_headers(&headers), Err(Error::Unauthorized)), "two headers are none");
+    assert!(matches!(BearerToken::from_headers(&headers), Err(Error::Unauthorized)), "two headers are rejected");
 }
 
-fn opens(ring: &KeyRing, token: &BearerToken<'_>) -> bool {
+fn accepts(ring: &KeyRing, token: &BearerToken<'_>) -> bool {
     ring.authenticate(&token.hash(), Timestamp::UNIX_EPOCH).is_some()
 }
 
@@ -125,8 +125,8 @@ const RING_FAULTS: [&str; 10] = [
     "api_keys[#] has the key_hash of api_keys[#] and another expires_at: remove one of them",
 ];
 
-/// A key ring opens for the entries that are active and have not expired, told here a second time, and again after it was
-/// written and read; or its fault is named without a word of its content.
+/// Asserts that a key ring accepts exactly the entries that are active and have not expired, also after a round trip,
+/// or that its error repeats nothing of its content.
 pub fn key_ring(secret: &[u8]) {
     let Ok(secret) = str::from_utf8(secret) else { return };
     let ring = match KeyRing::parse(secret) {
@@ -153,7 +153,7 @@ pub fn key_ring(secret: &[u8]) {
     }
 }
 
-/// Asserts that a message is one of a few fixed ones, so that it cannot hold a word of the input.
+/// Asserts that a message is one of a few fixed ones, so that it cannot repeat the input.
 fn assert_is_one_of(message: &str, known: &[&str]) {
     let digits = |character: char| character.is_ascii_digit();
     let mut numberless = String::new();
@@ -164,5 +164,5 @@ fn assert_is_one_of(message: &str, known: &[&str]) {
             false => numberless.push(character),
         }
     }
-    assert!(known.contains(&numberless.as_str()), "{message:?} is none of the messages that are known");
+    assert!(known.contains(&numberless.as_str()), "{message:?} is not a known message");
 }

@@ -1,4 +1,4 @@
-//! Where the database is: in the secret, and in the URL.
+//! Properties of the database's connection settings in a secret and in a URL.
 
 use list_chat_sessions::database::{AddressDefaults, AuthMethod, ConnectionSettings, TlsPolicy};
 
@@ -37,7 +37,7 @@ const FAULTS: [&str; 24] = [
     "invalid connection string: invalid value for option `other`",
 ];
 
-/// Those of tokio-postgres's options that have a value which can be wrong.
+/// The options of tokio-postgres with values that can be invalid.
 const OPTIONS: [&str; 14] = [
     "host",
     "sslmode",
@@ -55,29 +55,30 @@ const OPTIONS: [&str; 14] = [
     "sslnegotiation",
 ];
 
-/// A database secret is a login that shows nothing of itself, or its fault is named without a word of its content.
+/// Asserts that a database secret gives settings whose `Debug` reveals nothing, or an error that repeats nothing of its
+/// content.
 pub fn login_secret(secret: &[u8]) {
     let Ok(secret) = str::from_utf8(secret) else { return };
     let all = AddressDefaults { host: Some("db.example.com".into()), port: Some(6432), name: Some("app".into()) };
     for defaults in [AddressDefaults::default(), all] {
-        judge(|policy| ConnectionSettings::from_secret(secret, &defaults, policy));
+        check(|policy| ConnectionSettings::from_secret(secret, &defaults, policy));
     }
 }
 
-/// The same of a URL.
+/// Asserts the same of a URL.
 pub fn login_url(url: &[u8]) {
     let Ok(url) = str::from_utf8(url) else { return };
-    // It names a file on this machine, which may be a device that never ends. The author of the URL is trusted that far.
+    // `sslrootcert` could name a file that never ends, such as /dev/zero. The author of the URL is trusted with it.
     if !url.contains("sslrootcert") {
-        judge(|policy| ConnectionSettings::from_url(url, policy));
+        check(|policy| ConnectionSettings::from_url(url, policy));
     }
 }
 
-fn judge(parse: impl Fn(&TlsPolicy) -> Result<ConnectionSettings, String>) {
+fn check(parse: impl Fn(&TlsPolicy) -> Result<ConnectionSettings, String>) {
     for policy in &POLICIES {
         match parse(policy) {
-            Ok(login) => {
-                let debug = format!("{login:?}");
+            Ok(settings) => {
+                let debug = format!("{settings:?}");
                 assert!(
                     ["true", "false"]
                         .map(|tls| format!("ConnectionSettings {{ encrypted: {tls}, .. }}"))

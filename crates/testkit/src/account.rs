@@ -1,4 +1,4 @@
-//! An app on a real PostgreSQL with an account to list, and the bare statement on a connection of the same kind.
+//! An app on a real PostgreSQL with an account to list, and the bare statement on a similar connection.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,36 +17,34 @@ use tokio_postgres::Client;
 
 use crate::{API_KEYS, Secrets, Server, TOKEN, TestApp, database::connect, request, ring};
 
-/// The pages that are measured.
 pub const PAGES: [i64; 3] = [20, 50, 100];
 
 /// About as many as fit in a secret.
 pub const KEYS: usize = 350;
 
-/// A token of the ring; the last is the account's.
+/// Returns a token of the ring; the last one is the account's.
 pub fn token(number: usize) -> String {
     if number == KEYS - 1 { TOKEN.into() } else { format!("mgp_{number:040x}") }
 }
 
-/// A ring of [`KEYS`] keys.
 pub fn key_ring() -> String {
     let tokens: Vec<_> = (0..KEYS).map(token).collect();
     ring(&tokens.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// The runtime that `main.rs` makes.
+/// Makes the same runtime as `main.rs`.
 pub fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
-/// The account, and two ways to its sessions.
+/// An account, with its app and its database.
 pub struct Account {
     pub test: TestApp,
     pub caller: Authenticated,
     database: String,
 }
 
-/// A page to ask for: what the handler gets, and what the bare statement does.
+/// A page to request, as an event and as a parsed request.
 pub struct Page {
     pub list: ListRequest,
     event: String,
@@ -59,7 +57,7 @@ impl Page {
         Self { list, event: request::post(TOKEN, &body).to_string() }
     }
 
-    /// The request that `lambda_http` makes of the event. The handler takes each for itself.
+    /// Parses the event with `lambda_http`. The handler consumes each request.
     pub fn request(&self) -> Request {
         let mut context = Context::default();
         context.request_id = "8476a536-e9f4-11e8-9739-2dfe598c3fcd".into();
@@ -70,7 +68,7 @@ impl Page {
 }
 
 impl Account {
-    /// Starts everything; whatever was written is vacuumed, and the server rests.
+    /// Starts everything, vacuums the tables and waits for a checkpoint.
     pub async fn start() -> Self {
         let secrets = Secrets::start().await.expect("the stand-in for Secrets Manager");
         secrets.put(API_KEYS, key_ring()).expect("the key ring");
@@ -87,19 +85,18 @@ impl Account {
         Self { database: test.database.url().into(), test, caller }
     }
 
-    /// A connection of the same role to the same database.
+    /// Connects as the same role to the same database.
     pub async fn connect(&self) -> Client {
         connect(&self.database).await.expect("a connection")
     }
 
-    /// The handler's answer.
     pub async fn handle(&self, request: Request) -> Response<Body> {
         let Ok(response) = handle(&self.test.app, request).await;
         assert_eq!(response.status(), 200);
         response
     }
 
-    /// What no answer can do without: the statement is sent, its rows are read and dropped. Gives their number.
+    /// Sends the statement, reads its rows, drops them and returns their number: the least that a response needs.
     pub async fn bare(&self, client: &Client, statement: &str, page: &Page) -> usize {
         let parameters = page_statement(&self.caller, &page.list, Reading::default()).parameters;
         let rows = client.query_typed_raw(statement, parameters).await.expect("rows");

@@ -1,4 +1,4 @@
--- An account of 1,000 sessions with everything that a session can have, eight messages in each.
+-- An account of 1,000 sessions with values in every column and eight messages each.
 SET session_replication_role = replica;
 
 INSERT INTO chat_sessions

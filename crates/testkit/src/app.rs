@@ -1,4 +1,4 @@
-//! The app as the binary builds it, over a real database and the Secrets Manager stand-in, and its answers.
+//! The app as the binary builds it, on a real database and the Secrets Manager stand-in, and its responses.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,24 +20,18 @@ use serde_json::{Value, json};
 
 use crate::{Database, Secrets, Server, keys, openapi, plan, request, secrecy};
 
-/// The name of the secret with the key ring.
 pub const API_KEYS: &str = "test/api-keys";
 
-/// The account that most tests call for.
+/// The account of most tests.
 pub const ACCOUNT: &str = "11111111-1111-4111-8111-111111111111";
-/// A token of [`ACCOUNT`].
 pub const TOKEN: &str = "mgp_0123456789abcdef0123456789abcdef01234567";
-/// Another account.
 pub const NEIGHBOUR: &str = "22222222-2222-4222-8222-222222222222";
-/// A token of [`NEIGHBOUR`].
 pub const NEIGHBOURS_TOKEN: &str = "mgp_76543210fedcba9876543210fedcba9876543210";
 
-/// A widget of [`ACCOUNT`].
 pub const WIDGET: &str = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa";
-/// A widget of [`NEIGHBOUR`].
 pub const NEIGHBOURS_WIDGET: &str = "bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb";
 
-/// An app with what it talks to. The database has the two accounts with a widget each, and no session.
+/// An app with its services. The database has the two accounts with a widget each, and no session.
 pub struct TestApp {
     pub app: App,
     pub database: Database,
@@ -45,7 +39,7 @@ pub struct TestApp {
 }
 
 impl TestApp {
-    /// Reads the first page of [`ACCOUNT`]; with how often the statement was sent again.
+    /// Reads the first page of [`ACCOUNT`]; also returns how often the statement was sent again.
     pub async fn read_page(&self) -> (Result<Page, Error>, u32) {
         let request = ListRequest::parse(b"{}", 100).unwrap();
         let (caller, mut resent) = (plan::caller(), 0);
@@ -58,12 +52,12 @@ impl TestApp {
         Self::start_with(Server::shared(), |_| {}).await
     }
 
-    /// Starts over a database of `server` and with a configuration of its own.
+    /// Starts on a database of `server` with a changed configuration.
     pub async fn start_with(server: &Server, configure: impl FnOnce(&mut Config)) -> Self {
         Self::start_over(server, secrets().await, configure).await
     }
 
-    /// Starts over a Secrets Manager that is prepared.
+    /// Starts with a prepared Secrets Manager.
     pub async fn start_over(server: &Server, secrets: Secrets, configure: impl FnOnce(&mut Config)) -> Self {
         let database = Database::create(server).await.unwrap();
         database
@@ -77,7 +71,7 @@ impl TestApp {
         Self::start_on(database, secrets, configure).await
     }
 
-    /// Starts on a database and over a Secrets Manager that are prepared.
+    /// Starts with a prepared database and Secrets Manager.
     pub async fn start_on(database: Database, secrets: Secrets, configure: impl FnOnce(&mut Config)) -> Self {
         let mut config = config(&database);
         configure(&mut config);
@@ -85,7 +79,7 @@ impl TestApp {
         Self { app, database, secrets }
     }
 
-    /// Calls with an empty body and gives the answer's [`TestResponse::outcome`].
+    /// Calls with an empty body and returns the [`TestResponse::outcome`].
     pub async fn outcome(&self) -> (u16, String) {
         self.list(json!({})).await.outcome()
     }
@@ -95,22 +89,19 @@ impl TestApp {
         self.list_as(TOKEN, body).await
     }
 
-    /// Calls with a token and a JSON body.
     pub async fn list_as(&self, token: &str, body: Value) -> TestResponse {
         self.send(&request::post(token, &body.to_string())).await
     }
 
-    /// Calls with an API Gateway event.
     pub async fn send(&self, event: &Value) -> TestResponse {
         self.send_within(event, Duration::from_secs(10)).await
     }
 
-    /// Calls with an event and so much time until the invocation's deadline.
+    /// Calls with an event and this much time until the deadline of the invocation.
     pub async fn send_within(&self, event: &Value, time: Duration) -> TestResponse {
         self.send_by(event, SystemTime::now() + time).await
     }
 
-    /// Calls with an event and this deadline of the invocation.
     pub async fn send_by(&self, event: &Value, deadline: SystemTime) -> TestResponse {
         let mut context = Context::default();
         context.request_id = "8476a536-e9f4-11e8-9739-2dfe598c3fcd".into();
@@ -121,14 +112,13 @@ impl TestApp {
     }
 }
 
-/// A Secrets Manager with the usual key ring.
+/// Starts a Secrets Manager with the usual key ring.
 pub async fn secrets() -> Secrets {
     let secrets = Secrets::start().await.unwrap();
     secrets.put(API_KEYS, ring(&[TOKEN])).unwrap();
     secrets
 }
 
-/// The usual configuration, over this database.
 pub fn config(database: &Database) -> Config {
     Config {
         api_keys_secret_id: API_KEYS.into(),
@@ -142,12 +132,11 @@ pub fn config(database: &Database) -> Config {
     }
 }
 
-/// An entry of a key ring, to be changed at will.
 pub fn key(token: &str, account: &str) -> Value {
     json!({ "key_hash": keys::hash(token), "user_id": account, "name": "test", "is_active": true })
 }
 
-/// The SDK's configuration that leads to the stand-in.
+/// Returns a configuration of the SDK for the stand-in.
 pub fn aws(secrets: &Secrets) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -158,14 +147,13 @@ pub fn aws(secrets: &Secrets) -> SdkConfig {
         .build()
 }
 
-/// A key ring with these tokens for [`ACCOUNT`], and [`NEIGHBOURS_TOKEN`].
+/// Returns a key ring with these tokens for [`ACCOUNT`], and [`NEIGHBOURS_TOKEN`].
 pub fn ring(tokens: &[&str]) -> String {
     let mut api_keys: Vec<_> = tokens.iter().map(|token| key(token, ACCOUNT)).collect();
     api_keys.push(key(NEIGHBOURS_TOKEN, NEIGHBOUR));
     json!({ "api_keys": api_keys }).to_string()
 }
 
-/// What a caller gets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TestResponse {
     pub status: StatusCode,
@@ -174,40 +162,34 @@ pub struct TestResponse {
 }
 
 impl TestResponse {
-    /// The body as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
 
-    /// The page's sessions.
     pub fn sessions(&self) -> Vec<Value> {
         assert_eq!(self.status, StatusCode::OK, "{}", self.body);
         self.json()["sessions"].as_array().unwrap().clone()
     }
 
-    /// The ids of the page's sessions.
     pub fn ids(&self) -> Vec<String> {
         self.sessions().iter().map(|session| session["id"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// The page's total.
     pub fn total(&self) -> i64 {
         assert_eq!(self.status, StatusCode::OK, "{}", self.body);
         self.json()["total"].as_i64().unwrap()
     }
 
-    /// The status and, of an error, its code: `(503, "service_unavailable")`.
+    /// Returns the status, and the code of an error or "ok": `(503, "service_unavailable")`.
     pub fn outcome(&self) -> (u16, String) {
         let code = if self.status.is_success() { json!("ok") } else { self.json()["error"]["code"].clone() };
         (self.status.as_u16(), code.as_str().unwrap().to_owned())
     }
 
-    /// The error's message.
     pub fn message(&self) -> String {
         self.json()["error"]["message"].as_str().unwrap().to_owned()
     }
 
-    /// A header's value.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
     }
@@ -216,17 +198,18 @@ impl TestResponse {
 impl From<Response<Body>> for TestResponse {
     fn from(response: Response<Body>) -> Self {
         let headers = response.headers().iter();
-        let answer = Self {
+        let response = Self {
             status: response.status(),
             headers: headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect(),
             body: str::from_utf8(response.body()).unwrap().to_owned(),
         };
-        if answer.status != StatusCode::OK {
-            secrecy::assert_silent("an answer", &format!("{answer:?}"));
+        if response.status != StatusCode::OK {
+            secrecy::assert_silent("a response", &format!("{response:?}"));
         }
-        if answer.body != "ok" {
-            openapi::check(answer.status.as_u16(), |name| answer.header(name).map(ToOwned::to_owned), &answer.body);
+        if response.body != "ok" {
+            let header = |name: &str| response.header(name).map(ToOwned::to_owned);
+            openapi::check(response.status.as_u16(), header, &response.body);
         }
-        answer
+        response
     }
 }

@@ -1,4 +1,4 @@
-//! Certificates of our own for servers on this machine.
+//! Certificates for servers on this machine.
 
 use std::time::SystemTime;
 
@@ -7,16 +7,16 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
 
-/// An authority that nobody knows but whom we tell.
+/// A certificate authority that only clients with its certificate trust.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
-/// What a server shows, and the key to it, both in PEM.
+/// A certificate chain and its key, both in PEM.
 pub struct Certificate {
     pub chain: String,
     pub key: String,
 }
 
-/// The years from the first days of which to which a certificate is valid.
+/// Validity periods: from the first day of one year to the first day of another.
 pub const NOW: [i32; 2] = [2020, 2100];
 pub const PAST: [i32; 2] = [2020, 2021];
 pub const FUTURE: [i32; 2] = [2090, 2100];
@@ -30,12 +30,12 @@ impl Authority {
         Ok(Self(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?))
     }
 
-    /// The authority's own certificate, for clients that are to trust it.
+    /// Returns the authority's certificate, for clients that trust it.
     pub fn pem(&self) -> String {
         self.0.pem()
     }
 
-    /// A server's certificate for these names and addresses.
+    /// Issues a server certificate for these names and addresses.
     pub fn certify(&self, names: &[&str], [from, to]: [i32; 2]) -> Result<Certificate> {
         let mut params = params(names)?;
         params.not_before = date_time_ymd(from, 1, 1);
@@ -43,7 +43,7 @@ impl Authority {
         self.sign(&params)
     }
 
-    /// A server's certificate for these names and addresses that expires at the end of this second.
+    /// Issues a server certificate for these names and addresses that expires at the end of this second.
     pub fn certify_until(&self, names: &[&str], end: SystemTime) -> Result<Certificate> {
         let mut params = params(names)?;
         params.not_before = date_time_ymd(NOW[0], 1, 1);

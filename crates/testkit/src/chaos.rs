@@ -1,5 +1,4 @@
-//! A network that fails on command: a proxy before PostgreSQL that knows which phase of the protocol a connection is in,
-//! and does to it there what networks do.
+//! A proxy in front of PostgreSQL that injects network faults in a chosen phase of the protocol.
 
 mod dead_address;
 mod link;
@@ -19,22 +18,21 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 pub use dead_address::{DeadAddress, near_address};
 pub use phase::Phase;
 
-/// What happens to a connection that reaches a phase.
+/// A fault of a connection that reaches a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NetworkFault {
-    /// The whole network is gone: nothing passes on any connection, and new ones are accepted and heard no more.
+    /// No bytes pass on any connection. New ones are accepted, but nothing passes on them either.
     BlackHole,
-    /// This connection alone falls silent, and neither side is told.
+    /// No more bytes pass on this connection; neither side is told.
     Stall,
-    /// The function's side is reset; PostgreSQL is not told.
+    /// The function's side is reset; PostgreSQL's side stays open.
     Reset,
-    /// The function reads the end of the stream and can go on writing to nobody; PostgreSQL is not told.
+    /// The function reads the end of the stream, and what it writes is discarded; PostgreSQL's side stays open.
     HalfClose,
-    /// Everything takes so much longer.
+    /// Every piece is delayed by this.
     Latency(Duration),
-    /// Everything arrives byte by byte.
     Bytewise,
-    /// A thousand bytes in a second.
+    /// 1,000 bytes per second.
     Narrow,
 }
 
@@ -50,28 +48,27 @@ impl NetworkFault {
     ];
 }
 
-/// What the network does now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NetworkState {
     Clear,
-    /// Every connection that reaches the phase meets the fault.
+    /// The fault is injected into every connection that reaches the phase.
     Armed(Phase, NetworkFault),
-    /// Every connection that was waiting for a query's result has met the fault.
-    Struck(NetworkFault),
-    /// Nothing passes.
-    Dark,
+    /// The fault was injected into the connections that were waiting for a query's result.
+    Injected(NetworkFault),
+    /// Nothing passes on any connection.
+    BlackHole,
 }
 
-/// What all connections of a proxy share.
+/// State that all connections of a proxy share.
 struct Network {
     upstream: u16,
     state: watch::Sender<NetworkState>,
-    /// Counts up when all connections are to end.
+    /// Incremented to close all connections.
     cut: watch::Sender<u32>,
-    met: AtomicUsize,
+    injected: AtomicUsize,
 }
 
-/// A running proxy; it ends, with its connections, when this is dropped.
+/// A running proxy; dropping it stops it and closes its connections.
 pub struct Chaos {
     port: u16,
     network: Arc<Network>,
@@ -79,19 +76,19 @@ pub struct Chaos {
 }
 
 impl Chaos {
-    /// Starts before the PostgreSQL on this port of 127.0.0.1.
+    /// Starts in front of the PostgreSQL on this port of 127.0.0.1.
     pub async fn start(upstream: u16) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let port = listener.local_addr()?.port();
         let (state, cut) = (watch::Sender::new(NetworkState::Clear), watch::Sender::new(0));
-        let network = Arc::new(Network { upstream, state, cut, met: AtomicUsize::new(0) });
+        let network = Arc::new(Network { upstream, state, cut, injected: AtomicUsize::new(0) });
         let shared = Arc::clone(&network);
         let accepting = JoinSet::from_iter([async move {
             while let Ok((client, _)) = listener.accept().await {
                 let (network, mut cut) = (Arc::clone(&shared), shared.cut.subscribe());
                 tokio::spawn(async move {
                     tokio::select! {
-                        // How a connection ends is the affair of its two sides.
+                        // Errors concern only the two sides of a connection.
                         outcome = link::run(client, &network) => drop(outcome),
                         _ = cut.changed() => {}
                     }
@@ -105,30 +102,29 @@ impl Chaos {
         self.port
     }
 
-    /// From now on every connection that reaches the phase meets the fault.
-    pub fn cause(&self, phase: Phase, fault: NetworkFault) {
-        self.network.met.store(0, Ordering::Relaxed);
+    /// Injects the fault into every connection that reaches the phase from now on.
+    pub fn inject_at(&self, phase: Phase, fault: NetworkFault) {
+        self.network.injected.store(0, Ordering::Relaxed);
         self.network.state.send_replace(NetworkState::Armed(phase, fault));
     }
 
-    /// Connections that wait for a query's result meet the fault now, later ones do not.
-    pub fn strike(&self, fault: NetworkFault) {
-        self.network.met.store(0, Ordering::Relaxed);
-        self.network.state.send_replace(NetworkState::Struck(fault));
+    /// Injects the fault into the connections that wait for a query's result now, and into no later ones.
+    pub fn inject_now(&self, fault: NetworkFault) {
+        self.network.injected.store(0, Ordering::Relaxed);
+        self.network.state.send_replace(NetworkState::Injected(fault));
     }
 
-    /// How many connections have met the fault since it was caused.
-    pub fn met(&self) -> usize {
-        self.network.met.load(Ordering::Relaxed)
+    /// Returns how many connections the fault was injected into.
+    pub fn injected(&self) -> usize {
+        self.network.injected.load(Ordering::Relaxed)
     }
 
-    /// The network is well again. What it has swallowed is lost, so the connections that it swallowed it from end; those
-    /// that were only slow go on.
+    /// Ends the fault. Connections that lost bytes are closed; slow ones continue.
     pub fn end(&self) {
         self.network.state.send_replace(NetworkState::Clear);
     }
 
-    /// Ends every connection, so that the next request needs a new one.
+    /// Closes every connection, so that the next request needs a new one.
     pub fn cut(&self) {
         self.network.cut.send_modify(|count| *count += 1);
     }

@@ -1,4 +1,4 @@
-//! The cases of the contract, over HTTP, through the binary under a Lambda Runtime API.
+//! The vectors of the contract, over HTTP, through the binary under a Lambda Runtime API.
 
 use std::sync::Arc;
 
@@ -16,15 +16,15 @@ pub const VECTORS: &str = include_str!("../../../tests/contract/vectors.json");
 pub const ROWS: &str = include_str!("../../../tests/contract/seed.sql");
 pub const KEYS: &str = include_str!("../../../tests/contract/seed_keys.json");
 
-/// A database with the rows that the vectors are about.
+/// Creates a database with the rows of the vectors.
 pub async fn database(server: &Server) -> Database {
     let database = Database::create(server).await.unwrap();
     database.load(ROWS).await.unwrap();
     database
 }
 
-/// Deals the vectors out to so many functions over one database, which serve side by side, and asserts that every
-/// vector gets the answer that it expects.
+/// Distributes the vectors among several functions on one database and asserts that each vector gets the expected
+/// response.
 pub async fn assert_every_vector(database_url: &str, functions: usize) {
     let secrets = Secrets::start().await.unwrap();
     secrets.put("keys", KEYS).unwrap();
@@ -66,8 +66,8 @@ async fn call(url: &str, vector: &Value) -> (StatusCode, String) {
     for (name, value) in vector["headers"].as_object().unwrap() {
         request = request.header(name, value.as_str().unwrap());
     }
-    let answer = client::send(request.body(body(vector)).unwrap()).await.unwrap();
-    let (parts, body) = answer.into_parts();
+    let response = client::send(request.body(body(vector)).unwrap()).await.unwrap();
+    let (parts, body) = response.into_parts();
     let body = String::from_utf8(body.to_vec()).unwrap();
     if vector["method"] != "OPTIONS" {
         let header = |name: &str| parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
@@ -129,7 +129,7 @@ fn faults_of(status: StatusCode, body: &str, expect: &Value) -> Vec<String> {
     faults
 }
 
-/// The keys of the first session as they stand in the text; a JSON object's order is not kept in [`Value`].
+/// Returns the keys of the first session in the order of the text, which [`Value`] does not preserve.
 fn keys_in_order(body: &str) -> Vec<&str> {
     let session = body.split_once("[{").and_then(|(_, rest)| rest.split_once('}')).map_or("", |(session, _)| session);
     let mut places: Vec<_> = serde_json::from_str::<Value>(&format!("{{{session}}}"))

@@ -1,14 +1,13 @@
-//! A database of its own for every test: a copy of one that is migrated once per server.
+//! A separate database for every test: a copy of one that is migrated once per server.
 
 use anyhow::{Context, Result, anyhow};
 use tokio_postgres::{Client, NoTls, error::ErrorPosition};
 
 use crate::{Server, migrations, role};
 
-/// The database that is migrated once and copied for every test.
 const TEMPLATE: &str = "migrated";
 
-/// A migrated database without rows. It goes with its server.
+/// A migrated database without rows. It is removed with its server.
 #[derive(Clone)]
 pub struct Database {
     url: String,
@@ -16,13 +15,13 @@ pub struct Database {
 }
 
 impl Database {
-    /// Copies the migrated database under a new name; any number of tests may do so at once.
+    /// Copies the migrated database under a new name; tests may do so concurrently.
     pub async fn create(server: &Server) -> Result<Self> {
         server.template.get_or_try_init(|| make_template(server)).await?;
         Self::create_from(server, TEMPLATE).await
     }
 
-    /// Makes one without tables, on a server that may not have the role yet.
+    /// Creates a database without tables, on a server that may not have the role yet.
     pub async fn create_empty(server: &Server) -> Result<Self> {
         Self::create_from(server, "template0").await
     }
@@ -34,11 +33,11 @@ impl Database {
         Ok(Self { url: role::url(server.port(), &name), admin_url: server.url(&name) })
     }
 
-    /// A migrated database of its own that takes any bytes for text.
+    /// Creates a migrated database whose encoding accepts any bytes.
     pub async fn create_sql_ascii(server: &Server) -> Result<Self> {
         let name = format!("test_{:016x}", fastrand::u64(..));
         let create = format!("CREATE DATABASE {name} ENCODING 'SQL_ASCII' TEMPLATE template0 LOCALE 'C'");
-        // The role belongs to the server, and is made with the template.
+        // The role belongs to the server and is created with the template.
         server.template.get_or_try_init(|| make_template(server)).await?;
         connect(&server.url("postgres")).await?.batch_execute(&create).await?;
         let mut client = connect(&server.url(&name)).await?;
@@ -47,22 +46,20 @@ impl Database {
         Ok(Self { url: role::url(server.port(), &name), admin_url: server.url(&name) })
     }
 
-    /// For the function: as the role that docs/role.sql makes.
+    /// Returns the URL for the function, as the role of docs/role.sql.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The database's name.
     pub fn name(&self) -> &str {
         self.url.rsplit_once('/').map_or("", |(_, name)| name)
     }
 
-    /// For the superuser.
     pub fn admin_url(&self) -> &str {
         &self.admin_url
     }
 
-    /// A new connection of the superuser, open until the client is dropped.
+    /// Opens a connection of the superuser, which closes when the client is dropped.
     pub async fn client(&self) -> Result<Client> {
         connect(&self.admin_url).await
     }
@@ -74,7 +71,7 @@ impl Database {
     }
 }
 
-/// Makes the template. It must have no connection when it is copied, so it allows none from then on.
+/// Creates the template. It allows no connections afterwards, because it cannot be copied while it has one.
 async fn make_template(server: &Server) -> Result<()> {
     let admin = connect(&server.url("postgres")).await?;
     admin.batch_execute(&format!("DROP DATABASE IF EXISTS {TEMPLATE} (FORCE)")).await?;
@@ -87,8 +84,8 @@ async fn make_template(server: &Server) -> Result<()> {
     Ok(())
 }
 
-/// Connects, in plain text, to a database on this machine.
-/// Fails over a URL that does not parse or names another machine, or PostgreSQL's reason for refusing.
+/// Connects in plain text to a database on this machine. Fails if the URL does not parse or names another machine, or
+/// with PostgreSQL's error.
 pub async fn connect(url: &str) -> Result<Client> {
     use tokio_postgres::config::Host;
     let config: tokio_postgres::Config = url.parse().context("the database URL is malformed")?;
@@ -97,7 +94,9 @@ pub async fn connect(url: &str) -> Result<Client> {
         Host::Unix(_) => true,
     };
     if !config.get_hosts().iter().all(is_here) {
-        return Err(anyhow!("the database URL must name this machine: there is no TLS here; reach others by a tunnel"));
+        return Err(anyhow!(
+            "the database URL must name this machine, because TLS is not supported; use a tunnel for another one"
+        ));
     }
     let (client, connection) =
         config.connect(NoTls).await.map_err(|error| anyhow!("cannot connect: {}", root(&error)))?;
@@ -105,20 +104,20 @@ pub async fn connect(url: &str) -> Result<Client> {
     Ok(client)
 }
 
-/// The innermost error: the outer ones only say that there is one.
+/// Returns the innermost error, which has the cause.
 fn root(error: &dyn std::error::Error) -> &dyn std::error::Error {
     error.source().map_or(error, root)
 }
 
 /// Runs SQL text of any number of statements in one transaction.
-/// The error has PostgreSQL's message and its line in the text; nothing of it has happened then.
+/// The error has PostgreSQL's message and the line number; the transaction is rolled back.
 pub async fn load(client: &mut Client, sql: &str) -> Result<()> {
     let transaction = client.transaction().await?;
     transaction.batch_execute(sql).await.map_err(|error| explain(&error, sql))?;
     transaction.commit().await.map_err(|error| explain(&error, sql))
 }
 
-/// What PostgreSQL says about a statement, in one line: line number, message, detail and hint.
+/// Formats PostgreSQL's error in one line: line number, message, detail and hint.
 pub fn explain(error: &tokio_postgres::Error, sql: &str) -> anyhow::Error {
     let Some(db) = error.as_db_error() else {
         return anyhow!("{}", root(error));

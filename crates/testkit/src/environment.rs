@@ -1,14 +1,14 @@
-//! The binary with the usual variables, as most tests of its environment start it.
+//! Starts the binary with the usual variables, for tests of its environment.
 
 use anyhow::Result;
 use serde_json::Value;
 
 use crate::{ACCOUNT, Database, Function, FunctionOptions, Secrets, Server, binary};
 
-/// What [`database`] holds of its visitor.
+/// Personal data in the rows of [`database`].
 pub const VISITOR: [&str; 3] = ["visitor@example.com", "A visitor's name", "What the visitor wrote"];
 
-/// A function over a database with one session, with these variables in addition to the usual ones.
+/// Starts a function with these variables in addition to the usual ones.
 pub async fn start(secrets: &Secrets, variables: &[(&str, &str)]) -> Result<Function> {
     let mut env = vec![("API_KEYS_SECRET_ID", "keys"), ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.url())];
     env.extend(variables);
@@ -37,11 +37,11 @@ pub async fn database() -> Database {
 }
 
 pub async fn status(function: &Function, event: &Value) -> u64 {
-    let answer = function.invoke(event.to_string()).await.unwrap().response().unwrap();
-    answer["statusCode"].as_u64().unwrap()
+    let response = function.invoke(event.to_string()).await.unwrap().response().unwrap();
+    response["statusCode"].as_u64().unwrap()
 }
 
-/// The lines of the log, all of which are JSON.
+/// Parses the lines of the log, all of which are JSON.
 pub fn lines(function: &Function) -> Vec<Value> {
     let log = function.log();
     log.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()

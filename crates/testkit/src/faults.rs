@@ -1,6 +1,5 @@
-//! Faults that are really caused, and what they cost: each module is one kind of fault, tried as often as it is told.
-//! The tests try them a few times, and `cargo dev soak` repeatedly. An error is what prevents the trials; what the function does
-//! wrong is counted.
+//! Real faults and their costs. Each module injects one kind of fault: a few times in tests, and repeatedly in
+//! `cargo dev soak`. What prevents a trial is an error; what the function does wrong is counted.
 
 pub mod accounts;
 pub mod certificates;
@@ -8,7 +7,7 @@ pub mod endurance;
 pub mod events;
 pub mod freezing;
 pub mod grants;
-pub mod kept;
+pub mod materialized_counts;
 pub mod memory;
 pub mod names;
 pub mod network;
@@ -25,7 +24,7 @@ use indicatif::ProgressBar;
 
 pub use under_test::{FunctionUnderTest, Reply, Setup};
 
-/// Where faults are tried: with which binary, and who is told how far it has come.
+/// The binary under test, and the progress bar.
 #[derive(Clone)]
 pub struct Harness {
     pub binary: PathBuf,
@@ -33,19 +32,18 @@ pub struct Harness {
 }
 
 impl Harness {
-    /// Without a bar.
     pub fn quiet(binary: PathBuf) -> Self {
         Self { binary, bar: ProgressBar::hidden() }
     }
 }
 
-/// What became of one kind of fault.
+/// The result of one kind of fault.
 #[derive(Clone, Debug)]
 pub struct FaultReport {
     pub fault: String,
     pub tried: u64,
     pub lost: u64,
-    /// What else is worth knowing; of what was lost, the first.
+    /// Other results, and the first loss.
     pub remarks: String,
 }
 
@@ -54,7 +52,7 @@ impl FaultReport {
         Self { fault: fault.into(), tried: 0, lost: 0, remarks: String::new() }
     }
 
-    /// Counts one trial, and what was wrong with it.
+    /// Counts one trial and what was wrong with it.
     pub fn count(&mut self, wrong: Option<String>) {
         self.tried += 1;
         if let Some(wrong) = wrong {
@@ -65,7 +63,6 @@ impl FaultReport {
         }
     }
 
-    /// Adds the trials of another report of the same fault.
     pub fn add(&mut self, other: &Self) {
         self.tried += other.tried;
         self.lost += other.lost;
@@ -82,7 +79,7 @@ impl FaultReport {
     }
 }
 
-/// Adds up what several workers report, each of them one of every kind.
+/// Adds up the reports of several workers, each of which reports every kind.
 fn sum<const N: usize>(workers: impl IntoIterator<Item = [FaultReport; N]>) -> [FaultReport; N] {
     let add = |mut sums: [FaultReport; N], reports: [FaultReport; N]| {
         sums.iter_mut().zip(&reports).for_each(|(sum, report)| sum.add(report));
@@ -98,13 +95,12 @@ impl fmt::Display for FaultReport {
     }
 }
 
-/// How many that is in a second.
 fn rate(tried: u64, since: Instant) -> u128 {
     u128::from(tried) * 1_000 / since.elapsed().as_millis().max(1)
 }
 
-/// Says what is wrong if the answer is not one of these.
-pub fn unless(reply: &Reply, expected: &[u16]) -> Option<String> {
+/// Returns what is wrong with a reply whose status is not expected.
+pub fn unexpected(reply: &Reply, expected: &[u16]) -> Option<String> {
     let known = expected.contains(&reply.status) && (reply.status != 503 || reply.retry_after);
     (!known).then(|| format!("{} instead of {expected:?}: {}", reply.status, reply.text()))
 }

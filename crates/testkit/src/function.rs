@@ -1,4 +1,4 @@
-//! The function's real binary in a Lambda environment of its own: clean variables, a Runtime API, one event at a time.
+//! Runs the function's binary in its own Lambda environment: clean variables, a Runtime API, one event at a time.
 
 use std::{
     collections::VecDeque,
@@ -30,32 +30,31 @@ use crate::{
 pub const NAME: &str = "list-chat-sessions";
 pub const ARN: &str = "arn:aws:lambda:us-east-1:123456789012:function:list-chat-sessions";
 
-/// Lambda's own limit for the initialization.
+/// Lambda's timeout for the initialization.
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the last lines of a process that has ended may take to arrive.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Timeout for the last lines of a process that has ended.
+const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How many requests may wait for their line in the log; some events never get one.
+/// Requests that may wait for their line in the log; some events never get one.
 const METHODS_MAX: usize = 16;
 
 pub struct FunctionOptions {
-    /// The binary, which somebody else has built.
     pub binary: PathBuf,
-    /// What is said to it: nothing to ours, the script to an interpreter.
+    /// Arguments of an interpreter; ours takes none.
     pub arguments: Vec<PathBuf>,
-    /// The function's own variables. Nothing of our own environment reaches it, so no AWS account can either.
+    /// The function's variables. It inherits none of ours, so it cannot reach an AWS account.
     pub env: Vec<(String, String)>,
-    /// The longest that one event may take; the process is ended after it.
+    /// Timeout of an event, after which the process is ended.
     pub timeout: Duration,
-    /// How its log is shown on standard error, if it is shown at all.
+    /// Format of the log on standard error; `None` to hide it.
     pub forward_log: Option<LogFormat>,
-    /// How many lines of its log are kept at most; of more, the older half goes.
+    /// Log lines that are stored; when exceeded, the older half is removed.
     pub log_max: usize,
 }
 
 impl FunctionOptions {
-    /// The usual: API Gateway's 29 seconds, and a log that is only kept.
+    /// Sets the usual options: API Gateway's 29 seconds, and a log that is stored but not shown.
     pub fn new(binary: impl Into<PathBuf>, env: &[(&str, &str)]) -> Self {
         let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Self {
@@ -69,11 +68,11 @@ impl FunctionOptions {
     }
 }
 
-/// The function. Its process is started again when it has died, as Lambda does; dropping this ends it.
+/// The function. Its process is started again after it has ended, as in Lambda; dropping this ends it.
 pub struct Function {
     options: FunctionOptions,
     environment: tokio::sync::Mutex<Option<Environment>>,
-    /// The process that runs now; 0 for none.
+    /// The id of the running process; 0 if there is none.
     pid: AtomicU32,
     log: Arc<Mutex<Vec<String>>>,
     /// Ids and methods of the last requests, for the lines of the log that are shown.
@@ -89,11 +88,11 @@ impl Drop for Function {
     }
 }
 
-/// One process and its Runtime API, which a new process never shares: no answer of the old one can reach it.
+/// One process and its Runtime API. Every process has a new one, so that no response of an old process reaches it.
 struct Environment {
     process: Child,
     api: RuntimeApi,
-    /// They read the process's output to its end.
+    /// Tasks that read the process's output to its end.
     readers: Vec<JoinHandle<()>>,
 }
 
@@ -104,8 +103,8 @@ impl Environment {
 }
 
 impl Function {
-    /// Starts the binary and returns once it has asked for its first event.
-    /// Fails when it ends or says nothing for ten seconds before that; its log is part of the error.
+    /// Starts the binary and returns after its first poll for an event. Fails, with the log, if it ends or does not
+    /// poll for ten seconds.
     pub async fn start(options: FunctionOptions) -> Result<Self> {
         options.env.iter().for_each(|(_, value)| secrecy::keep_url(value));
         let function =
@@ -114,9 +113,8 @@ impl Function {
         Ok(function)
     }
 
-    /// Hands an event, as JSON text, to the function. Others wait until it is done.
-    /// Fails when the process cannot be started again. What goes wrong within an event is an [`Outcome::Error`], the
-    /// death of the process and the end of its time included.
+    /// Sends an event, as JSON text, to the function; concurrent callers wait. Fails if the process cannot be started
+    /// again. Failures of the event, including the end of the process and a timeout, are an [`Outcome::Error`].
     pub async fn invoke(&self, event: impl Into<Bytes>) -> Result<Outcome> {
         self.invoke_with(event, Headers::new()).await
     }
@@ -128,7 +126,7 @@ impl Function {
             *slot = None;
             *slot = Some(self.initialize().await?);
         }
-        let Environment { process, api, .. } = slot.as_mut().context("there is one now")?;
+        let Environment { process, api, .. } = slot.as_mut().context("no environment")?;
         let (id, event) = (random_id(), event.into());
         self.note_method(&id, &event);
         let failure = |kind: &str, text: String| Outcome::Error(json!({ "errorType": kind, "errorMessage": text }));
@@ -142,16 +140,16 @@ impl Function {
             },
             status = process.wait() => failure("Runtime.ExitError", format!("Runtime exited with error: {}", status?)),
         };
-        let told = match &outcome {
-            // A page is for the caller, who has shown whose it is.
-            Outcome::Response(answer) if answer["statusCode"] == 200 => String::new(),
-            Outcome::Response(answer) | Outcome::Error(answer) => answer.to_string(),
+        let text = match &outcome {
+            // A page contains personal data, for an authenticated caller.
+            Outcome::Response(response) if response["statusCode"] == 200 => String::new(),
+            Outcome::Response(value) | Outcome::Error(value) => value.to_string(),
         };
-        secrecy::assert_silent("an answer", &told);
+        secrecy::assert_silent("a response", &text);
         Ok(outcome)
     }
 
-    /// Ends the process and returns when all that it has written is in the log. The next event starts another one.
+    /// Ends the process and returns when all its output is in the log. The next event starts a new process.
     pub async fn end(&self) {
         if let Some(mut environment) = self.environment.lock().await.take() {
             // It may have ended already.
@@ -160,8 +158,8 @@ impl Function {
         }
     }
 
-    /// Shows a line of the gateway where the function's log is shown; the tests' harness keeps it otherwise.
-    #[expect(clippy::print_stderr, reason = "`cargo dev` always shows the log, so it never comes here")]
+    /// Shows a line of the gateway next to the function's log; in tests, their harness captures it.
+    #[expect(clippy::print_stderr, reason = "only tests do not forward the log")]
     pub fn report(&self, line: &Value) {
         match self.options.forward_log {
             Some(format) => terminal::log(format, &line.to_string(), None),
@@ -169,12 +167,11 @@ impl Function {
         }
     }
 
-    /// The process that runs now.
     pub fn pid(&self) -> Option<u32> {
         Some(self.pid.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
     }
 
-    /// The lines it has written so far, to standard output and standard error.
+    /// Returns the lines of standard output and standard error so far.
     pub fn log(&self) -> Vec<String> {
         lock(&self.log).clone()
     }
@@ -211,18 +208,18 @@ impl Function {
         let reason = tokio::select! {
             () = api.initialized() => return Ok(Environment { process, api, readers }),
             status = process.wait() => format!("ended with {}", status?),
-            () = tokio::time::sleep(INIT_TIMEOUT) => format!("did not ask for an event in {INIT_TIMEOUT:?}"),
+            () = tokio::time::sleep(INIT_TIMEOUT) => format!("did not poll for an event in {INIT_TIMEOUT:?}"),
         };
         drop(process.kill().await);
         read_to_end(readers).await;
-        let said = match self.options.forward_log {
+        let log = match self.options.forward_log {
             Some(_) => String::new(),
             None => format!("; its log:\n{}", self.log().join("\n")),
         };
-        bail!("the function {reason} during init{said}");
+        bail!("the function {reason} during init{log}");
     }
 
-    /// Keeps the method of an event's request for its line in the log.
+    /// Stores the method of an event's request for its line in the log.
     fn note_method(&self, id: &str, event: &[u8]) {
         if self.options.forward_log != Some(LogFormat::Short) {
             return;
@@ -235,7 +232,6 @@ impl Function {
         }
     }
 
-    /// Keeps what the function writes, line by line, until it ends.
     fn collect(&self, stream: Option<impl AsyncRead + Unpin + Send + 'static>) -> Option<JoinHandle<()>> {
         let stream = stream?;
         let (log, methods) = (Arc::clone(&self.log), Arc::clone(&self.methods));
@@ -259,7 +255,7 @@ impl Function {
     }
 }
 
-/// Waits for the readers of a process that has ended. A process of its own may still hold the pipe.
+/// Waits for the readers of an ended process; not for long, because a child of it may still hold the pipe.
 async fn read_to_end(readers: Vec<JoinHandle<()>>) {
-    drop(tokio::time::timeout(LAST_WORDS, join_all(readers)).await);
+    drop(tokio::time::timeout(LAST_LINES_TIMEOUT, join_all(readers)).await);
 }

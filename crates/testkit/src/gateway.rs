@@ -1,5 +1,5 @@
-//! API Gateway's HTTP API in front of the function, on a port of this machine. `event` and `answer` hold its two
-//! mappings: a request to an event (payload format 2.0), and what the function answers to a response.
+//! API Gateway's HTTP API in front of the function, on a port of this machine. [`event`] maps a request to an event
+//! (payload format 2.0), and [`to_http_response`] maps the function's response to HTTP.
 
 mod mapping;
 
@@ -16,21 +16,20 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::json;
 use tokio::{net::TcpListener, task::JoinSet};
 
-pub use mapping::{Arrival, answer, event};
+pub use mapping::{Arrival, event, to_http_response};
 
 use crate::{Function, Outcome, request::PATH};
 
-/// API Gateway's limit for a request's body, in bytes.
+/// API Gateway's limit for the body of a request.
 const BODY_MAX: usize = 10 * 1024 * 1024;
 
-/// A port that is taken, on which nothing is served yet.
+/// A bound port on which nothing is served yet.
 pub struct Gateway {
     listener: TcpListener,
 }
 
 impl Gateway {
-    /// Takes the port on 127.0.0.1; 0 for any that is free.
-    /// Fails when the port is busy, with what to do.
+    /// Binds the port on 127.0.0.1; 0 for any free port.
     pub async fn bind(port: u16) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", port)).await;
         let listener = listener.map_err(|error| match error.kind() {
@@ -47,8 +46,8 @@ impl Gateway {
         Ok(format!("http://{}", self.listener.local_addr()?))
     }
 
-    /// Answers every request for the function's route with the function, and all others as API Gateway does,
-    /// until what this returns is dropped.
+    /// Serves the function's route with the function, and others as API Gateway does, until the returned set is
+    /// dropped.
     pub fn serve(self, function: Arc<Function>) -> JoinSet<()> {
         let router = Router::new().fallback(forward).with_state(function);
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
@@ -56,8 +55,8 @@ impl Gateway {
     }
 }
 
-/// Whether a path is the function's: its route, and what lies below it, which Supabase sends to a function as well. All
-/// methods are, so that it is the function that answers 405; API Gateway's own routes are narrower (template.yaml).
+/// Returns whether a path is the function's route or below it, as on Supabase. All methods are routed, so that the
+/// function itself returns 405; the routes of API Gateway are narrower (template.yaml).
 fn is_routed(path: &str) -> bool {
     path.strip_prefix(PATH).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
@@ -69,7 +68,7 @@ async fn forward(
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let (method, path) = (&parts.method, parts.uri.path());
-    let refuse = |status, text: &str, cause: &str| {
+    let reject = |status, text: &str, cause: &str| {
         function.report(&json!({
             "timestamp": jiff::Timestamp::now(), "level": if cause.is_empty() { "WARN" } else { "ERROR" },
             "message": text, "cause": Some(cause).filter(|cause| !cause.is_empty()),
@@ -78,31 +77,30 @@ async fn forward(
         message(status, text)
     };
     if !is_routed(path) {
-        return refuse(StatusCode::NOT_FOUND, "Not Found", "");
+        return reject(StatusCode::NOT_FOUND, "Not Found", "");
     }
     let body = match Limited::new(body, BODY_MAX).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => {
-            return refuse(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large", "");
+            return reject(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large", "");
         }
-        Err(_) => return refuse(StatusCode::BAD_REQUEST, "Bad Request", ""),
+        Err(_) => return reject(StatusCode::BAD_REQUEST, "Bad Request", ""),
     };
     let event = event(&parts, &body, &Arrival::now(from.ip()));
-    // In a task of its own, because a caller who hangs up does not stop the function.
+    // In a separate task, because a caller that disconnects does not stop the function.
     let running = Arc::clone(&function);
     let outcome = tokio::spawn(async move { running.invoke(event.to_string()).await }).await;
     let failure = match outcome.unwrap_or_else(|error| Err(error.into())) {
-        Ok(Outcome::Response(response)) => match answer(&response) {
+        Ok(Outcome::Response(response)) => match to_http_response(&response) {
             Ok(response) => return response,
-            Err(error) => format!("the function's answer is no response: {error:#}"),
+            Err(error) => format!("the function's response is invalid: {error:#}"),
         },
         Ok(Outcome::Error(error)) => format!("the function failed: {error}"),
         Err(error) => format!("{error:#}"),
     };
-    refuse(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error", &failure)
+    reject(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error", &failure)
 }
 
-/// An answer of the gateway itself.
 fn message(status: StatusCode, text: &str) -> Response<Body> {
     let body = json!({ "message": text }).to_string();
     let response = Response::builder().status(status).header("content-type", "application/json");

@@ -1,9 +1,9 @@
-//! Tokens and their entries in the key ring, as the secret `API_KEYS_SECRET_ID` holds them.
+//! Entries of tokens in the key ring, in the form of the secret `API_KEYS_SECRET_ID`.
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-/// The lower-case hex SHA-256 of a whole token, which is all that anyone stores of it.
+/// Returns the lower-case hex SHA-256 of a whole token, the only form in which tokens are stored.
 pub fn hash(token: &str) -> String {
     hex(&Sha256::digest(token))
 }
@@ -13,13 +13,13 @@ pub fn hex(bytes: &[u8]) -> String {
     digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
-/// The secret's whole value, its members in the contract's order.
+/// The value of the secret, with members in the contract's order.
 #[derive(Serialize)]
 pub struct Ring {
     pub api_keys: Vec<Entry>,
 }
 
-/// One key of an account: active, without an end.
+/// An active key of an account that does not expire.
 #[derive(Serialize)]
 pub struct Entry {
     pub key_hash: String,
@@ -34,7 +34,6 @@ impl Entry {
     }
 }
 
-/// Indented JSON.
 pub fn json(keys: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(keys)?)
 }

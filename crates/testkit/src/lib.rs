@@ -1,5 +1,4 @@
-//! What the tests and `cargo dev` share: a PostgreSQL, the stand-ins for the parts of AWS around the function, and the
-//! function's own process among them.
+//! Tools that the tests and `cargo dev` share: PostgreSQL servers, stand-ins for AWS, and the function's process.
 
 pub mod account;
 pub mod app;
@@ -53,25 +52,24 @@ pub use self::{
     secrets::{Secrets, SecretsFault, WireFault, random_id},
 };
 
-/// Locks a mutex, also after a panic of another test's thread.
+/// Locks a mutex, even if another test's thread panicked while holding it.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A program's place on PATH or in one of more folders.
+/// Finds a program on PATH or in one of more folders.
 pub fn find_program(name: &str, more: &[&str]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(more.iter().map(PathBuf::from));
     folders.map(|folder| folder.join(name)).find(|program| program.is_file())
 }
 
-/// The root of this repository.
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("this package is in crates/")
 }
 
-/// The folder of the profile that this program was built with, `target/debug` for example. Cargo puts binaries into it
-/// and tests and benches into `deps` below it.
+/// Returns the folder of this program's profile, for example `target/debug`. Cargo puts binaries into it, and tests and
+/// benches into `deps` below it.
 fn profile_folder() -> Result<PathBuf> {
     let executable = std::env::current_exe()?;
     let folder = executable.parent().filter(|folder| !folder.ends_with("deps"));
@@ -79,15 +77,15 @@ fn profile_folder() -> Result<PathBuf> {
     folder.map(PathBuf::from).with_context(|| format!("{} is not in a build folder", executable.display()))
 }
 
-/// The build folder (`target/`), wherever cargo was told to put it.
+/// Returns the build folder, `target/` by default.
 pub fn target_folder() -> Result<PathBuf> {
     let mut folder = profile_folder()?;
     folder.pop();
     Ok(folder)
 }
 
-/// The function's binary that tests run: the one that cargo built with them, or the one that `FUNCTION_BINARY` names, so
-/// that the optimised one can be put to the same tests.
+/// Returns the function's binary that tests run: the one that cargo built with them, or the one that `FUNCTION_BINARY`
+/// names, for example an optimised one.
 pub fn binary() -> PathBuf {
     std::env::var_os("FUNCTION_BINARY")
         .map_or_else(|| profile_folder().expect("tests run from a build folder").join(function::NAME), PathBuf::from)

@@ -1,4 +1,4 @@
-//! Applies `migrations/*.sql` in the order of their names, each once, and remembers them in `schema_migrations`.
+//! Applies `migrations/*.sql` in the order of their names, each once, and records them in `schema_migrations`.
 
 use std::{fs, time::Duration};
 
@@ -7,17 +7,17 @@ use tokio_postgres::{Client, Error, Row, error::SqlState};
 
 use crate::database::explain;
 
-/// The first line of a file whose statements have to be sent one at a time, outside of a transaction.
+/// First line of a file whose statements are sent one at a time, outside a transaction.
 const NO_TRANSACTION: &str = "-- no-transaction";
 
-/// The optional set, in its order.
-pub const KEPT: [&str; 4] = ["1_columns.sql", "2_counts.sql", "3_backfill.sql", "4_index.sql"];
+/// The files of the materialized counts, in order.
+pub const MATERIALIZED_COUNTS: [&str; 4] = ["1_columns.sql", "2_counts.sql", "3_backfill.sql", "4_index.sql"];
 
-/// Key of the advisory lock that one runner at a time holds ("migr" in ASCII).
+/// Key of the advisory lock that serializes runners ("migr" in ASCII).
 const LOCK: i64 = 0x6d69_6772;
 
-/// Brings the database up to date; gives the names of the files that were applied now.
-/// The error names the file and repeats PostgreSQL's message. Files before it stay applied.
+/// Brings the database up to date; returns the names of the files that it applied. An error names the file and has
+/// PostgreSQL's message; files before it stay applied.
 pub async fn apply(client: &mut Client) -> Result<Vec<String>> {
     lock(client).await?;
     let applied = apply_missing(client).await;
@@ -25,8 +25,8 @@ pub async fn apply(client: &mut Client) -> Result<Vec<String>> {
     applied
 }
 
-/// Asks again and again rather than waiting inside PostgreSQL: a statement that waits for a lock holds a snapshot, and
-/// `CREATE INDEX CONCURRENTLY` of the runner that has the lock would wait for that snapshot for ever.
+/// Polls instead of waiting inside PostgreSQL: a waiting statement holds a snapshot, and `CREATE INDEX CONCURRENTLY` of
+/// the runner with the lock would wait for that snapshot forever.
 async fn lock(client: &Client) -> Result<()> {
     while !client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK]).await?.get::<_, bool>(0) {
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -54,7 +54,7 @@ async fn apply_missing(client: &mut Client) -> Result<Vec<String>> {
     Ok(applied)
 }
 
-/// Every migration as (file name, text), in order.
+/// Returns every migration as (file name, text), in order.
 fn files() -> Result<Vec<(String, String)>> {
     let folder = crate::repository().join("migrations");
     let mut files = Vec::new();
@@ -70,42 +70,42 @@ fn files() -> Result<Vec<(String, String)>> {
 }
 
 async fn apply_file(client: &mut Client, name: &str, sql: &str) -> Result<()> {
-    const REMEMBER: &str = "INSERT INTO schema_migrations (name) VALUES ($1)";
+    const RECORD: &str = "INSERT INTO schema_migrations (name) VALUES ($1)";
     if sql.starts_with(NO_TRANSACTION) {
         for statement in statements(sql) {
             client.batch_execute(statement).await.map_err(|error| explain(&error, statement))?;
         }
-        client.execute(REMEMBER, &[&name]).await?;
+        client.execute(RECORD, &[&name]).await?;
     } else {
         let transaction = client.transaction().await?;
         transaction.batch_execute(sql).await.map_err(|error| explain(&error, sql))?;
-        transaction.execute(REMEMBER, &[&name]).await?;
+        transaction.execute(RECORD, &[&name]).await?;
         transaction.commit().await?;
     }
     Ok(())
 }
 
-/// Installs the optional set of `migrations/materialized_counts` and lets the function's role read it.
-pub async fn apply_kept(client: &Client) -> Result<()> {
-    for name in KEPT {
-        run_kept(client, name).await?;
+/// Installs the materialized counts and grants them to the function's role.
+pub async fn apply_materialized_counts(client: &Client) -> Result<()> {
+    for name in MATERIALIZED_COUNTS {
+        run_materialized_counts(client, name).await?;
     }
-    Ok(client.batch_execute(GRANT_KEPT).await?)
+    Ok(client.batch_execute(GRANT_MATERIALIZED_COUNTS).await?)
 }
 
-/// What docs/role.sql does about the set.
-pub const GRANT_KEPT: &str =
+/// The grant of docs/role.sql for the materialized counts.
+pub const GRANT_MATERIALIZED_COUNTS: &str =
     "GRANT SELECT ON chat_session_counts, chat_session_counted, chat_session_totals TO list_chat_sessions";
 
-/// What reconcile.sql finds: a row for each kept value that is not what the tables say.
+/// Returns the differences that reconcile.sql finds between materialized values and the tables.
 pub async fn reconcile(client: &Client) -> Result<Vec<Row>, Error> {
     let sql = include_str!("../../../migrations/materialized_counts/reconcile.sql").trim_end().trim_end_matches(';');
     client.query_typed(sql, &[]).await
 }
 
-/// Runs a file of `migrations/materialized_counts` as psql does, one statement at a time, and again if a writer was in its way.
-/// The error names the file and repeats PostgreSQL's message; its transaction is rolled back.
-pub async fn run_kept(client: &Client, name: &str) -> Result<()> {
+/// Runs a file of `migrations/materialized_counts` as psql does, one statement at a time, and again after a lock
+/// timeout or a deadlock. An error names the file and has PostgreSQL's message; its transaction is rolled back.
+pub async fn run_materialized_counts(client: &Client, name: &str) -> Result<()> {
     let path = crate::repository().join("migrations/materialized_counts").join(name);
     let sql = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     'again: loop {
@@ -122,7 +122,7 @@ pub async fn run_kept(client: &Client, name: &str) -> Result<()> {
     }
 }
 
-/// Splits SQL at the semicolons that end a statement: not those within quotes, comments or dollar-quoted bodies.
+/// Splits SQL at the semicolons that end statements, not at those within quotes, comments or dollar-quoted bodies.
 pub fn statements(sql: &str) -> Vec<&str> {
     let mut statements = Vec::new();
     let (mut start, mut at) = (0, 0);
@@ -138,7 +138,7 @@ pub fn statements(sql: &str) -> Vec<&str> {
     statements
 }
 
-/// The length in bytes of the comment or quoted text that `sql` begins with; to its end where it is not closed.
+/// Returns the length in bytes of the comment or quoted text that `sql` begins with; up to the end if it is not closed.
 fn quoted_length(sql: &str) -> Option<usize> {
     let dollar_tag = || {
         let tag = &sql[..sql.get(1..)?.find('$')? + 2];
@@ -156,7 +156,7 @@ fn quoted_length(sql: &str) -> Option<usize> {
     Some(sql[open..].find(close).map_or(sql.len(), |end| open + end + close.len()))
 }
 
-/// Whether nothing but comments is left, which is no statement.
+/// Returns whether a statement is only comments.
 fn is_blank(statement: &str) -> bool {
     let mut rest = statement.trim_start();
     while rest.starts_with("--") || rest.starts_with("/*") {
@@ -165,7 +165,7 @@ fn is_blank(statement: &str) -> bool {
     rest.is_empty()
 }
 
-/// Columns, indexes, triggers and functions, one line each.
+/// Lists columns, indexes, triggers and functions, one line each.
 pub async fn schema(client: &tokio_postgres::Client) -> Result<Vec<String>> {
     let rows = client
         .query_typed(

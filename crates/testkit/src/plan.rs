@@ -1,11 +1,11 @@
-//! PostgreSQL's plans for a query over an account that shares its tables with another.
+//! PostgreSQL's query plans for an account that shares its tables with another.
 
 use list_chat_sessions::auth::{Authenticated, BearerToken, KeyRing};
 use serde_json::Value;
 
 use crate::{TOKEN, ring};
 
-/// A fifth of the sessions are the account's: reading all of them is dearer than any index.
+/// Rows of which a fifth are the account's, so that reading all of them costs more than any index.
 pub const ROWS: &str = "
     INSERT INTO users SELECT v.id::uuid FROM (VALUES ('ACCOUNT'), ('22222222-2222-4222-8222-222222222222')) v (id);
     INSERT INTO chat_widgets (id, user_id)
@@ -19,7 +19,7 @@ pub const ROWS: &str = "
     INSERT INTO chat_messages (session_id, role, content)
       SELECT s.id, 'visitor', 'text' FROM chat_sessions s, generate_series(1, 3);";
 
-/// The plan in a row of `EXPLAIN (FORMAT JSON)`.
+/// Returns the plan in a row of `EXPLAIN (FORMAT JSON)`.
 pub fn json_of(row: &tokio_postgres::Row) -> Value {
     let plan: Json = row.get(0);
     plan.0[0]["Plan"].clone()

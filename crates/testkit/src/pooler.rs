@@ -1,4 +1,4 @@
-//! PgBouncer in transaction mode before a PostgreSQL of ours; gone when its owner is.
+//! PgBouncer in transaction mode in front of a PostgreSQL server; it ends with its owner.
 
 use std::{
     fs::{self, File},
@@ -13,28 +13,27 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     Database, Server, find_program,
-    postgres::{PATIENCE, free_port, home::command},
+    postgres::{TIMEOUT, free_port, home::command},
     role,
 };
 
-/// How many connections to PostgreSQL all clients of a database share.
+/// Connections to PostgreSQL that all clients of a database share.
 pub const SERVER_CONNECTIONS: i64 = 2;
 
-/// Runs PgBouncer until standard input is closed, which it is however we end. It has nothing to lose, and what its other
-/// signals mean has changed from version to version.
+/// Runs PgBouncer until standard input closes, which it does however this process ends. SIGKILL, because PgBouncer has
+/// nothing to lose and the meaning of its other signals depends on its version.
 const UNTIL_CLOSED: &str =
     "exec 3<&0; \"$@\" 3<&- & pooler=$!; (read -r _ <&3; kill -KILL \"$pooler\") 2>/dev/null & wait \"$pooler\"";
 
-/// A running PgBouncer. Dropping it ends it.
+/// A running PgBouncer; dropping it ends it.
 pub struct Pooler {
     port: u16,
     process: Child,
 }
 
 impl Pooler {
-    /// Starts before `server`, with these settings (`name=value`) in addition to the usual ones. No password is needed.
-    /// Fails when there is no PgBouncer (the error says what to install) or when it does not start (its log is the
-    /// error).
+    /// Starts in front of `server`, with these settings (`name=value`) in addition to the usual ones. Clients need no
+    /// password. Fails if PgBouncer is not installed, or, with its log, if it does not start.
     pub fn start(server: &Server, settings: &[&str]) -> Result<Self> {
         let port = free_port()?;
         let name = server.folder().join(format!("pgbouncer-{port}"));
@@ -48,7 +47,7 @@ impl Pooler {
             role::PASSWORD.replace('\'', "''"),
             settings.join("\n")
         );
-        // In the server's folder, because the user that PgBouncer runs as can read there.
+        // In the server's folder, which the user of PgBouncer can read.
         fs::write(&config, text)?;
         let process = command("sh")
             .args(["-c", UNTIL_CLOSED, "sh"])
@@ -62,7 +61,7 @@ impl Pooler {
         let mut pooler = Self { port, process };
         let begin = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            if pooler.process.try_wait()?.is_some() || begin.elapsed() > PATIENCE {
+            if pooler.process.try_wait()?.is_some() || begin.elapsed() > TIMEOUT {
                 bail!("PgBouncer does not start:\n{}", fs::read_to_string(&log)?.trim());
             }
             sleep(Duration::from_millis(5));
@@ -70,10 +69,9 @@ impl Pooler {
         Ok(pooler)
     }
 
-    /// The URL of a database of the server, by way of this.
+    /// Returns the URL of a database of the server through PgBouncer.
     pub fn url(&self, database: &Database) -> String {
-        let name = database.url().rsplit_once('/').map_or("", |(_, name)| name);
-        format!("postgres://postgres@127.0.0.1:{}/{name}", self.port)
+        format!("postgres://postgres@127.0.0.1:{}/{}", self.port, database.name())
     }
 }
 
@@ -84,7 +82,7 @@ impl Drop for Pooler {
     }
 }
 
-/// PgBouncer's version: 1.21 and later follow prepared statements, as `max_prepared_statements` says.
+/// Returns PgBouncer's version. From 1.21 on, it supports prepared statements with `max_prepared_statements`.
 pub fn version() -> Result<(u32, u32)> {
     let output = command(binary()?).arg("--version").output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -92,11 +90,11 @@ pub fn version() -> Result<(u32, u32)> {
         let mut numbers = text.split_whitespace().nth(1)?.split('.').map(str::parse);
         Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
     };
-    version().with_context(|| format!("PgBouncer says {text:?} about its version"))
+    version().with_context(|| format!("PgBouncer reports an unknown version: {text:?}"))
 }
 
 fn binary() -> Result<PathBuf> {
-    // Debian installs it where root alone looks.
+    // Debian installs it into a folder that is on the PATH of root only.
     find_program("pgbouncer", &["/usr/sbin", "/usr/local/sbin"])
         .context("no PgBouncer found: install it (Debian: `apt install pgbouncer`, macOS: `brew install pgbouncer`)")
 }

@@ -1,4 +1,4 @@
-//! PostgreSQL servers of our own: each with its own data folder and port, gone when its owner is.
+//! PostgreSQL servers, each with its own data folder and port, which end with their owner.
 
 mod binaries;
 pub mod home;
@@ -26,10 +26,10 @@ use crate::Certificate;
 
 use home::RunFolder;
 
-/// How long PostgreSQL may take to start or to end.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+/// Timeout for PostgreSQL to start or to end.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Settings that trade safety when the machine dies for speed; what is committed does survive PostgreSQL's own death.
+/// Settings that trade durability for speed; commits survive the end of PostgreSQL, but not of the machine.
 const SETTINGS: [&str; 6] = [
     "listen_addresses=127.0.0.1",
     "unix_socket_directories=",
@@ -39,40 +39,39 @@ const SETTINGS: [&str; 6] = [
     "max_wal_size=4GB",
 ];
 
-/// What a server has beyond the usual.
+/// Options of a server in addition to the usual ones.
 #[derive(Default)]
 pub struct ServerOptions {
-    /// PostgreSQL settings as `name=value`, for example `max_connections=5`.
+    /// Settings as `name=value`, for example `max_connections=5`.
     pub settings: Vec<String>,
-    /// Files for the data folder as (name, text), readable by PostgreSQL alone: see [`ServerOptions::with_tls`].
+    /// Files for the data folder as (name, text), readable by PostgreSQL only: see [`ServerOptions::with_tls`].
     pub files: Vec<(String, String)>,
-    /// Under which name the data is kept for the next time; removed with the server, if there is none.
+    /// Name under which the data is stored for the next time; `None` to remove it with the server.
     pub kept: Option<String>,
 }
 
 impl ServerOptions {
-    /// With TLS and this certificate.
+    /// Returns options with TLS and this certificate.
     pub fn with_tls(certificate: Certificate) -> Self {
         let files = vec![("server.crt".into(), certificate.chain), ("server.key".into(), certificate.key)];
         Self { settings: vec!["ssl=on".into()], files, ..Self::default() }
     }
 }
 
-/// A running PostgreSQL. Dropping it, or ending this process in any way, stops it and removes its data unless
-/// they are to be kept.
+/// A running PostgreSQL. Dropping it, or ending this process in any way, stops it and removes its data, unless the data
+/// is to be kept.
 pub struct Server {
     folder: RunFolder,
     port: u16,
     settings: Vec<String>,
     watchdog: Option<Child>,
-    /// Done once the database that [`crate::database::Database`] copies is there.
+    /// Set once the database that [`crate::database::Database`] copies exists.
     pub(super) template: OnceCell<()>,
 }
 
 impl Server {
-    /// Starts a server with the usual settings.
-    /// Fails when no PostgreSQL is found (the error says what to install) or when it does not start (its log is the
-    /// error).
+    /// Starts a server with the usual settings. Fails if PostgreSQL is not installed, or, with its log, if it does not
+    /// start.
     pub fn start() -> Result<Self> {
         Self::start_with(ServerOptions::default())
     }
@@ -82,14 +81,14 @@ impl Server {
             None => RunFolder::create()?,
             Some(name) => RunFolder::keep(name)?,
         };
-        // A copy, because the user that PostgreSQL runs as may not reach the source.
+        // A copy, because the user of PostgreSQL may be unable to read the source.
         fs::write(folder.path.join("watchdog.sh"), include_str!("postgres/watchdog.sh"))?;
         let mut server =
             Self { folder, port: 0, settings: options.settings, watchdog: None, template: OnceCell::new() };
         for (name, text) in &options.files {
             server.write(name, text)?;
         }
-        // Another process can take a free port before PostgreSQL does: then try another.
+        // Retries with another port if another process takes a free one first.
         for attempt in 1.. {
             server.port = free_port()?;
             match server.start_again() {
@@ -102,11 +101,11 @@ impl Server {
         unreachable!("the last attempt returns")
     }
 
-    /// One server for this process, started on first use; its watchdog ends it together with the process.
+    /// Returns a server for the whole process, started on first use; its watchdog stops it when the process ends.
     ///
     /// # Panics
     ///
-    /// When it cannot be started, with the reason.
+    /// If it cannot be started, with the reason.
     pub fn shared() -> &'static Self {
         static SERVER: OnceLock<Server> = OnceLock::new();
         SERVER.get_or_init(|| Self::start().unwrap_or_else(|error| panic!("PostgreSQL does not start: {error:#}")))
@@ -116,17 +115,15 @@ impl Server {
         self.port
     }
 
-    /// Data and log live below this folder.
     pub fn folder(&self) -> &Path {
         &self.folder.path
     }
 
-    /// The URL of a database on this server, for its superuser.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// Writes a file of the data folder, readable by PostgreSQL alone.
+    /// Writes a file into the data folder, readable by PostgreSQL only.
     pub fn write(&self, name: &str, text: &str) -> Result<()> {
         let path = self.folder.path.join("data").join(name);
         let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
@@ -137,7 +134,7 @@ impl Server {
         Ok(())
     }
 
-    /// Ends PostgreSQL at once, as a crash would; the data and the port stay for [`Server::start_again`].
+    /// Stops PostgreSQL immediately, as in a crash; data and port stay for [`Server::start_again`].
     pub fn stop(&mut self) -> Result<()> {
         if let Some(mut watchdog) = self.watchdog.take() {
             if let Some(mut pipe) = watchdog.stdin.take() {
@@ -152,7 +149,7 @@ impl Server {
     pub fn start_again(&mut self) -> Result<()> {
         self.stop()?;
         let folder = &self.folder.path;
-        // As the user who owns the folder, because we may not be allowed to.
+        // Run as the owner of the folder, because we may lack the permission.
         home::command("rm").arg("-f").args(["ended", "log"].map(|name| folder.join(name))).status()?;
         let mut watchdog = home::command("sh");
         watchdog.arg(folder.join("watchdog.sh")).arg(folder);
@@ -161,14 +158,14 @@ impl Server {
         for setting in SETTINGS.into_iter().chain(self.settings.iter().map(String::as_str)) {
             watchdog.args(["-c", setting]);
         }
-        // Its own process group: Ctrl-C in a terminal reaches us and not PostgreSQL, which ends when we do.
+        // In its own process group, so that Ctrl-C in a terminal does not reach PostgreSQL, which ends when we do.
         watchdog.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         watchdog.current_dir("/");
         self.watchdog = Some(watchdog.spawn().context("sh cannot be started")?);
         self.wait_until_ready()
     }
 
-    /// Ends PostgreSQL as [`Server::stop`] does and starts it as a standby, which can be promoted.
+    /// Stops PostgreSQL as [`Server::stop`] does and starts it as a standby, which can be promoted.
     pub fn stand_by(&mut self) -> Result<()> {
         self.stop()?;
         home::command("touch").arg(self.folder.path.join("data/standby.signal")).status()?;
@@ -178,10 +175,10 @@ impl Server {
     fn wait_until_ready(&self) -> Result<()> {
         let folder = &self.folder.path;
         let begin = Instant::now();
-        // PostgreSQL says in the eighth line of this file whether it accepts connections.
+        // PostgreSQL reports in the eighth line of this file whether it accepts connections.
         let status = || fs::read_to_string(folder.join("data/postmaster.pid")).unwrap_or_default();
         while status().lines().nth(7).is_none_or(|status| !["ready", "standby"].contains(&status.trim())) {
-            if folder.join("ended").exists() || begin.elapsed() > PATIENCE {
+            if folder.join("ended").exists() || begin.elapsed() > TIMEOUT {
                 let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
                 bail!("PostgreSQL does not start:\n{}", log.trim());
             }

@@ -1,26 +1,26 @@
-//! What a process has used, from Linux's /proc, and what its package takes.
+//! CPU time and memory of a process from Linux's /proc, and the size of files.
 
 use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 
-/// The time that all its threads have had a core; a thread that has ended is not counted.
+/// Returns the CPU time of all running threads; ended threads are not counted.
 pub fn cpu(pid: u32) -> Result<Duration> {
     let mut nanoseconds = 0;
     for thread in fs::read_dir(format!("/proc/{pid}/task")).context("time is read from Linux's /proc")? {
-        // It may have ended just now.
+        // The thread may have ended.
         let Ok(text) = fs::read_to_string(thread?.path().join("schedstat")) else { continue };
         nanoseconds += text.split(' ').next().unwrap_or_default().parse::<u64>()?;
     }
     Ok(Duration::from_nanos(nanoseconds))
 }
 
-/// Resident now, in KiB.
+/// Returns the resident memory in KiB.
 pub fn resident(pid: u32) -> Result<u64> {
     status(pid, "VmRSS:")
 }
 
-/// Resident at most, in KiB.
+/// Returns the peak resident memory in KiB.
 pub fn peak(pid: u32) -> Result<u64> {
     status(pid, "VmHWM:")
 }
@@ -31,7 +31,7 @@ fn status(pid: u32, field: &str) -> Result<u64> {
     Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 
-/// The bytes of a file, or of all files below a folder.
+/// Returns the size in bytes of a file, or of all files below a folder.
 pub fn size(path: &Path) -> Result<u64> {
     let found = fs::symlink_metadata(path).with_context(|| format!("cannot look at {}", path.display()))?;
     if !found.is_dir() {

@@ -1,19 +1,19 @@
-//! A database like the product's, with row level security, migrated, and with what docs/role.sql makes.
+//! A database like the product's: with row level security, migrated, and with the role of docs/role.sql.
 
 use anyhow::Result;
 use tokio_postgres::Client;
 
 use crate::{
     Database, Server, database,
-    migrations::{self, KEPT, run_kept},
+    migrations::{self, MATERIALIZED_COUNTS, run_materialized_counts},
     role,
 };
 
 const SCHEMA: &str = include_str!("product_database.sql");
-/// It stands where the text above names it, so that default privileges come before the tables, and policies after them.
+/// Inserted into the schema after its default privileges and before its policies.
 const TABLES: &str = include_str!("../../../migrations/0001_tables.sql");
 
-/// Makes one. Other roles and policies come and go with a test, so the server should be the test's own.
+/// Creates one. Tests add roles and policies, so they should use their own server.
 pub async fn create(server: &Server) -> Result<Database> {
     let database = Database::create_empty(server).await?;
     let mut admin = database.client().await?;
@@ -23,10 +23,10 @@ pub async fn create(server: &Server) -> Result<Database> {
     Ok(database)
 }
 
-/// Installs the counts as docs/materialized-counts.md says, docs/role.sql at the end.
+/// Installs the materialized counts as docs/materialized-counts.md describes, with docs/role.sql last.
 pub async fn install_counts(admin: &Client) -> Result<()> {
-    for file in KEPT {
-        run_kept(admin, file).await?;
+    for file in MATERIALIZED_COUNTS {
+        run_materialized_counts(admin, file).await?;
     }
     role::create(admin, role::PASSWORD).await
 }

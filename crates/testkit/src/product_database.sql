@@ -1,6 +1,6 @@
--- A database like the product's: its roles, default privileges, row level security and publication. The tables and their
--- trigger, which is not SECURITY DEFINER, are those of the first migration.
--- Roles belong to the server, and another test may just make the same.
+-- A database like the product's: its roles, default privileges, row level security and publication. The first migration
+-- provides the tables and their trigger, which is not SECURITY DEFINER.
+-- Roles belong to the server, and another test may create the same ones concurrently.
 DO $$
 DECLARE
   r text;
@@ -51,7 +51,7 @@ CREATE POLICY own_keys ON api_keys FOR ALL USING (auth.uid() = user_id);
 
 CREATE PUBLICATION supabase_realtime FOR TABLE chat_sessions, chat_messages;
 
--- As the host does it: row level security for every new table of the schema.
+-- Like the host, enables row level security for every new table of the schema.
 CREATE FUNCTION enable_row_security() RETURNS event_trigger LANGUAGE plpgsql AS $$
 DECLARE
   r record;

@@ -1,5 +1,5 @@
-//! A stand-in for an RDS instance with IAM authentication. It ends TLS and judges the password as the service does; what
-//! it accepts reaches a real PostgreSQL as its superuser.
+//! A stand-in for an RDS instance with IAM authentication. It terminates TLS and verifies the password as the service
+//! does; accepted connections reach a PostgreSQL server as its superuser.
 
 mod token;
 
@@ -29,7 +29,7 @@ pub use token::Role;
 /// The name in the certificate and in the tokens.
 pub const HOST: &str = "127.0.0.1";
 
-/// A running stand-in; it ends when this is dropped.
+/// A running stand-in; dropping it stops it.
 pub struct Rds {
     port: u16,
     passwords: Arc<Mutex<Vec<String>>>,
@@ -37,7 +37,7 @@ pub struct Rds {
 }
 
 impl Rds {
-    /// Starts before `server`, where `role` alone may connect, as the database's user `user`.
+    /// Starts in front of `server`; only `role` may connect, as the database user `user`.
     pub async fn start(server: &Server, certificate: &Certificate, role: Role, user: &'static str) -> Result<Self> {
         let chain = CertificateDer::pem_slice_iter(certificate.chain.as_bytes()).collect::<Result<_, _>>()?;
         let key = PrivateKeyDer::from_pem_slice(certificate.key.as_bytes())?;
@@ -53,12 +53,12 @@ impl Rds {
         let server = JoinSet::from_iter([async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (tls, role, seen) = (tls.clone(), role.clone(), Arc::clone(&seen));
-                let judge = move |password: &str| {
+                let verify = move |password: &str| {
                     lock(&seen).push(password.to_owned());
-                    role.judge(password, &format!("{HOST}:{port}"), user)
+                    role.verify(password, &format!("{HOST}:{port}"), user)
                 };
-                // What goes wrong with a connection its client will tell.
-                tokio::spawn(async move { drop(serve(stream, tls, judge, user, behind).await) });
+                // The client reports errors of its connection.
+                tokio::spawn(async move { drop(serve(stream, tls, verify, user, behind).await) });
             }
         }]);
         Ok(Self { port, passwords, _server: server })
@@ -68,29 +68,29 @@ impl Rds {
         self.port
     }
 
-    /// The passwords that clients have shown, accepted or not, in order.
+    /// Returns the passwords that clients have sent, accepted or not, in order.
     pub fn passwords(&self) -> Vec<String> {
         lock(&self.passwords).clone()
     }
 }
 
-/// <https://www.postgresql.org/docs/current/protocol-message-formats.html>
+/// Serves one connection. <https://www.postgresql.org/docs/current/protocol-message-formats.html>
 async fn serve(
     mut stream: TcpStream,
     tls: TlsAcceptor,
-    judge: impl Fn(&str) -> Result<()>,
+    verify: impl Fn(&str) -> Result<()>,
     user: &str,
     behind: u16,
 ) -> Result<()> {
-    ensure!(untyped(&mut stream).await? == 80_877_103_u32.to_be_bytes()[..], "this is no SSLRequest");
+    ensure!(untyped(&mut stream).await? == 80_877_103_u32.to_be_bytes()[..], "not an SSLRequest");
     stream.write_all(b"S").await?;
     let mut client = tls.accept(stream).await?;
 
     let startup = untyped(&mut client).await?;
     client.write_all(&message(b'R', &3_u32.to_be_bytes())).await?;
-    ensure!(client.read_u8().await? == b'p', "this is no password");
+    ensure!(client.read_u8().await? == b'p', "not a password");
     let password = untyped(&mut client).await?;
-    if let Err(fault) = judge(str::from_utf8(&password)?.trim_end_matches('\0')) {
+    if let Err(fault) = verify(str::from_utf8(&password)?.trim_end_matches('\0')) {
         let fault = format!("SFATAL\0VFATAL\0C28000\0MPAM authentication failed for user \"{user}\": {fault}\0\0");
         client.write_all(&message(b'E', fault.as_bytes())).await?;
         return Ok(client.shutdown().await?);
@@ -104,10 +104,9 @@ async fn serve(
     Ok(())
 }
 
-/// A message's content, after its type if it has one.
+/// Reads the content of a message without a type, or after its type.
 async fn untyped(stream: &mut (impl AsyncRead + Unpin)) -> Result<Bytes> {
-    let length =
-        usize::try_from(stream.read_u32().await?)?.checked_sub(4).context("the length is less than its own")?;
+    let length = usize::try_from(stream.read_u32().await?)?.checked_sub(4).context("the length is less than 4")?;
     ensure!(length < 10_000, "a message of {length} bytes");
     let mut content = vec![0; length];
     stream.read_exact(&mut content).await?;

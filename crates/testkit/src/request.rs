@@ -1,4 +1,4 @@
-//! Requests as the events that API Gateway makes of them.
+//! Requests as events of API Gateway.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -7,19 +7,18 @@ use serde_json::Value;
 
 use crate::{Arrival, gateway::event};
 
-/// The route.
 pub const PATH: &str = "/functions/v1/list-chat-sessions";
 
-/// A POST with a token and a body.
+/// Makes the event of a POST with a token and a body.
 pub fn post(token: &str, body: &str) -> Value {
     request("POST", &[("authorization", &format!("Bearer {token}"))], body.as_bytes())
 }
 
-/// Any request.
+/// Makes the event of any request.
 ///
 /// # Panics
 ///
-/// If it is not HTTP.
+/// If it is not valid HTTP.
 pub fn request(method: &str, headers: &[(&str, &str)], body: &[u8]) -> Value {
     let mut request = Request::builder().method(method).uri(PATH);
     for (name, value) in headers {

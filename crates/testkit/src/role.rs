@@ -1,4 +1,4 @@
-//! The role that the function connects as: docs/role.sql, for whom there is no psql.
+//! The function's role: runs docs/role.sql without psql.
 
 use anyhow::{Context, Result};
 use tokio_postgres::Client;
@@ -9,13 +9,13 @@ const SCRIPT: &str = include_str!("../../../docs/role.sql");
 
 pub const NAME: &str = "list_chat_sessions";
 
-/// The role's password wherever a test does not give it another.
+/// The role's password, unless a test gives it another.
 pub const PASSWORD: &str = "the-role's password";
 
-/// Below what the servers of the tests have, and enough for all tests at once.
+/// Below the limit of the test servers, and enough for all tests concurrently.
 const CONNECTION_LIMIT: &str = "150";
 
-/// Makes the role, or gives it another password, and grants it what it reads in the client's database.
+/// Creates the role, or changes its password, and grants it the client's database.
 pub async fn create(admin: &Client, password: &str) -> Result<()> {
     crate::secrecy::keep(password);
     let literal = format!("'{}'", password.replace('\'', "''"));
@@ -44,13 +44,13 @@ async fn run(admin: &Client, sql: &str) -> Result<()> {
     admin.batch_execute(sql).await.map_err(|error| explain(&error, sql)).context("docs/role.sql")
 }
 
-/// The URL of a database on a server of this machine, for the role with its usual password.
+/// Returns the URL of a database on this machine, for the role with its usual password.
 pub fn url(port: u16, database: &str) -> String {
     let password = PASSWORD.replace('\'', "%27").replace(' ', "%20");
     format!("postgres://{NAME}:{password}@127.0.0.1:{port}/{database}")
 }
 
-/// Changes a setting for connections that the role opens from now on.
+/// Changes a setting for new connections of the role.
 pub async fn set(admin: &Client, setting: &str) {
     let database: String = admin.query_typed_one("SELECT current_database()::text", &[]).await.unwrap().get(0);
     admin.batch_execute(&format!("ALTER ROLE {NAME} IN DATABASE {database} SET {setting}")).await.unwrap();

@@ -1,4 +1,4 @@
-//! The Lambda Runtime API for one process of the function: it asks for the next event and posts what came of it.
+//! A Lambda Runtime API for one process of the function, which polls for events and posts their outcomes.
 
 use std::{
     sync::{Arc, Mutex},
@@ -22,17 +22,15 @@ use tokio::{
 
 use crate::lock;
 
-/// What came of one event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// The function's answer.
     Response(Value),
     /// The function failed: `{"errorType": …, "errorMessage": …}`.
     Error(Value),
 }
 
 impl Outcome {
-    /// The answer, or the function's error as an error.
+    /// Returns the response, or the function's error as an error.
     pub fn response(self) -> Result<Value> {
         match self {
             Self::Response(response) => Ok(response),
@@ -41,16 +39,16 @@ impl Outcome {
     }
 }
 
-/// A running Runtime API; it ends when this is dropped.
+/// A running Runtime API; dropping it stops it.
 pub struct RuntimeApi {
     address: String,
     queue: Arc<InvocationQueue>,
-    /// Held from an event's beginning to its outcome: a Lambda environment has one event at a time.
+    /// Held for the whole duration of an event, because a Lambda environment has one event at a time.
     turn: tokio::sync::Mutex<()>,
     _server: JoinSet<()>,
 }
 
-/// Where an event waits for the function, and its outcome for the caller.
+/// The waiting event, and the caller that waits for the outcome of the running one.
 #[derive(Default)]
 struct InvocationQueue {
     waiting: Mutex<Option<Event>>,
@@ -66,7 +64,7 @@ struct Event {
     headers: Headers,
 }
 
-/// Headers of an event to set, or to leave out, instead of the usual ones.
+/// Headers of an event to set or to remove, in addition to the usual ones.
 pub type Headers = Vec<(&'static str, Option<Vec<u8>>)>;
 
 impl RuntimeApi {
@@ -85,23 +83,23 @@ impl RuntimeApi {
         Ok(Self { address, queue, turn: tokio::sync::Mutex::default(), _server: server })
     }
 
-    /// For `AWS_LAMBDA_RUNTIME_API`.
+    /// Returns the value of `AWS_LAMBDA_RUNTIME_API`.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Returns once the function has asked for its first event. To be called once.
+    /// Returns after the function's first poll for an event. May be called once.
     pub async fn initialized(&self) {
         self.queue.initialized.notified().await;
     }
 
-    /// Hands an event to the function and waits for what comes of it, `timeout` long at most. Others wait their turn.
-    /// Fails when the time is over: Lambda would end the process now.
+    /// Sends an event to the function and waits for its outcome; concurrent callers wait. Fails on a timeout, when
+    /// Lambda would end the process.
     pub async fn invoke(&self, event: impl Into<Bytes>, timeout: Duration) -> Result<Outcome> {
         self.invoke_as(crate::secrets::random_id(), event, Headers::new(), timeout).await
     }
 
-    /// The same under an id that the caller has made and with other headers.
+    /// Sends an event with an id of the caller and changed headers.
     pub async fn invoke_as(
         &self,
         id: String,
@@ -164,7 +162,7 @@ fn json_or_text(body: &[u8]) -> Value {
 }
 
 impl InvocationQueue {
-    /// Passes the outcome on; 400, as in Lambda, when it is not of the event that runs.
+    /// Passes on the outcome; returns 400, as Lambda does, if it is not that of the running event.
     fn finish(&self, id: &str, outcome: Outcome) -> StatusCode {
         match lock(&self.running).take_if(|(running, _)| running == id) {
             Some((_, caller)) => {

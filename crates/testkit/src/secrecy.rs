@@ -1,5 +1,5 @@
-//! Whatever the tests use as a token, a hash, a password, an e-mail address or a message is known here, and looked for in
-//! everything that the function says.
+//! Collects the tokens, hashes, passwords, e-mail addresses and messages of the tests, and searches the function's
+//! output for them.
 
 use std::{
     collections::BTreeSet,
@@ -9,26 +9,26 @@ use std::{
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// Shorter words can stand in a log by chance.
+/// Shortest secret: shorter words can occur in a log by chance.
 const SHORTEST: usize = 7;
 
 static SECRETS: LazyLock<Mutex<BTreeSet<String>>> = LazyLock::new(Mutex::default);
 
-/// Something that no output may hold.
+/// Adds a text that no output may contain.
 pub fn keep(secret: &str) {
     if secret.len() >= SHORTEST {
         SECRETS.lock().unwrap_or_else(PoisonError::into_inner).insert(secret.to_owned());
     }
 }
 
-/// The token of an `Authorization` header, and its hash.
+/// Adds the token of an `Authorization` header, and its hash.
 pub fn keep_token(header: &str) {
     let token = header.trim().split(' ').next_back().unwrap_or_default();
     keep(token);
     keep(&crate::keys::hex(&Sha256::digest(token)));
 }
 
-/// The hashes, passwords and certificates of a secret; all of a secret that is not JSON.
+/// Adds the hashes, passwords and certificates of a secret; the whole secret if it is not JSON.
 pub fn keep_secret(text: &str) {
     match serde_json::from_str(text) {
         Ok(json) => keep_fields(&json),
@@ -53,7 +53,7 @@ fn keep_fields(json: &Value) {
     }
 }
 
-/// The password of a URL as it stands there, if it is one with a password.
+/// Adds the password of a URL, as it is encoded there.
 pub fn keep_url(url: &str) {
     let credentials =
         url.split_once("://").and_then(|(_, rest)| rest.split_once('@')).map(|(credentials, _)| credentials);
@@ -62,8 +62,8 @@ pub fn keep_url(url: &str) {
     }
 }
 
-/// The literals of SQL that are addresses, names or messages: those with an `@`, or with a word and a space. An interval
-/// is neither, and `1 second` stands in what rustls says of a certificate.
+/// Adds the literals of SQL that are addresses, names or messages: those with an `@`, or with a word and a space.
+/// Intervals are excluded, because `1 second` occurs in errors of rustls.
 pub fn keep_rows(sql: &str) {
     let pieces: Vec<&str> = sql.split('\'').collect();
     for [before, literal] in pieces.as_chunks().0 {
@@ -75,23 +75,21 @@ pub fn keep_rows(sql: &str) {
     }
 }
 
-/// How many secrets are looked for.
 pub fn known() -> usize {
     SECRETS.lock().unwrap_or_else(PoisonError::into_inner).len()
 }
 
-/// The secrets in a text that somebody can see.
 pub fn found_in(text: &str) -> Vec<String> {
     let secrets = SECRETS.lock().unwrap_or_else(PoisonError::into_inner);
     secrets.iter().filter(|secret| text.contains(secret.as_str())).cloned().collect()
 }
 
-/// Asserts that a text holds nothing that is secret.
+/// Asserts that a text contains no secrets.
 ///
 /// # Panics
 ///
-/// With what it holds.
+/// With the secrets that it contains.
 pub fn assert_silent(what: &str, text: &str) {
     let found = found_in(text);
-    assert!(found.is_empty(), "{what} holds {found:?}:\n{text}");
+    assert!(found.is_empty(), "{what} contains {found:?}:\n{text}");
 }

@@ -1,4 +1,4 @@
-//! Rows to work with: the demo account, and as many realistic ones as wanted through `COPY`.
+//! Rows for development: the demo account, and any number of realistic accounts through `COPY`.
 
 mod account;
 
@@ -14,48 +14,45 @@ use crate::{
 };
 use account::Account;
 
-/// The demo account's rows.
 pub const DEMO_SQL: &str = include_str!("seed/demo.sql");
 
-/// The demo account's token and id, which are those of the contract's first key. They open nothing but the demo.
+/// The demo account's token and id, which are those of the contract's first key. They are valid only for the demo.
 pub const DEMO_TOKEN: &str = "mgp_0123456789abcdef0123456789abcdef01234567";
 pub const DEMO_USER_ID: &str = "11111111-1111-4111-8111-111111111111";
 
-/// The key ring that knows the demo account's token only.
+/// Returns the key ring with only the demo account's token.
 pub fn demo_ring() -> Ring {
     Ring { api_keys: vec![Entry::new(DEMO_TOKEN, DEMO_USER_ID, "demo")] }
 }
 
-/// A secret holds 64 KiB, which is about as many keys.
+/// Keys that fit in a secret of 64 KiB, approximately.
 const KEYS_MAX: usize = 300;
 
-/// How much to seed.
 #[derive(Clone, Copy)]
 pub struct Volume {
     pub accounts: u32,
-    /// Of all accounts together: the first has the most, the n-th an n-th of that.
+    /// Sessions of all accounts together; the n-th account has an n-th of the first one's.
     pub sessions: u64,
-    /// The average of a session.
+    /// Average per session.
     pub messages: u32,
 }
 
-/// What was seeded.
 pub struct Seeded {
     pub messages: u64,
-    /// Of the first accounts, as many as fit in a secret.
+    /// Keys of the first accounts, as many as fit in a secret.
     pub key_ring: Ring,
-    /// The largest account: its token, and how many sessions it has.
+    /// Token and number of sessions of the largest account.
     pub largest: (String, u64),
 }
 
-/// Fills a migrated database. The accounts, their tokens and all ids are the same in every run; times end now.
-/// Fails when the accounts are there already, or what PostgreSQL says; nothing is added then.
+/// Fills a migrated database in one transaction. Accounts, tokens and ids are the same in every run; times end now.
+/// Fails if the accounts exist already.
 pub async fn fill(client: &mut Client, volume: Volume) -> Result<Seeded> {
     ensure!(volume.accounts > 0, "at least one account is needed");
     let accounts = Account::all(volume);
     let transaction = client.transaction().await?;
     if transaction.query_opt("SELECT FROM users WHERE id = $1", &[&accounts[0].id]).await?.is_some() {
-        bail!("the seeded accounts are there already: use an empty database");
+        bail!("the seeded accounts exist already: use an empty database");
     }
     let restore = silence_triggers(&transaction).await?;
     let bar = ProgressBar::new(volume.sessions * (1 + u64::from(volume.messages)));
@@ -67,7 +64,7 @@ pub async fn fill(client: &mut Client, volume: Volume) -> Result<Seeded> {
     bar.set_message("indexes");
     transaction.batch_execute(restore).await?;
     transaction.commit().await?;
-    // Counts are index-only once the visibility map is there, and plans are right with statistics.
+    // Index-only scans need the visibility map, and plans need statistics.
     bar.set_message("vacuum");
     client.batch_execute("VACUUM (ANALYZE) users, chat_widgets, chat_sessions, chat_messages").await?;
     bar.finish_and_clear();
@@ -76,8 +73,8 @@ pub async fn fill(client: &mut Client, volume: Volume) -> Result<Seeded> {
     Ok(Seeded { messages, key_ring: Ring { api_keys }, largest: (accounts[0].token(), accounts[0].sessions) })
 }
 
-/// Keeps the triggers from setting every `last_message_at` to now, and from checking millions of references one by one
-/// where that is allowed. Gives the statement that undoes it.
+/// Disables the triggers, which would set every `last_message_at` to now, and, where allowed, the checks of millions of
+/// references. Returns the statement that undoes it.
 async fn silence_triggers(transaction: &Transaction<'_>) -> Result<&'static str> {
     const ALL: &str = "SAVEPOINT silence; SET LOCAL session_replication_role = replica";
     const OWN: &str = "ROLLBACK TO SAVEPOINT silence; ALTER TABLE chat_messages DISABLE TRIGGER USER";
@@ -107,8 +104,8 @@ async fn copy_accounts(transaction: &Transaction<'_>, accounts: &[Account]) -> R
     Ok(())
 }
 
-/// Copies the sessions, then makes them once more for their messages: a connection copies into one table at a time.
-/// Gives the number of messages.
+/// Copies the sessions, then generates them again for their messages, because a connection copies into one table at a
+/// time. Returns the number of messages.
 async fn copy_sessions(
     transaction: &Transaction<'_>,
     accounts: &[Account],

@@ -1,5 +1,5 @@
-//! Everything that `cargo dev` prints. `println!` panics when its reader has gone (`cargo dev | head -3`); here a closed
-//! pipe ends the program instead, through [`failed`].
+//! Output of `cargo dev`. `println!` panics when its reader has closed the pipe (`cargo dev | head -3`); here a closed
+//! pipe ends the program through [`failed`].
 
 use std::{
     fmt::Display,
@@ -13,12 +13,10 @@ use tokio::sync::Notify;
 static FAILURE: Mutex<Option<io::Error>> = Mutex::new(None);
 static FAILED: Notify = Notify::const_new();
 
-/// Prints a line on standard output.
 pub fn out(line: impl Display) {
     note(writeln!(io::stdout().lock(), "{line}"));
 }
 
-/// Prints a line on standard error.
 pub fn err(line: impl Display) {
     note(writeln!(io::stderr().lock(), "{line}"));
 }
@@ -30,7 +28,7 @@ fn note(written: io::Result<()>) {
     }
 }
 
-/// Returns the error once a line could not be printed; [`io::ErrorKind::BrokenPipe`] when its reader has gone.
+/// Returns the error when a line could not be printed; [`io::ErrorKind::BrokenPipe`] if the pipe was closed.
 pub async fn failed() -> io::Error {
     loop {
         FAILED.notified().await;
@@ -40,16 +38,14 @@ pub async fn failed() -> io::Error {
     }
 }
 
-/// How the function's log is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// One short line for people.
     Short,
-    /// The function's own JSON line.
     Json,
 }
 
-/// Prints a line of the function's log on standard error. `method` is the request's, which the log does not hold.
+/// Prints a line of the function's log on standard error. `method` is the request's, which the line does not contain.
 pub fn log(format: LogFormat, line: &str, method: Option<&str>) {
     match format {
         LogFormat::Short => err(short(line, method)),
@@ -57,7 +53,8 @@ pub fn log(format: LogFormat, line: &str, method: Option<&str>) {
     }
 }
 
-/// What the short form shows of a log line: the function's (`src/log`) or the gateway's, which has a path.
+/// The fields of a log line that the short form shows: of the function (`src/log`), or of the gateway, which has a
+/// path.
 #[derive(Deserialize)]
 struct Line {
     timestamp: jiff::Timestamp,
@@ -80,14 +77,14 @@ struct Line {
     secret_stale: u32,
 }
 
-/// A log line for people: time of day (UTC), method, status, rows, milliseconds and what is unusual. A line that is not
-/// JSON stays as it is, without its control characters.
+/// Formats a log line for people: time of day (UTC), method, status, rows, milliseconds and anything unusual. A line
+/// that is not JSON stays as it is, without its control characters.
 pub fn short(line: &str, method: Option<&str>) -> String {
     let text = match serde_json::from_str::<Line>(line) {
         Ok(line) => line.short(method),
         Err(_) => line.to_owned(),
     };
-    // Escape sequences from a log would be obeyed by the terminal.
+    // The terminal would execute escape sequences in a log.
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().trim_end().to_owned()
 }
 
@@ -127,11 +124,11 @@ impl Line {
     }
 }
 
-/// The columns that a table of [`wrapped`] lines takes: they fit the narrowest usual terminal.
+/// Columns of [`wrapped`] lines, which fit the narrowest common terminal.
 pub const WIDTH: usize = 80;
 
-/// Text broken into lines of at most [`WIDTH`] columns, all indented by as many columns; between words, unless a word is
-/// longer than a line.
+/// Wraps text into lines of at most [`WIDTH`] columns with an indent; between words, unless a word is longer than a
+/// line.
 pub fn wrapped(text: &str, indent: usize) -> String {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {

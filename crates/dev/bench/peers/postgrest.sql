@@ -1,11 +1,11 @@
--- What PostgREST asks of PostgreSQL for the edge function's request, written from its documentation of resource embedding
--- and of `Prefer: count=exact`:
+-- The statement that PostgREST sends for the edge function's request, written from its documentation of resource
+-- embedding and of `Prefer: count=exact`:
 --
 --   select=*,chat_widgets(name),chat_messages(content,created_at)&user_id=eq.…&order=last_message_at.desc&limit=…&offset=…
 --
--- One statement. An embedded row is a lateral join below LIMIT and OFFSET, so it is made for every skipped row as well; all
--- messages of a session come along, for the edge function to pick the last and to count them. Left out: PostgREST's own
--- transaction and settings around it, HTTP, and the edge function.
+-- An embedded resource is a lateral join below LIMIT and OFFSET, so it is also computed for every skipped row. It
+-- returns all messages of a session; the edge function picks the last and counts them. Omitted: PostgREST's transaction
+-- and settings around the statement, HTTP, and the edge function.
 WITH source AS (
   SELECT chat_sessions.*,
          row_to_json(chat_widgets_1.*) AS chat_widgets,

@@ -1,10 +1,10 @@
-//! Who is measured.
+//! The candidates that are measured.
 
-/// One who answers the requests, or a part of it; the first is the one that the others are compared with.
+/// A program or statement that serves the requests. The others are compared with the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Candidate {
     Ours,
-    Kept,
+    Materialized,
     Node,
     Bundle,
     Python,
@@ -14,14 +14,21 @@ pub enum Candidate {
 }
 
 impl Candidate {
-    pub const ALL: [Self; 8] =
-        [Self::Ours, Self::Kept, Self::Node, Self::Bundle, Self::Python, Self::Postgrest, Self::Statement, Self::Empty];
+    pub const ALL: [Self; 8] = [
+        Self::Ours,
+        Self::Materialized,
+        Self::Node,
+        Self::Bundle,
+        Self::Python,
+        Self::Postgrest,
+        Self::Statement,
+        Self::Empty,
+    ];
 
-    /// What it is called in tables and plots.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ours => "ours",
-            Self::Kept => "ours, kept counts",
+            Self::Materialized => "ours, materialized counts",
             Self::Node => "Node",
             Self::Bundle => "Node, bundled",
             Self::Python => "Python",
@@ -31,11 +38,10 @@ impl Candidate {
         }
     }
 
-    /// What it is.
     pub fn description(self) -> &'static str {
         match self {
             Self::Ours => "this function's release binary",
-            Self::Kept => "the same on a database with migrations/materialized_counts",
+            Self::Materialized => "the same on a database with migrations/materialized_counts",
             Self::Node => "crates/dev/bench/peers/node: `pg` and the AWS SDK from node_modules, our SQL",
             Self::Bundle => "the same in one file made by esbuild",
             Self::Python => "crates/dev/bench/peers/python: psycopg and boto3, our SQL",
@@ -43,25 +49,24 @@ impl Candidate {
                 "crates/dev/bench/peers/postgrest.sql: the edge function's query without PostgREST, HTTP and the edge function"
             }
             Self::Statement => "our SQL without a function: what the database and one round trip take",
-            Self::Empty => "crates/dev/bench/peers/empty: lambda_runtime alone, no secrets, no database",
+            Self::Empty => "crates/dev/bench/peers/empty: only lambda_runtime, no secrets, no database",
         }
     }
 
-    /// Whether it is a process under the Runtime API; the others are statements that this program sends.
+    /// Returns whether it is a process under the Runtime API; the others are statements that this program sends.
     pub fn is_function(self) -> bool {
         !matches!(self, Self::Postgrest | Self::Statement)
     }
 
-    /// The database that it reads.
     pub fn database(self) -> &'static str {
-        if self == Self::Kept { super::data::KEPT } else { super::data::PLAIN }
+        if self == Self::Materialized { super::data::MATERIALIZED } else { super::data::PLAIN }
     }
 
-    /// How the plots show it. The palette can be told apart by the colour-blind.
+    /// The colour in plots, of a palette that is safe for colour blindness.
     pub fn colour(self) -> &'static str {
         match self {
             Self::Ours => "#0072b2",
-            Self::Kept => "#009e73",
+            Self::Materialized => "#009e73",
             Self::Node => "#e69f00",
             Self::Bundle => "#b07700",
             Self::Python => "#cc79a7",

@@ -1,4 +1,4 @@
-//! Everything that a part of the bench needs.
+//! The services and candidates that the parts of the bench share.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Instant};
 
@@ -10,32 +10,32 @@ use testkit::{Function, FunctionOptions, repository};
 use super::{
     candidate::Candidate,
     data,
+    measured_request::MeasuredRequest,
     peers::{self, Program},
-    question::Question,
     runner::{self, Runner},
     services::BenchServices,
 };
 use crate::steps::Steps;
 
-/// More of a function's log is of no use here.
+/// Log lines that a function keeps, at most.
 const LOG_MAX: usize = 1_000;
 
 pub struct BenchContext {
     pub services: BenchServices,
     pub scale: f64,
     pub bar: ProgressBar,
-    /// Who cannot take part, and why.
+    /// Candidates that cannot take part, and why.
     pub missing: BTreeMap<Candidate, String>,
     programs: BTreeMap<Candidate, Program>,
 }
 
 impl BenchContext {
-    /// Starts what everyone needs, installs the peers, and asks each for one page, which must be the same as ours.
+    /// Starts the services, installs the peers, and requests one page of each, which must equal ours.
     pub async fn start(binary: PathBuf, scale: f64, bar: ProgressBar) -> Result<Self> {
         let services = BenchServices::start(scale).await?;
         let mut bench = Self { services, scale, bar, missing: BTreeMap::new(), programs: BTreeMap::new() };
         bench.programs.insert(Candidate::Ours, Program::binary(binary.clone())?);
-        bench.programs.insert(Candidate::Kept, Program::binary(binary)?);
+        bench.programs.insert(Candidate::Materialized, Program::binary(binary)?);
         bench.add(Candidate::Node, peers::node().await);
         bench.add(Candidate::Bundle, peers::bundle().await);
         bench.add(Candidate::Python, peers::python().await);
@@ -44,7 +44,7 @@ impl BenchContext {
         let expected = bench.page(Candidate::Ours).await?;
         for candidate in bench.present(|candidate| candidate.is_function() && candidate != Candidate::Empty) {
             let result = bench.page(candidate).await.and_then(|page| {
-                ensure!(page == expected, "its page is not ours");
+                ensure!(page == expected, "its page differs from ours");
                 Ok(())
             });
             if let Err(error) = result {
@@ -56,7 +56,7 @@ impl BenchContext {
         Steps::Error.done(
             begin,
             "candidates",
-            if missing.is_empty() { "all are here".to_owned() } else { missing.join("\n") }.as_str(),
+            if missing.is_empty() { "all are available".to_owned() } else { missing.join("\n") }.as_str(),
         );
         Ok(bench)
     }
@@ -68,17 +68,16 @@ impl BenchContext {
         }
     }
 
-    /// Those of a kind who can take part.
+    /// Returns the candidates of a kind that can take part.
     pub fn present(&self, of_kind: impl Fn(Candidate) -> bool) -> Vec<Candidate> {
         let all = Candidate::ALL.into_iter();
         all.filter(|candidate| of_kind(*candidate) && !self.missing.contains_key(candidate)).collect()
     }
 
     pub fn program(&self, candidate: Candidate) -> Result<&Program> {
-        self.programs.get(&candidate).context("it is no program")
+        self.programs.get(&candidate).context("the candidate is not a program")
     }
 
-    /// How the candidate's function is started.
     pub fn options(&self, candidate: Candidate) -> Result<FunctionOptions> {
         let program = self.program(candidate)?;
         let mut options = FunctionOptions::new(&program.binary, &[]);
@@ -89,7 +88,7 @@ impl BenchContext {
         Ok(options)
     }
 
-    /// The candidates at work.
+    /// Starts the candidates of a kind that can take part.
     pub async fn runners(&self, of_kind: impl Fn(Candidate) -> bool) -> Result<Vec<(Candidate, Runner)>> {
         let mut runners = Vec::new();
         for candidate in self.present(of_kind) {
@@ -98,22 +97,23 @@ impl BenchContext {
         Ok(runners)
     }
 
-    /// So many at full scale; never none.
+    /// Scales a number of repetitions, to at least 1.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a scale is at most 1")]
     pub fn times(&self, full: u32) -> u32 {
         ((f64::from(full) * self.scale).ceil() as u32).max(1)
     }
 
-    /// A candidate's answer to a request that uses every filter but the date.
+    /// Returns the candidate's response to a request that uses every filter but the date.
     async fn page(&self, candidate: Candidate) -> Result<Value> {
         let body = json!({ "limit": 20, "offset": 3, "status": "closed", "widget_id": data::widget(data::SMALL, 0) });
-        let question = Question::new(data::SMALL, &body)?;
+        let request = MeasuredRequest::new(data::SMALL, &body)?;
         let function = Function::start(self.options(candidate)?).await?;
-        Ok(serde_json::from_str(&runner::body(function.invoke(question.event).await?)?)?)
+        Ok(serde_json::from_str(&runner::body(function.invoke(request.event).await?)?)?)
     }
 }
 
-/// An error in one line, without where the checkout lies: a program that ends says in its last line why.
+/// Returns the error's first and last line, without the path of the checkout: a program that exits gives the reason in
+/// its last line.
 pub fn reason(error: &anyhow::Error) -> String {
     let text = format!("{error:#}").replace(&*repository().to_string_lossy(), ".");
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());

@@ -1,4 +1,4 @@
-//! The rows that are read: loaded once, and kept for the next run.
+//! The databases that are read: loaded once and reused by later runs.
 
 use std::fs;
 
@@ -12,23 +12,22 @@ use testkit::{
 };
 use tokio_postgres::Client;
 
-/// The database as the migrations make it, and the one with the kept counts.
+/// The database as migrated, and the one with the materialized counts.
 pub const PLAIN: &str = "bench";
-pub const KEPT: &str = "bench_kept";
+pub const MATERIALIZED: &str = "bench_materialized";
 
-/// The accounts by their numbers.
 pub const SMALL: u32 = 1;
 pub const MIDDLE: u32 = 2;
 pub const LARGE: u32 = 3;
 
-/// An account's widget; 0 has two fifths of its sessions, 9 a thousandth.
+/// Returns the id of an account's widget; widget 0 has two fifths of the sessions, widget 9 a thousandth.
 pub fn widget(account: u32, number: u32) -> String {
     format!("aaaaaaaa-aaaa-4aaa-8{number:03}-{account:012x}")
 }
 
 const ROWS: &str = include_str!("../../bench/data.sql");
 
-/// How many sessions each account has.
+/// Numbers of sessions of the two larger accounts.
 #[derive(Clone, Copy)]
 pub struct Sizes {
     pub middle: u32,
@@ -51,7 +50,7 @@ impl Sizes {
     }
 }
 
-/// Makes sure that the database has these rows; says whether they had to be loaded.
+/// Loads the rows unless the database has them already; returns whether it loaded them.
 pub async fn load(server: &Server, name: &str, sizes: Sizes) -> Result<bool> {
     let rows = ROWS.replace("MIDDLE", &sizes.middle.to_string()).replace("LARGE", &sizes.large.to_string());
     let mark = fingerprint(&[&rows, &texts("migrations")?]);
@@ -71,8 +70,8 @@ pub async fn load(server: &Server, name: &str, sizes: Sizes) -> Result<bool> {
     Ok(true)
 }
 
-/// Copies the database and installs the kept counts in the copy.
-pub async fn load_kept(server: &Server, plain: &str, name: &str, sizes: Sizes) -> Result<bool> {
+/// Copies the database and installs the materialized counts in the copy.
+pub async fn load_materialized(server: &Server, plain: &str, name: &str, sizes: Sizes) -> Result<bool> {
     let shape = format!("{} {}", sizes.middle, sizes.large);
     let mark = fingerprint(&[ROWS, &shape, &texts("migrations")?, &texts("migrations/materialized_counts")?]);
     let admin = database::connect(&server.url("postgres")).await?;
@@ -82,20 +81,20 @@ pub async fn load_kept(server: &Server, plain: &str, name: &str, sizes: Sizes) -
     admin.batch_execute(&format!("DROP DATABASE IF EXISTS {name} (FORCE)")).await?;
     admin.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {plain} STRATEGY file_copy")).await?;
     let client = database::connect(&server.url(name)).await?;
-    for file in migrations::KEPT {
-        migrations::run_kept(&client, file).await?;
+    for file in migrations::MATERIALIZED_COUNTS {
+        migrations::run_materialized_counts(&client, file).await?;
     }
     settle(&client).await?;
     mark_as(&admin, name, &mark).await?;
     Ok(true)
 }
 
-/// The role of docs/role.sql with this password; it may read this database.
+/// Creates the role of docs/role.sql with this password and grants it this database.
 pub async fn grant(server: &Server, name: &str, password: &str) -> Result<()> {
     role::create(&database::connect(&server.url(name)).await?, password).await
 }
 
-/// Drops what a table is loaded faster without; gives the statements that make it again.
+/// Drops the indexes, which would slow down the load; returns the statements that create them again.
 async fn take_indexes(client: &Client) -> Result<String> {
     let sql = "SELECT indexdef, indexname FROM pg_indexes WHERE tablename IN ('chat_sessions', 'chat_messages')
                AND NOT EXISTS (SELECT FROM pg_constraint WHERE conname = indexname)";
@@ -108,13 +107,12 @@ async fn take_indexes(client: &Client) -> Result<String> {
     Ok(statements)
 }
 
-/// As a database is that has been at rest: counts are read from indexes alone, and plans are made with statistics.
+/// Brings the database to rest: counts become index-only scans, and plans use statistics.
 async fn settle(client: &Client) -> Result<()> {
     client.batch_execute("VACUUM (ANALYZE)").await?;
     Ok(client.batch_execute("CHECKPOINT").await?)
 }
 
-/// The text of a folder's SQL files.
 fn texts(folder: &str) -> Result<String> {
     let folder = repository().join(folder);
     let mut texts = Vec::new();
@@ -132,7 +130,7 @@ fn fingerprint(texts: &[&str]) -> String {
     hex(&Sha256::digest(texts.concat()))
 }
 
-/// The mark is the database's comment, which no copy of it has.
+/// Compares the mark with the database's comment, which `CREATE DATABASE … TEMPLATE` does not copy.
 async fn is_marked(admin: &Client, name: &str, mark: &str) -> Result<bool> {
     let sql = format!("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{name}'");
     let rows = admin.query_typed(&sql, &[]).await?;

@@ -1,4 +1,4 @@
-//! This program once more, optimised: it hands out the events and speaks PostgreSQL's protocol while the clock runs.
+//! Runs this program optimised: it serves the events and speaks PostgreSQL's protocol while time is measured.
 
 use std::{env, process::exit, time::Instant};
 
@@ -7,7 +7,7 @@ use tokio::process::Command;
 
 use crate::{build::build_driver, steps::Steps};
 
-/// Builds it, and has it do what this one was asked to.
+/// Builds this program optimised and runs it with the same arguments.
 pub async fn run_optimised() -> Result<()> {
     let begin = Instant::now();
     let program = build_driver().await?;
@@ -17,7 +17,7 @@ pub async fn run_optimised() -> Result<()> {
     let status = command.status().await.context("the optimised program cannot be started")?;
     match status.code() {
         Some(0) => Ok(()),
-        // It has said why.
+        // It has printed the reason.
         code => exit(code.unwrap_or(1)),
     }
 }

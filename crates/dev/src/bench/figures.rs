@@ -1,4 +1,4 @@
-//! The table as plots.
+//! Plots of the table.
 
 use super::{Part, candidate::Candidate, cold, footprint};
 use crate::measure::{
@@ -6,7 +6,7 @@ use crate::measure::{
     table::{Row, Table},
 };
 
-/// Every plot that the table has figures for, with its file's name.
+/// Returns every plot that the table has figures for, with its file name.
 pub fn plots(table: &Table) -> Vec<(&'static str, String)> {
     let lines = |part: Part, title: &str, shorten: fn(&str) -> String| {
         let rows: Vec<&Row> = table.part(part.title()).collect();
@@ -23,25 +23,21 @@ pub fn plots(table: &Table) -> Vec<(&'static str, String)> {
     let plots = [
         (
             "cold-start.svg",
-            bars(table, Part::Cold, cold::ANSWERED, "Cold start: start of the process to its first answer"),
+            bars(table, Part::Cold, cold::FIRST_RESPONSE, "Cold start: start of the process to its first response"),
         ),
-        (
-            "page-size.svg",
-            lines(Part::Pages, "A request by the size of its page, account of 1,000 sessions", last_word),
-        ),
+        ("page-size.svg", lines(Part::Pages, "Request time by page size, account of 1,000 sessions", last_word)),
         (
             "account-size.svg",
-            lines(Part::Accounts, "A page of 50 with its total, by the account's sessions", first_word),
+            lines(Part::Accounts, "Page of 50 with its total, by sessions of the account", first_word),
         ),
-        ("offset.svg", lines(Part::Offsets, "A page of 50 with its total, by its offset, largest account", last_word)),
+        ("offset.svg", lines(Part::Offsets, "Page of 50 with its total, by offset, largest account", last_word)),
         ("filter.svg", filters(table)),
         ("memory.svg", memory(table)),
-        ("package.svg", bars(table, Part::Package, footprint::UNPACKED, "What is deployed, unpacked")),
+        ("package.svg", bars(table, Part::Package, footprint::UNPACKED, "Deployed package, unpacked")),
     ];
     plots.into_iter().filter_map(|(name, plot)| Some((name, plot?))).collect()
 }
 
-/// One candidate's values across rows.
 fn series(rows: &[&Row]) -> Vec<Series> {
     let of = |candidate: &Candidate| {
         let values: Vec<Option<f64>> =
@@ -62,11 +58,11 @@ fn memory(table: &Table) -> Option<String> {
     bars(table, Part::Memory, &row.case, &format!("Memory: {}", row.case))
 }
 
-/// The large account's rows alone: the second of each two.
+/// Plots only the rows of the large account: every second one.
 fn filters(table: &Table) -> Option<String> {
     let rows: Vec<&Row> = table.part(Part::Filters.title()).skip(1).step_by(2).collect();
     let points: Vec<String> =
         rows.iter().map(|row| row.case.split(';').next().unwrap_or_default().to_owned()).collect();
-    let title = "A page of 50 with its total, by filter, largest account".to_owned();
+    let title = "Page of 50 with its total, by filter, largest account".to_owned();
     (!rows.is_empty()).then(|| Dots { title, unit: "ms", points, series: series(&rows) }.svg())
 }

@@ -1,22 +1,22 @@
-//! What a candidate takes without doing anything: memory, and what is deployed. A megabyte is a million bytes.
+//! Resident memory and package size of the candidates. A megabyte is a million bytes.
 
 use anyhow::{Context, Result};
 use serde_json::json;
 use testkit::{Function, process};
 
-use super::{Part, candidate::Candidate, context::BenchContext, data, question::Question, runner::body};
+use super::{Part, candidate::Candidate, context::BenchContext, data, measured_request::MeasuredRequest, runner::body};
 use crate::measure::{
     count,
     table::{Cell, Row},
 };
 
-/// How many requests everyone answers, and how many the binary does for which there is a goal.
+/// Requests to every candidate, and those to our binary, which has a goal.
 const SHORT: u32 = 10_000;
 const LONG: u32 = 100_000;
 
 const MEGABYTE: f64 = 1e6;
 
-/// What is resident after so many requests is called.
+/// Names the case of memory after this many requests.
 pub fn resident_case(requests: u32) -> String {
     format!("resident after {} requests", count(requests))
 }
@@ -27,9 +27,9 @@ pub fn long(bench: &BenchContext) -> u32 {
 
 pub async fn memory(bench: &BenchContext) -> Result<Vec<Row>> {
     let (short, long) = (bench.times(SHORT), long(bench));
-    let mut rows = [resident_case(short), "the most until then".to_owned(), resident_case(long)]
+    let mut rows = [resident_case(short), "peak until then".to_owned(), resident_case(long)]
         .map(|case| Row::new(Part::Memory.title(), case, "MB"));
-    let question = Question::new(data::SMALL, &json!({ "limit": 50 }))?;
+    let request = MeasuredRequest::new(data::SMALL, &json!({ "limit": 50 }))?;
     let candidates = bench.present(Candidate::is_function);
     bench.bar.set_length(candidates.len() as u64 * u64::from(short) + u64::from(long - short));
     for candidate in candidates {
@@ -37,7 +37,7 @@ pub async fn memory(bench: &BenchContext) -> Result<Vec<Row>> {
         let pid = function.pid().context("it runs")?;
         let requests = if candidate == Candidate::Ours { long } else { short };
         for number in 1..=requests {
-            body(function.invoke(question.event.clone()).await?)?;
+            body(function.invoke(request.event.clone()).await?)?;
             bench.bar.inc(1);
             let name = candidate.name();
             if number == short {
@@ -56,7 +56,7 @@ pub const UNPACKED: &str = "unpacked";
 
 pub fn package(bench: &BenchContext) -> Result<Vec<Row>> {
     let mut row = Row::new(Part::Package.title(), UNPACKED, "MB");
-    for candidate in bench.present(|candidate| candidate.is_function() && candidate != Candidate::Kept) {
+    for candidate in bench.present(|candidate| candidate.is_function() && candidate != Candidate::Materialized) {
         row.cells.insert(candidate.name(), megabytes(bench.program(candidate)?.size));
     }
     Ok(vec![row])

@@ -1,4 +1,4 @@
-//! Where and how it was measured.
+//! The machine and the circumstances of a run.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{BenchOptions, Part, context::BenchContext, services::SETTINGS};
-use crate::commit::{commit, said};
+use crate::commit::{commit, output_of};
 use clap::ValueEnum;
 use testkit::database;
 
@@ -17,7 +17,7 @@ pub struct Machine {
     cores: usize,
     memory: String,
     kernel: String,
-    /// Of the last minute, before anything was started.
+    /// Load average of the last minute, before anything was started.
     load: String,
 }
 
@@ -38,7 +38,6 @@ impl Machine {
 #[derive(Serialize)]
 pub struct Circumstances {
     machine: Machine,
-    /// When all was measured.
     load_at_end: String,
     postgresql: String,
     settings: Vec<&'static str>,
@@ -53,9 +52,9 @@ impl Circumstances {
         let client = database::connect(&bench.services.server.url("postgres")).await?;
         let postgresql = client.query_typed("SHOW server_version", &[]).await?[0].get(0);
         let versions = [
-            said("rustc", &["--version"]),
-            format!("Node {}", said("node", &["--version"])),
-            said("python3", &["--version"]),
+            output_of("rustc", &["--version"]),
+            format!("Node {}", output_of("node", &["--version"])),
+            output_of("python3", &["--version"]),
         ];
         Ok(Self {
             machine,
@@ -69,7 +68,7 @@ impl Circumstances {
         })
     }
 
-    /// In Markdown.
+    /// Formats the circumstances in Markdown.
     pub fn text(&self) -> String {
         let Machine { processor, cores, memory, kernel, load } = &self.machine;
         format!(
@@ -86,7 +85,7 @@ impl Circumstances {
     }
 }
 
-/// The command again, without the paths of this machine.
+/// Returns the command line without the paths of this machine.
 pub fn command(options: &BenchOptions) -> String {
     let mut words = vec!["cargo dev bench".to_owned()];
     if !options.only.is_empty() {

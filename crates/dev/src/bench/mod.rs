@@ -1,4 +1,4 @@
-//! `cargo dev bench`: the function against other implementations, which alternate within one run.
+//! `cargo dev bench`: measures the function against other implementations, alternating within one run.
 
 mod candidate;
 mod cold;
@@ -9,8 +9,8 @@ mod figures;
 mod footprint;
 mod goals;
 mod machine;
+mod measured_request;
 mod peers;
-mod question;
 mod race;
 mod report;
 mod runner;
@@ -37,7 +37,7 @@ pub struct BenchOptions {
     /// Run these parts only, separated by commas
     #[arg(long, value_name = "PARTS", value_enum, value_delimiter = ',')]
     only: Vec<Part>,
-    /// Multiply the sizes of accounts and the number of repetitions by N, from 0.001 to 1: 0.05 for a look
+    /// Multiply the sizes of accounts and the number of repetitions by N, from 0.001 to 1: 0.05 for a quick look
     #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = scale)]
     scale: f64,
     /// Use this binary instead of building the function optimised
@@ -46,7 +46,7 @@ pub struct BenchOptions {
     /// Write table and plots here [default: crates/dev/bench/results for a whole run, else target/dev/bench/results]
     #[arg(long, value_name = "FOLDER")]
     results: Option<PathBuf>,
-    /// Measure in this unoptimised build of the bench itself: for a test, because the figures are worth nothing
+    /// Measure in this unoptimised build of the bench itself: only for tests, because the figures are meaningless
     #[arg(long, hide = true)]
     unoptimised: bool,
 }
@@ -55,7 +55,7 @@ fn scale(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|scale| (0.001..=1.0).contains(scale)).ok_or_else(|| "it must be 0.001 to 1".to_owned())
 }
 
-/// A table's part.
+/// A part of the bench and of its table.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Part {
     /// Start of a process to its first response
@@ -72,12 +72,11 @@ pub enum Part {
     Memory,
     /// Size of the deployed package
     Package,
-    /// Cost of the kept counts to writers
+    /// Cost of the materialized counts for writers
     Writes,
 }
 
 impl Part {
-    /// What it is called in the table.
     pub fn title(self) -> &'static str {
         match self {
             Self::Cold => "Cold start",
@@ -105,7 +104,7 @@ impl Part {
     }
 }
 
-/// Runs the parts one after the other, prints the table, and writes it with its plots; in an optimised build of this program.
+/// Runs the parts in order in an optimised build of this program; prints the table and writes it with its plots.
 pub async fn bench(options: BenchOptions) -> Result<()> {
     if cfg!(debug_assertions) && !options.unoptimised { driver::run_optimised().await } else { measure(options).await }
 }

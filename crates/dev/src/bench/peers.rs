@@ -1,4 +1,4 @@
-//! The candidates that are not ours: installed or built below `target/dev/bench/peers`, where the next run finds them.
+//! The other implementations, installed or built below `target/dev/bench/peers` and reused by later runs.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 use crate::build::build_package;
 
-/// A program to start, and what is deployed of it.
+/// A program to start, and the size of its package.
 pub struct Program {
     pub binary: PathBuf,
     pub arguments: Vec<PathBuf>,
@@ -28,14 +28,14 @@ impl Program {
     }
 }
 
-/// The SQL that both interpreters read: snapshots of what the function sends.
+/// The SQL that both interpreters read: snapshots of the function's statements.
 const SQL: [&str; 3] = ["first_page.sql", "page.sql", "deep_page.sql"];
 
 fn source(path: &str) -> PathBuf {
     repository().join(path)
 }
 
-/// A folder of the peer with these files of crates/dev/bench/peers in it, and the SQL in `within`.
+/// Creates a peer's folder with these files of crates/dev/bench/peers, and the SQL in its subfolder `within`.
 fn prepare(name: &str, from: &str, files: &[&str], within: &str) -> Result<PathBuf> {
     let folder = target_folder()?.join("dev/bench/peers").join(name);
     fs::create_dir_all(folder.join(within))?;
@@ -49,7 +49,7 @@ fn prepare(name: &str, from: &str, files: &[&str], within: &str) -> Result<PathB
     Ok(folder)
 }
 
-/// With `node_modules` as npm makes it.
+/// Installs the Node function with its `node_modules`.
 pub async fn node() -> Result<Program> {
     let folder = prepare("node", "node", &["package.json", "package-lock.json", "index.mjs"], "")?;
     install(&folder, "package-lock.json", &[("npm", &["ci", "--omit=dev", "--no-audit", "--no-fund"])]).await?;
@@ -57,7 +57,7 @@ pub async fn node() -> Result<Program> {
     Ok(Program { binary: find("node")?, arguments: vec![folder.join("index.mjs")], variables: Vec::new(), size })
 }
 
-/// In one file, as esbuild makes it.
+/// Bundles the Node function into one file with esbuild.
 pub async fn bundle() -> Result<Program> {
     let folder = prepare("bundle", "node", &["package.json", "package-lock.json", "index.mjs"], "bundle")?;
     install(&folder, "package-lock.json", &[("npm", &["ci", "--no-audit", "--no-fund"])]).await?;
@@ -67,7 +67,7 @@ pub async fn bundle() -> Result<Program> {
     Ok(Program { binary: find("node")?, arguments: vec![folder.join("index.cjs")], variables: Vec::new(), size })
 }
 
-/// With its packages next to it, compiled to bytecode, as they are deployed.
+/// Installs the Python function with its packages next to it, compiled to bytecode, as they are deployed.
 pub async fn python() -> Result<Program> {
     let folder = prepare("python", "python", &["requirements.txt", "index.py"], "package")?;
     let pip = [
@@ -87,13 +87,13 @@ pub async fn python() -> Result<Program> {
     Ok(Program { binary: folder.join("venv/bin/python"), arguments: vec![package.join("index.py")], variables, size })
 }
 
-/// `lambda_runtime` alone.
+/// Builds the function that does nothing.
 pub async fn empty() -> Result<Program> {
     let target = target_folder()?.join("dev/bench/peers/empty");
     Program::binary(build_package(&source("crates/dev/bench/peers/empty"), &target, "empty").await?)
 }
 
-/// Runs the commands unless they have run for this very list of packages.
+/// Runs the commands unless they have already run for this list of packages.
 async fn install(folder: &Path, list: &str, commands: &[(&str, &[&str])]) -> Result<()> {
     let (list, done) = (fs::read(folder.join(list))?, folder.join("installed"));
     if fs::read(&done).is_ok_and(|done| done == list) {
@@ -106,20 +106,20 @@ async fn install(folder: &Path, list: &str, commands: &[(&str, &[&str])]) -> Res
 }
 
 async fn run(folder: &Path, program: &str, arguments: &[&str]) -> Result<()> {
-    // A program of the folder itself, or one on PATH.
+    // A program in the folder, or one on PATH.
     let path = if program.contains('/') { folder.join(program) } else { PathBuf::from(program) };
     let mut command = Command::new(path);
     command.args(arguments).current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
     let output = command.output().await.with_context(|| format!("{program} cannot be started: install it"))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        let line = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it does not say why");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        let line = stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message on standard error");
         bail!("{program} {}: {line}", arguments.first().unwrap_or(&""));
     }
     Ok(())
 }
 
-/// A program's place on PATH, because a function's environment has no PATH.
+/// Finds a program on PATH, because a function's environment has no PATH.
 pub fn find(program: &str) -> Result<PathBuf> {
     find_program(program, &[]).with_context(|| format!("{program} is not on PATH: install it"))
 }

@@ -1,4 +1,4 @@
-//! Candidates take turns, so that other load on the machine affects all of them equally.
+//! Alternates between candidates, so that other load on the machine affects all of them equally.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::{
     candidate::Candidate,
     context::{BenchContext, reason},
-    question::Question,
+    measured_request::MeasuredRequest,
     runner::Runner,
 };
 use crate::measure::{
@@ -15,27 +15,27 @@ use crate::measure::{
     table::{Cell, Row},
 };
 
-/// How many requests a candidate gets before it is the next one's turn.
+/// Requests to one candidate before the next one's turn.
 const BLOCK: u32 = 5;
 
-/// The first requests of each are not counted: caches fill, code is compiled.
+/// First requests to each candidate, which are not counted: caches fill and code is compiled.
 const WARM_UP: u32 = 30;
 
-/// How long one candidate may take at one case, its warm-up not counted; a slow one makes fewer rounds then.
+/// Time for one candidate in one case, without its warm-up. A slow candidate makes fewer rounds.
 const BUDGET: Duration = Duration::from_secs(6);
 
-/// So many requests are measured however long they take, and half as many go before them.
-const LEAST: usize = 4;
+/// Requests that are measured even beyond the budget; half as many warm up.
+const MIN_REQUESTS: usize = 4;
 
 pub struct Entrant<'a> {
     pub candidate: Candidate,
     pub runner: &'a Runner,
-    pub question: Question,
+    pub request: MeasuredRequest,
     /// The row of the table that gets its figure.
     pub row: usize,
 }
 
-/// Asks every entrant so many times and puts what it took, in milliseconds, into the rows.
+/// Sends every entrant this many requests and adds its median, in milliseconds, to the rows.
 pub async fn race(bench: &BenchContext, entrants: &[Entrant<'_>], rounds: u32, rows: &mut [Row]) -> Result<()> {
     let budget = BUDGET.mul_f64(bench.scale);
     let mut results: Vec<Measured> = entrants.iter().map(|_| Measured::default()).collect();
@@ -45,7 +45,7 @@ pub async fn race(bench: &BenchContext, entrants: &[Entrant<'_>], rounds: u32, r
     }
     for turn in 0..rounds.div_ceil(BLOCK) as usize {
         for place in 0..entrants.len() {
-            // Another one begins each time.
+            // A different entrant begins each turn.
             let place = (place + turn) % entrants.len();
             results[place].run(&entrants[place], budget).await?;
             bench.bar.inc(BLOCK.into());
@@ -62,13 +62,12 @@ pub async fn race(bench: &BenchContext, entrants: &[Entrant<'_>], rounds: u32, r
         let cpu = result.cpu_each();
         match (result.failure, Cell::of(&Sample::of(result.times), cpu)) {
             (None, Some(cell)) => drop(row.cells.insert(name, cell)),
-            (failure, _) => drop(row.failed.insert(name, failure.unwrap_or_else(|| "no answer".to_owned()))),
+            (failure, _) => drop(row.failed.insert(name, failure.unwrap_or_else(|| "no response".to_owned()))),
         }
     }
     Ok(())
 }
 
-/// What an entrant has come to so far.
 #[derive(Default)]
 struct Measured {
     /// In milliseconds.
@@ -76,7 +75,6 @@ struct Measured {
     spent: Duration,
     cpu: Duration,
     has_cpu: bool,
-    /// What it answered last.
     total: Option<i64>,
     failure: Option<String>,
 }
@@ -85,13 +83,13 @@ impl Measured {
     async fn warm_up(&mut self, entrant: &Entrant<'_>, budget: Duration) {
         let mut spent = Duration::ZERO;
         for request in 0..WARM_UP {
-            if spent > budget / 4 && request as usize >= LEAST / 2 {
+            if spent > budget / 4 && request as usize >= MIN_REQUESTS / 2 {
                 break;
             }
-            match entrant.runner.ask(&entrant.question).await {
-                Ok(answer) => {
-                    spent += answer.time;
-                    self.total = answer.total;
+            match entrant.runner.send(&entrant.request).await {
+                Ok(response) => {
+                    spent += response.time;
+                    self.total = response.total;
                 }
                 Err(error) => return self.failure = Some(reason(&error)),
             }
@@ -101,13 +99,13 @@ impl Measured {
     async fn run(&mut self, entrant: &Entrant<'_>, budget: Duration) -> Result<()> {
         let before = entrant.runner.cpu()?;
         for _ in 0..BLOCK {
-            if self.failure.is_some() || (self.spent > budget && self.times.len() >= LEAST) {
+            if self.failure.is_some() || (self.spent > budget && self.times.len() >= MIN_REQUESTS) {
                 break;
             }
-            match entrant.runner.ask(&entrant.question).await {
-                Ok(answer) => {
-                    self.times.push(answer.time.as_secs_f64() * 1e3);
-                    self.spent += answer.time;
+            match entrant.runner.send(&entrant.request).await {
+                Ok(response) => {
+                    self.times.push(response.time.as_secs_f64() * 1e3);
+                    self.spent += response.time;
                 }
                 Err(error) => self.failure = Some(reason(&error)),
             }
@@ -119,10 +117,10 @@ impl Measured {
         Ok(())
     }
 
-    /// A figure for a wrong answer is none.
+    /// Fails the entrant if its total is wrong: its figure does not count.
     fn expect(&mut self, total: i64) {
         if self.total != Some(total) && self.failure.is_none() {
-            self.failure = Some(format!("its total is {:?}, and not {total}", self.total));
+            self.failure = Some(format!("its total is {:?}, not {total}", self.total));
         }
     }
 

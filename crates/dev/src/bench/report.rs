@@ -1,4 +1,4 @@
-//! Everything together, printed and written: `latest.md`, `latest.json`, and the plots.
+//! The report: printed, and written as `latest.md`, `latest.json` and plots.
 
 use std::{fs, path::PathBuf, time::Instant};
 
@@ -21,7 +21,6 @@ use crate::{
     steps::Steps,
 };
 
-/// What is known before anything is measured.
 pub struct Report {
     machine: Machine,
     command: String,
@@ -41,7 +40,7 @@ impl Report {
         let folder = match &options.results {
             Some(folder) => folder.clone(),
             None if is_whole => repository().join("crates/dev/bench/results"),
-            // A look never replaces what the README shows.
+            // A partial run never replaces the results that the README shows.
             None => target_folder()?.join("dev/bench/results"),
         };
         Ok(Self { machine: Machine::now(), command: machine::command(options), folder })
@@ -77,10 +76,10 @@ fn text(circumstances: &Circumstances, goals: &[Goal], table: &Table, plots: &[(
     let goals = Goal::table(goals);
     let circumstances = circumstances.text();
     format!(
-        "# What `cargo dev bench` measured last\n\n{circumstances}\n\
+        "# Last results of `cargo dev bench`\n\n{circumstances}\n\
          All candidates alternate within one run, one request at a time, through the same Runtime API; PostgreSQL with TLS \
-         and SCRAM on loopback. A figure is a median; in brackets, how many times ours it is. The quantiles and each \
-         process's own time on a core are in latest.json.\n\n\
+         and SCRAM on loopback. Figures are medians, with the ratio to ours in brackets. latest.json also has the \
+         quantiles and the CPU time of each process.\n\n\
          ## Goals\n\n{goals}\n## Figures\n\n{table}\n## Candidates\n\n{candidates}\n## Plots\n\n{plots}"
     )
 }

@@ -1,4 +1,4 @@
-//! A candidate at work.
+//! A running candidate.
 
 use std::time::{Duration, Instant};
 
@@ -10,19 +10,17 @@ use tokio_postgres::Client;
 use super::{
     candidate::Candidate,
     context::BenchContext,
-    question::{Question, StatementKind},
+    measured_request::{MeasuredRequest, StatementKind},
 };
 
 pub enum Runner {
     Function(Box<Function>),
-    /// A connection of this program.
     Statement(Client, StatementKind),
 }
 
-/// What one request came to.
-pub struct TimedAnswer {
+pub struct TimedResponse {
     pub time: Duration,
-    /// Of all sessions that match; the empty function says nothing of it.
+    /// `None` for the empty function.
     pub total: Option<i64>,
 }
 
@@ -39,36 +37,36 @@ impl Runner {
         })
     }
 
-    /// Asks once, and sees to it that the answer is a page.
-    pub async fn ask(&self, question: &Question) -> Result<TimedAnswer> {
+    /// Sends the request once and fails unless the response is a page.
+    pub async fn send(&self, request: &MeasuredRequest) -> Result<TimedResponse> {
         match self {
             Self::Function(function) => {
-                let event = question.event.clone();
+                let event = request.event.clone();
                 let begin = Instant::now();
                 let outcome = function.invoke(event).await?;
                 let time = begin.elapsed();
                 let body = body(outcome)?;
-                Ok(TimedAnswer { time, total: serde_json::from_str::<Value>(&body)?["total"].as_i64() })
+                Ok(TimedResponse { time, total: serde_json::from_str::<Value>(&body)?["total"].as_i64() })
             }
             Self::Statement(client, kind) => {
-                let statement = question.statement(*kind);
+                let statement = request.statement(*kind);
                 let begin = Instant::now();
-                let total = question.send(client, &statement).await?;
-                Ok(TimedAnswer { time: begin.elapsed(), total: Some(total) })
+                let total = request.execute(client, &statement).await?;
+                Ok(TimedResponse { time: begin.elapsed(), total: Some(total) })
             }
         }
     }
 
-    /// The time that its process has had a core; a statement has no process of its own.
+    /// Returns the CPU time of the candidate's process; a statement has none of its own.
     pub fn cpu(&self) -> Result<Option<Duration>> {
         let Self::Function(function) = self else { return Ok(None) };
         function.pid().map(process::cpu).transpose()
     }
 }
 
-/// The body of an answer with 200.
+/// Returns the body of a response with status 200.
 pub fn body(outcome: Outcome) -> Result<String> {
-    let answer = outcome.response()?;
-    ensure!(answer["statusCode"] == 200, "status {}", answer["statusCode"]);
-    Ok(answer["body"].as_str().context("no body")?.to_owned())
+    let response = outcome.response()?;
+    ensure!(response["statusCode"] == 200, "status {}", response["statusCode"]);
+    Ok(response["body"].as_str().context("no body")?.to_owned())
 }

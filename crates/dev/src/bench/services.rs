@@ -1,4 +1,4 @@
-//! What every candidate reaches: PostgreSQL with TLS and SCRAM, and the stand-in for Secrets Manager.
+//! The services that the candidates use: PostgreSQL with TLS and SCRAM, and the stand-in for Secrets Manager.
 
 use std::time::{Duration, Instant};
 
@@ -15,10 +15,11 @@ use tokio_rustls::rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
-use super::data::{self, KEPT, PLAIN, Sizes};
+use super::data::{self, MATERIALIZED, PLAIN, Sizes};
 use crate::{measure::count, steps::Steps};
 
-/// Said in the report: autovacuum would come and go between the candidates, and all else is as in production.
+/// Settings that the report lists: autovacuum would disturb some candidates more than others; the rest is as in
+/// production.
 pub const SETTINGS: [&str; 8] = [
     "ssl=on",
     "fsync=on",
@@ -30,7 +31,6 @@ pub const SETTINGS: [&str; 8] = [
     "timezone=UTC",
 ];
 
-/// How often what is waited for shows that it goes on.
 const TICK: Duration = Duration::from_millis(100);
 
 const HOST: &str = "127.0.0.1";
@@ -46,11 +46,11 @@ pub struct BenchServices {
 }
 
 impl BenchServices {
-    /// Starts everything and loads the rows that are not there yet.
+    /// Starts everything and loads missing rows.
     pub async fn start(scale: f64) -> Result<Self> {
         let begin = Instant::now();
         let authority = Authority::new()?;
-        // Node verifies the name localhost when it is given an address.
+        // For an address, Node verifies the name localhost.
         let certificate = authority.certify(&[HOST, "localhost"], NOW)?;
         let sizes = Sizes::scaled(scale);
         let mut options = ServerOptions::with_tls(certificate);
@@ -71,21 +71,21 @@ impl BenchServices {
         let fresh = data::load(&server, PLAIN, sizes).await?;
         waiting.suspend(|| Steps::Error.done(begin, "rows", loaded(fresh)));
         let begin = Instant::now();
-        waiting.set_message("loading the same with kept counts");
-        let fresh = data::load_kept(&server, PLAIN, KEPT, sizes).await?;
+        waiting.set_message("loading the same with materialized counts");
+        let fresh = data::load_materialized(&server, PLAIN, MATERIALIZED, sizes).await?;
         waiting.finish_and_clear();
-        Steps::Error.done(begin, "kept", loaded(fresh));
+        Steps::Error.done(begin, "counts", loaded(fresh));
 
         let password = keys::hex(&fastrand::u128(..).to_be_bytes());
         let secrets = Secrets::start().await?;
         secrets.put(KEYS, accounts::ring(data::SMALL..=data::LARGE)?)?;
         let services = Self { server, sizes, secrets, authority: authority.pem(), password };
         services.admit(PLAIN).await?;
-        services.admit(KEPT).await?;
+        services.admit(MATERIALIZED).await?;
         Ok(services)
     }
 
-    /// Lets the function's role read a database, and puts the credentials where it finds them.
+    /// Grants the function's role a database and stores its credentials as a secret.
     async fn admit(&self, database: &str) -> Result<()> {
         data::grant(&self.server, database, &self.password).await?;
         let secret = json!({
@@ -102,13 +102,13 @@ impl BenchServices {
             ("AWS_ENDPOINT_URL_SECRETS_MANAGER", self.secrets.url()),
             ("API_KEYS_SECRET_ID", KEYS),
             ("DATABASE_SECRET_ID", database),
-            // Every statement is to be measured to its end.
+            // Long enough for every statement that is measured.
             ("QUERY_TIMEOUT_MS", "28000"),
         ];
         variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
     }
 
-    /// A connection as the function's: the same role, TLS and SCRAM.
+    /// Connects as the function does: with the same role, TLS and SCRAM.
     pub async fn connect(&self, database: &str) -> Result<Client> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.authority.as_bytes())?)?;
@@ -121,13 +121,12 @@ impl BenchServices {
         config.ssl_mode(tokio_postgres::config::SslMode::Require);
         let (client, connection) = config.connect(MakeRustlsConnect::new(tls)).await?;
         tokio::spawn(connection);
-        // The role's own limit would end the slowest.
+        // The role's own timeout would cancel the slowest.
         client.batch_execute("SET statement_timeout = 0").await?;
         Ok(client)
     }
 }
 
-/// The keys of the accounts, as every candidate knows them.
 pub fn key_ring() -> Result<KeyRing> {
-    KeyRing::parse(&accounts::ring(data::SMALL..=data::LARGE)?).ok().context("the ring is one")
+    KeyRing::parse(&accounts::ring(data::SMALL..=data::LARGE)?).ok().context("the key ring is invalid")
 }

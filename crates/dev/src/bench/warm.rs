@@ -1,4 +1,4 @@
-//! What a request takes of a process that has answered before.
+//! Measures requests to processes that have served requests before.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use super::{
     candidate::Candidate,
     context::BenchContext,
     data::{LARGE, MIDDLE, SMALL, widget},
-    question::Question,
+    measured_request::MeasuredRequest,
     race::{Entrant, race},
     runner::Runner,
 };
@@ -17,7 +17,8 @@ use crate::measure::{count, table::Row};
 const LIMITS: [u32; 4] = [1, 20, 50, 100];
 const OFFSETS: [u32; 4] = [0, 1_000, 10_000, 100_000];
 
-/// The filters; those with a date begin with it. A day of the two years is a 730th of the sessions, 600 days are most.
+/// Returns the filters; the names of those with a date begin with `from_date`. One day has a 730th of the sessions, and
+/// 600 days have most of them.
 pub fn bodies(account: u32) -> [(&'static str, Value); 12] {
     let (most, least) = (widget(account, 0), widget(account, 9));
     let (day, most_days) = ("2026-10-31", "2025-03-11");
@@ -40,20 +41,18 @@ pub fn bodies(account: u32) -> [(&'static str, Value); 12] {
     ]
 }
 
-/// What one row asks.
 struct Case {
     name: String,
     account: u32,
     body: Value,
 }
 
-/// What a filter on an account is called.
 pub fn filter_case(bench: &BenchContext, filter: &str, account: u32) -> String {
     format!("{filter}; {} sessions", count(bench.services.sizes.of(account)))
 }
 
 pub fn offset(bench: &BenchContext, full: u32) -> u32 {
-    // An account of a smaller scale has fewer.
+    // At a smaller scale, the account has fewer sessions.
     full.min(bench.services.sizes.large - 200)
 }
 
@@ -63,7 +62,7 @@ pub fn account_case(bench: &BenchContext, account: u32) -> String {
 
 pub async fn pages(bench: &BenchContext) -> Result<Vec<Row>> {
     let case = |limit| Case { name: format!("page of {limit}"), account: SMALL, body: json!({ "limit": limit }) };
-    let runners = bench.runners(is_of_its_own).await?;
+    let runners = bench.runners(is_distinct).await?;
     together(bench, Part::Pages, &runners, LIMITS.map(case).into(), 400).await
 }
 
@@ -86,13 +85,13 @@ pub fn offset_case(offset: u32) -> String {
     format!("offset {}", count(offset))
 }
 
-/// Once it has started, it does not matter of how many files a program came.
-fn is_of_its_own(candidate: Candidate) -> bool {
+/// Leaves out the bundle: once a program has started, its number of files does not matter.
+fn is_distinct(candidate: Candidate) -> bool {
     candidate != Candidate::Bundle
 }
 
 fn reads(candidate: Candidate) -> bool {
-    is_of_its_own(candidate) && candidate != Candidate::Empty
+    is_distinct(candidate) && candidate != Candidate::Empty
 }
 
 pub async fn filters(bench: &BenchContext) -> Result<Vec<Row>> {
@@ -120,8 +119,8 @@ async fn together(
     let (mut rows, mut entrants) = (Vec::new(), Vec::new());
     for (row, case) in cases.into_iter().enumerate() {
         for (candidate, runner) in runners {
-            let question = Question::new(case.account, &case.body)?;
-            entrants.push(Entrant { candidate: *candidate, runner, question, row });
+            let request = MeasuredRequest::new(case.account, &case.body)?;
+            entrants.push(Entrant { candidate: *candidate, runner, request, row });
         }
         rows.push(Row::new(part.title(), case.name, "ms"));
     }

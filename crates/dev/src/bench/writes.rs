@@ -1,4 +1,5 @@
-//! Cost of the materialized counts to writers: pgbench alternates between two small databases, with and without them.
+//! Measures the cost of the materialized counts for writers: pgbench alternates between two small databases, with and
+//! without them.
 
 use std::{path::Path, process::Stdio};
 
@@ -21,16 +22,16 @@ use crate::measure::{
 pub const CASES: [(&str, &str); 2] = [("session inserts", "sessions"), ("message inserts", "messages")];
 
 const CLIENTS: &str = "8";
-/// How often it is each database's turn, and for how many seconds.
+/// Turns of each database, and the seconds of one turn.
 const TURNS: u32 = 6;
 const SECONDS: u32 = 10;
 
-/// Small, because a write costs the same whatever else is there; the busiest account has as many sessions as
-/// crates/dev/bench/writes/messages.sql says.
+/// Small, because a write costs the same in a larger table; the busiest account has as many sessions as
+/// crates/dev/bench/writes/messages.sql assumes.
 const SIZES: Sizes = Sizes { middle: 1_000, large: 10_000 };
 
 const PLAIN: &str = "writes";
-const KEPT: &str = "writes_kept";
+const MATERIALIZED: &str = "writes_materialized";
 
 pub async fn run(bench: &BenchContext) -> Result<Vec<Row>> {
     let mut rows = CASES.map(|(case, _)| Row::new(Part::Writes.title(), case, "/s"));
@@ -45,13 +46,13 @@ pub async fn run(bench: &BenchContext) -> Result<Vec<Row>> {
         }
     };
     let admin = database::connect(&server.url("postgres")).await?;
-    // What the last run wrote goes.
-    for name in [PLAIN, KEPT] {
+    // Removes the rows that the last run wrote.
+    for name in [PLAIN, MATERIALIZED] {
         admin.batch_execute(&format!("DROP DATABASE IF EXISTS {name} (FORCE)")).await?;
     }
     data::load(server, PLAIN, SIZES).await?;
-    data::load_kept(server, PLAIN, KEPT, SIZES).await?;
-    let databases = [(Candidate::Ours, PLAIN), (Candidate::Kept, KEPT)];
+    data::load_materialized(server, PLAIN, MATERIALIZED, SIZES).await?;
+    let databases = [(Candidate::Ours, PLAIN), (Candidate::Materialized, MATERIALIZED)];
     let turns = bench.times(TURNS).max(2);
     let seconds = bench.times(SECONDS).max(1);
     bench.bar.set_length(u64::from(turns) * databases.len() as u64 * CASES.len() as u64);
@@ -68,15 +69,15 @@ pub async fn run(bench: &BenchContext) -> Result<Vec<Row>> {
             row.cells.extend(Cell::of(&Sample::of(rates), None).map(|cell| (candidate.name(), cell)));
         }
     }
-    for name in [PLAIN, KEPT] {
+    for name in [PLAIN, MATERIALIZED] {
         admin.batch_execute(&format!("DROP DATABASE IF EXISTS {name} (FORCE)")).await?;
     }
-    // The next start need not write again what was written.
+    // Saves the next start from replaying the WAL.
     admin.batch_execute("CHECKPOINT").await?;
     Ok(rows.into())
 }
 
-/// Transactions a second.
+/// Runs pgbench and returns its transactions per second.
 async fn rate(pgbench: &Path, port: u16, name: &str, script: &str, seconds: u32) -> Result<f64> {
     let script = format!("{}/crates/dev/bench/writes/{script}.sql", repository().display());
     let mut command = Command::new(pgbench);
@@ -84,10 +85,13 @@ async fn rate(pgbench: &Path, port: u16, name: &str, script: &str, seconds: u32)
     command.args(["--time", &seconds.to_string(), "--host=127.0.0.1", "--port", &port.to_string()]);
     command.args(["--file", &script, name]).stdin(Stdio::null()).kill_on_drop(true);
     let output = command.output().await.context("pgbench cannot be started")?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    let Some(line) = said.lines().find_map(|line| line.strip_prefix("tps = ")).filter(|_| output.status.success())
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let Some(line) = stdout.lines().find_map(|line| line.strip_prefix("tps = ")).filter(|_| output.status.success())
     else {
-        bail!("pgbench: {}", String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or("it does not say why"));
+        bail!(
+            "pgbench: {}",
+            String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or("no message on standard error")
+        );
     };
     Ok(line.split(' ').next().unwrap_or_default().parse()?)
 }

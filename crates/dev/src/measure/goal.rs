@@ -1,4 +1,4 @@
-//! Bounds that measured figures keep or do not.
+//! Bounds for measured figures.
 
 use std::fmt;
 
@@ -11,19 +11,19 @@ use super::number;
 pub struct Goal {
     pub what: String,
     pub bound: f64,
-    /// What stands after the figure: ` MB`, ` %`, ` times`.
+    /// Follows the figure: ` MB`, ` %`, ` times`.
     pub unit: &'static str,
-    /// The figure, or why there is none.
+    /// The figure, or why it is missing.
     pub measured: Result<f64, String>,
 }
 
 impl Goal {
-    /// `None` if nothing was measured.
+    /// Returns whether the goal is met; `None` if nothing was measured.
     pub fn holds(&self) -> Option<bool> {
         self.measured.as_ref().ok().map(|measured| *measured <= self.bound)
     }
 
-    /// For a terminal: one paragraph.
+    /// Formats the goal as a paragraph for a terminal.
     pub fn text(&self) -> String {
         let Self { what, bound, unit, measured } = self;
         let bound = number(*bound);
@@ -39,14 +39,14 @@ impl Goal {
         )
     }
 
-    /// The table of these goals, in Markdown.
+    /// Formats goals as a table in Markdown.
     pub fn table(goals: &[Self]) -> String {
         let rows = goals.iter().map(Self::to_string).collect::<Vec<_>>().join("\n");
         format!("| goal | bound | measured | holds |\n| --- | ---: | ---: | --- |\n{rows}\n")
     }
 }
 
-/// A row of the table.
+/// A row of the table in Markdown.
 impl fmt::Display for Goal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { what, bound, unit, measured } = self;

@@ -1,6 +1,7 @@
-//! Plots in SVG: dark on white, so that they can be read on a page of any colour; every line and bar carries its own name.
+//! Plots in SVG: dark on white, readable on a page of any colour; every line and bar is labelled.
 //!
-//! Drawn by hand, because names next to their lines and bars are most of the work, and no library does that.
+//! Without a library, because placing labels next to their lines is most of the work, and libraries leave it to the
+//! caller.
 
 mod bars;
 mod canvas;
@@ -9,15 +10,13 @@ mod lines;
 
 pub use self::{bars::Bars, dots::Dots, lines::Lines};
 
-/// What one candidate came to.
 pub struct Series {
     pub name: &'static str,
     pub colour: &'static str,
-    /// At each point; `None` where there is none.
+    /// A value for each point; `None` where it is missing.
     pub values: Vec<Option<f64>>,
 }
 
-/// The least and the greatest of all values.
 fn range(series: &[Series]) -> (f64, f64) {
     let values = series.iter().flat_map(|series| series.values.iter().flatten());
     values.fold((f64::MAX, f64::MIN), |(least, greatest), value| (least.min(*value), greatest.max(*value)))

@@ -1,6 +1,5 @@
-//! What was measured again and again.
+//! Repeated measurements.
 
-/// Values of one kind, in order of their size.
 pub struct Sample(Vec<f64>);
 
 impl Sample {
@@ -14,7 +13,7 @@ impl Sample {
         self.0.len()
     }
 
-    /// The smallest value that so many percent of all do not exceed, itself one of them; `None` if there are none.
+    /// Returns a percentile by the nearest rank, so one of the values; `None` if there are none.
     pub fn percentile(&self, percent: usize) -> Option<f64> {
         let rank = (self.0.len() * percent).div_ceil(100).max(1);
         self.0.get(rank - 1).copied()

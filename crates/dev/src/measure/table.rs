@@ -1,4 +1,4 @@
-//! One table of figures: a row for what was asked, a column for each candidate, all compared with the first.
+//! A table of figures: a row for each case, a column for each candidate, all compared with the first.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -10,38 +10,35 @@ use super::{number, sample::Sample};
 /// A candidate's figure.
 #[derive(Clone, Debug, Serialize)]
 pub struct Cell {
-    /// In the row's unit; of several values, their median.
+    /// In the row's unit; the median of several values.
     pub value: f64,
     pub p10: Option<f64>,
     pub p99: Option<f64>,
-    /// Of how many values.
     pub count: usize,
-    /// Milliseconds that the candidate's process had a core, each time.
+    /// CPU time of the candidate's process for each value, in milliseconds.
     pub cpu: Option<f64>,
 }
 
 impl Cell {
-    /// A figure that was read once.
     pub fn once(value: f64) -> Self {
         Self { value, p10: None, p99: None, count: 1, cpu: None }
     }
 
-    /// `None` if nothing was measured.
+    /// Makes a figure of a sample; `None` if nothing was measured.
     pub fn of(sample: &Sample, cpu: Option<f64>) -> Option<Self> {
         let (p10, p99) = (sample.percentile(10), sample.percentile(99));
         Some(Self { value: sample.median()?, p10, p99, count: sample.count(), cpu })
     }
 }
 
-/// What was measured, of every candidate that took part.
 #[derive(Debug, Serialize)]
 pub struct Row {
     pub part: &'static str,
     pub case: String,
-    /// What stands after a figure: `ms`, `MB`, `/s`.
+    /// Follows a figure: `ms`, `MB`, `/s`.
     pub unit: &'static str,
     pub cells: BTreeMap<&'static str, Cell>,
-    /// Who took part and has no figure, and why.
+    /// Candidates that took part and have no figure, and why.
     pub failed: BTreeMap<&'static str, String>,
 }
 
@@ -53,9 +50,9 @@ impl Row {
 
 #[derive(Debug, Serialize)]
 pub struct Table {
-    /// The candidates; the first is the one that the others are compared with.
+    /// The candidates; the others are compared with the first.
     pub columns: Vec<&'static str>,
-    /// Who could not take part at all, and why.
+    /// Candidates that could not take part at all, and why.
     pub missing: BTreeMap<&'static str, String>,
     pub rows: Vec<Row>,
 }
@@ -69,7 +66,7 @@ impl Table {
         self.rows.iter().filter(move |row| row.part == part)
     }
 
-    /// A candidate's figure.
+    /// Returns a candidate's figure, or why it is missing.
     pub fn value(&self, part: &str, case: &str, column: &str) -> Result<f64, String> {
         let unmeasured = || format!("{part} was not measured");
         let row = self.row(part, case).ok_or_else(unmeasured)?;
@@ -77,7 +74,7 @@ impl Table {
         row.cells.get(column).map(|cell| cell.value).ok_or_else(reason)
     }
 
-    /// For a terminal: the figures of each row below its name, and why any is missing.
+    /// Formats the table for a terminal: the figures of each row below its name, and why any are missing.
     pub fn text(&self) -> String {
         let mut lines = Vec::new();
         let mut part = "";
@@ -111,7 +108,7 @@ impl Table {
     }
 }
 
-/// In Markdown, and below it why anything is missing.
+/// The table in Markdown, followed by the reasons for missing figures.
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "| | {} |", self.columns.join(" | "))?;

@@ -1,4 +1,4 @@
-//! What a bench makes of its figures.
+//! Tests of samples, tables, goals and plots.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use testkit::process;
 use crate::measure::{ goal::Goal, number, plot::{Bars, Dots, Lines, Series}, sample::Sample, table::{Cell, Row, Table}, };
 
 #[test]
-fn a_percentile_is_a_value_that_was_measured() {
+fn a_percentile_is_a_measured_value() {
     let sample = Sample::of([3.0, 1.0, 2.0, 5.0, 4.0]);
     assert_eq!(sample.median(), Some(3.0));
     assert_eq!((sample.percentile(10), sample.percentile(99)), (Some(1.0), Some(5.0)));
@@ -34,7 +34,7 @@ fn table() -> Table {
 }
 
 #[test]
-fn the_table_compares_with_its_first_column_and_says_what_is_missing_and_why() {
+fn the_table_shows_ratios_to_its_first_column_and_reasons_for_missing_figures() {
     let expected = "\
         | | ours | other | third | fourth | fifth |\n\
         | --- | ---: | ---: | ---: | ---: | ---: |\n\
@@ -47,7 +47,7 @@ fn the_table_compares_with_its_first_column_and_says_what_is_missing_and_why() {
 }
 
 #[test]
-fn the_table_on_a_terminal_has_each_figure_below_its_row_and_says_what_is_missing_and_why() {
+fn the_terminal_table_shows_figures_below_each_row_and_reasons_for_missing_ones() {
     insta::assert_snapshot!(table().text(), @r"
 
     Pages
@@ -59,7 +59,7 @@ fn the_table_on_a_terminal_has_each_figure_below_its_row_and_says_what_is_missin
 }
 
 #[test]
-fn a_value_that_is_not_there_has_its_reason() {
+fn a_missing_value_has_a_reason() {
     let table = table();
     assert_eq!(table.value("Pages", "page of 1", "other"), Ok(5.0));
     let reason = |part, column| table.value(part, "page of 1", column).unwrap_err();
@@ -69,7 +69,7 @@ fn a_value_that_is_not_there_has_its_reason() {
 }
 
 #[test]
-fn a_goal_holds_up_to_its_bound_and_never_without_a_figure() {
+fn a_goal_holds_up_to_its_bound_and_is_unknown_without_a_figure() {
     let goal = |measured| Goal { what: "package".into(), bound: 8.0, unit: " MB", measured };
     let [at, above, none] = [Ok(8.0), Ok(8.01), Err("not measured".to_owned())].map(goal);
     assert_eq!([&at, &above, &none].map(Goal::holds), [Some(true), Some(false), None]);
@@ -83,9 +83,9 @@ fn a_goal_holds_up_to_its_bound_and_never_without_a_figure() {
     ");
 }
 
-/// The plots of figures with gaps, of one value, and of equal values.
+/// Covers figures with gaps, a single value and equal values.
 #[test]
-fn a_plot_shows_every_name_and_nothing_beside_the_sheet() {
+fn a_plot_shows_every_name_and_stays_inside_the_canvas() {
     let series = |values: &[Option<f64>]| {
         let values = values.to_vec();
         [("one & only", "#000000"), ("two", "#111111"), ("three", "#222222")]
@@ -111,7 +111,7 @@ fn a_plot_shows_every_name_and_nothing_beside_the_sheet() {
     }
 }
 
-/// Every coordinate of texts, dots and bars.
+/// Returns every coordinate of texts, dots and bars.
 fn lengths(svg: &str) -> impl Iterator<Item = f64> {
     let attributes = ["x=\"", "y=\"", "cx=\"", "cy=\"", "width=\""];
     let values = attributes.into_iter().flat_map(|name| svg.split(&format!(" {name}")).skip(1).collect::<Vec<_>>());
@@ -119,7 +119,7 @@ fn lengths(svg: &str) -> impl Iterator<Item = f64> {
 }
 
 #[test]
-fn a_process_uses_time_and_memory() {
+fn process_reads_the_cpu_time_and_memory_of_a_process() {
     let pid = std::process::id();
     let before = process::cpu(pid).unwrap();
     while process::cpu(pid).unwrap() <= before {
@@ -131,7 +131,7 @@ fn a_process_uses_time_and_memory() {
 }
 
 #[test]
-fn a_folder_is_as_large_as_its_files() {
+fn the_size_of_a_folder_is_that_of_its_files() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("inner")).unwrap();
     std::fs::write(folder.path().join("a"), [0; 10]).unwrap();

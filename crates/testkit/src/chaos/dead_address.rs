@@ -8,8 +8,8 @@ use tokio::{
     time::timeout,
 };
 
-/// An address of this machine at which connections to one port are neither accepted nor refused: its queue is full, so the
-/// kernel drops what comes.
+/// An address of this machine at which connections to one port are neither accepted nor refused: its queue is full, so
+/// the kernel drops packets.
 pub struct DeadAddress {
     address: Ipv4Addr,
     _queue: (TcpListener, Vec<TcpStream>),
@@ -34,7 +34,7 @@ impl DeadAddress {
     }
 }
 
-/// An address of this machine, next to the usual one, at which nothing listens. On macOS only the usual one is there.
+/// Returns a loopback address at which nothing listens. macOS has only 127.0.0.1.
 pub fn near_address() -> Ipv4Addr {
     Ipv4Addr::new(127, 0, 0, fastrand::u8(2..=254))
 }

@@ -12,15 +12,15 @@ use tokio::{
 
 use super::{Network, NetworkFault, NetworkState, Phase, phase::Watch};
 
-/// Of a thousand bytes in a second, those of a tenth of it.
+/// The share of 1,000 bytes per second for a tenth of a second.
 const NARROW_BYTES: usize = 100;
 const NARROW_PAUSE: Duration = Duration::from_millis(100);
 
-/// Passes on what comes, and applies the fault where the connection meets it. Returns when the connection is over.
+/// Relays bytes and injects faults. Returns when the connection is closed.
 pub async fn run(mut client: TcpStream, network: &Network) -> io::Result<()> {
     let mut state = network.state.subscribe();
     client.set_nodelay(true)?;
-    let mut slow = network.meet(Some(Phase::Accept));
+    let mut slow = network.fault_at(Some(Phase::Accept));
     if let Some(fault) = slow
         && !fault.is_slow()
     {
@@ -31,11 +31,11 @@ pub async fn run(mut client: TcpStream, network: &Network) -> io::Result<()> {
     let mut watch = Watch::default();
     let (mut from_client, mut from_server) = ([0; 16_384], [0; 16_384]);
     loop {
-        let answer_max = watch.answer_max().min(from_server.len());
+        let read_max = watch.read_max().min(from_server.len());
         let (bytes, sent) = tokio::select! {
             length = client.read(&mut from_client) => (&from_client[..length?], true),
-            length = server.read(&mut from_server[..answer_max]) => (&from_server[..length?], false),
-            fault = struck(&mut state, watch.waits_for_answer()) => {
+            length = server.read(&mut from_server[..read_max]) => (&from_server[..length?], false),
+            fault = injected(&mut state, watch.waits_for_result()) => {
                 network.count(fault);
                 if !fault.is_slow() {
                     return end(client, Some(server), fault, network).await;
@@ -49,10 +49,10 @@ pub async fn run(mut client: TcpStream, network: &Network) -> io::Result<()> {
         }
         let phase = if sent { watch.sent(bytes) } else { watch.received(bytes) };
         let to = if sent { &mut server } else { &mut client };
-        match network.meet(phase) {
+        match network.fault_at(phase) {
             Some(fault) if fault.is_slow() => slow = Some(fault),
             Some(fault) => {
-                // The server gets the query, and it is the answer that does not get through, or half of it does.
+                // The server receives the query, but its result is lost, or half of it.
                 match phase {
                     Some(Phase::Check | Phase::Query) => to.write_all(bytes).await?,
                     Some(Phase::Rows) => to.write_all(&bytes[..bytes.len() / 2]).await?,
@@ -76,28 +76,29 @@ impl NetworkFault {
 }
 
 impl Network {
-    /// The fault that waits at this phase, counted as met.
-    fn meet(&self, phase: Option<Phase>) -> Option<NetworkFault> {
+    /// Returns the fault to inject at this phase, and counts it.
+    fn fault_at(&self, phase: Option<Phase>) -> Option<NetworkFault> {
         let fault = match *self.state.borrow() {
             NetworkState::Armed(at, fault) if Some(at) == phase => fault,
-            NetworkState::Dark if phase == Some(Phase::Accept) => NetworkFault::BlackHole,
+            NetworkState::BlackHole if phase == Some(Phase::Accept) => NetworkFault::BlackHole,
             _ => return None,
         };
         self.count(fault);
         Some(fault)
     }
 
-    /// Counts a fault as met. From the first connection on a black hole is everybody's.
+    /// Counts an injected fault. A black hole spreads to all connections.
     fn count(&self, fault: NetworkFault) {
-        self.met.fetch_add(1, Ordering::Relaxed);
+        self.injected.fetch_add(1, Ordering::Relaxed);
         if fault == NetworkFault::BlackHole {
-            let is_new = |state: &mut NetworkState| std::mem::replace(state, NetworkState::Dark) != NetworkState::Dark;
+            let black_hole = NetworkState::BlackHole;
+            let is_new = |state: &mut NetworkState| std::mem::replace(state, black_hole) != black_hole;
             self.state.send_if_modified(is_new);
         }
     }
 }
 
-/// Does to a connection what it does not survive, and holds what is left of it until the fault ends.
+/// Injects a fault that the connection does not survive, and holds what is left of it until the fault ends.
 async fn end(
     mut client: TcpStream,
     server: Option<TcpStream>,
@@ -122,7 +123,7 @@ async fn end(
     Ok(())
 }
 
-/// Writes as slowly as the fault says, or at once as soon as it has ended.
+/// Writes as slowly as the fault says, or immediately once it has ended.
 async fn pass(
     to: &mut TcpStream,
     bytes: &[u8],
@@ -153,17 +154,17 @@ async fn pass(
     Ok(())
 }
 
-/// Returns when nothing passes any more, or when this connection waits and is struck.
-async fn struck(state: &mut watch::Receiver<NetworkState>, waits: bool) -> NetworkFault {
+/// Returns the fault when one is injected into this connection.
+async fn injected(state: &mut watch::Receiver<NetworkState>, is_waiting: bool) -> NetworkFault {
     loop {
-        if *state.borrow() == NetworkState::Dark {
+        if *state.borrow() == NetworkState::BlackHole {
             return NetworkFault::BlackHole;
         }
         if state.changed().await.is_err() {
             return pending().await;
         }
         match *state.borrow_and_update() {
-            NetworkState::Struck(fault) if waits => return fault,
+            NetworkState::Injected(fault) if is_waiting => return fault,
             _ => {}
         }
     }

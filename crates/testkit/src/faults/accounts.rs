@@ -1,4 +1,4 @@
-//! Accounts that are told apart by their number: it stands in their token, in their id, and in the id of each session.
+//! Numbered accounts. The number is in the token, in the account's id, and in the id of each session.
 
 use anyhow::Result;
 
@@ -7,25 +7,24 @@ use crate::{
     keys::{Entry, Ring, json},
 };
 
-/// How many keys a secret of 64 KiB has room for.
+/// Keys that fit in a secret of 64 KiB.
 pub const RING_MAX: u32 = 300;
 
 pub fn token(account: u32) -> String {
     format!("mgp_{account:040x}")
 }
 
-/// The key ring of these accounts.
 pub fn ring(accounts: impl Iterator<Item = u32>) -> Result<String> {
     let entry = |account| Entry::new(&token(account), format!("00000000-0000-4000-8000-{account:012x}"), "test");
     json(&Ring { api_keys: accounts.map(entry).collect() })
 }
 
-/// What the id of each of an account's sessions begins with.
+/// Returns the prefix of the ids of an account's sessions.
 pub fn mark(account: u32) -> String {
     format!("{account:08x}-")
 }
 
-/// Gives each of so many accounts so many sessions, with a message each, of about half a kilobyte.
+/// Inserts this many accounts and sessions for each, with one message per session, of about half a kilobyte.
 pub async fn fill(database: &Database, accounts: u32, sessions: u32) -> Result<()> {
     let sql = format!(
         "CREATE FUNCTION pg_temp.id(a integer, n integer) RETURNS uuid LANGUAGE sql AS

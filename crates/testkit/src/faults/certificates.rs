@@ -1,4 +1,4 @@
-//! PostgreSQL's certificate expires or is replaced by a wrong one while a connection is open, and is renewed.
+//! PostgreSQL's certificate expires or is replaced by a wrong one under an open connection, and is then renewed.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 
-use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, sum, unless};
+use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, sum, unexpected};
 use crate::{
     Authority, Certificate, Database, Server, ServerOptions, certificates::NOW, database, end_connections, processes,
 };
@@ -16,13 +16,12 @@ use crate::{
 /// The only name in a good certificate.
 const HOST: &str = "127.0.0.1";
 
-/// How long a certificate that expires is valid. A certificate counts whole seconds.
+/// Validity of a certificate that expires. Certificates count whole seconds.
 const VALIDITY: Duration = Duration::from_secs(2);
 
-/// How long PostgreSQL may take to load a certificate, and a line to arrive from the log.
+/// Timeout for PostgreSQL to load a certificate, and for a line to arrive in the log.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What becomes of the certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CertificateFault {
     Expires,
@@ -33,7 +32,7 @@ enum CertificateFault {
 impl CertificateFault {
     const ALL: [Self; 3] = [Self::Expires, Self::AnotherAuthority, Self::AnotherName];
 
-    /// What the log says of it.
+    /// Returns the cause that the log must contain.
     fn cause(self) -> &'static str {
         match self {
             Self::Expires => "certificate expired",
@@ -43,10 +42,8 @@ impl CertificateFault {
     }
 }
 
-/// The kinds of trial.
 pub const KINDS: u64 = CertificateFault::ALL.len() as u64;
 
-/// Tries every fault so many times.
 pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
     let workers = CertificateFault::ALL.into_iter().map(|fault| async move {
         let mut report = FaultReport::new("PostgreSQL's certificate expires or is wrong under an open connection");
@@ -85,7 +82,7 @@ impl Fixture {
     }
 
     async fn attempt(&self, fault: CertificateFault) -> Result<Option<String>> {
-        if let Some(wrong) = unless(&self.tested.ask().await?, &[200]) {
+        if let Some(wrong) = unexpected(&self.tested.request_page().await?, &[200]) {
             return Ok(Some(format!("before the fault {wrong}")));
         }
         match fault {
@@ -93,7 +90,7 @@ impl Fixture {
                 let end = SystemTime::now() + VALIDITY;
                 self.install(self.authority.certify_until(&[HOST], end)?).await?;
                 end_connections(&self.admin).await?;
-                if let Some(wrong) = unless(&self.tested.ask().await?, &[200]) {
+                if let Some(wrong) = unexpected(&self.tested.request_page().await?, &[200]) {
                     return Ok(Some(format!("with a certificate that expires soon {wrong}")));
                 }
                 sleep(end.duration_since(SystemTime::now()).unwrap_or_default() + Duration::from_millis(1_100)).await;
@@ -103,15 +100,15 @@ impl Fixture {
         }
         let wrong = self.observe(fault).await?;
         self.install(self.authority.certify(&[HOST], NOW)?).await?;
-        let renewed = unless(&self.tested.ask().await?, &[200]);
+        let renewed = unexpected(&self.tested.request_page().await?, &[200]);
         Ok(wrong.or_else(|| renewed.map(|wrong| format!("after the renewal {wrong}"))))
     }
 
-    /// The open connection goes on, a new one is refused, and the log says why.
+    /// Checks that the open connection stays usable, a new one is rejected, and the log has the cause.
     async fn observe(&self, fault: CertificateFault) -> Result<Option<String>> {
         let backend = processes(&self.admin, "true").await?;
         for _ in 0..3 {
-            if let Some(wrong) = unless(&self.tested.ask().await?, &[200]) {
+            if let Some(wrong) = unexpected(&self.tested.request_page().await?, &[200]) {
                 return Ok(Some(format!("on the open connection {wrong}")));
             }
         }
@@ -120,21 +117,21 @@ impl Fixture {
         }
         end_connections(&self.admin).await?;
         for _ in 0..2 {
-            if let Some(wrong) = unless(&self.tested.ask().await?, &[503]) {
+            if let Some(wrong) = unexpected(&self.tested.request_page().await?, &[503]) {
                 return Ok(Some(format!("on a new connection {wrong}")));
             }
         }
         let begin = Instant::now();
-        while !self.tested.function.log().iter().any(|line| tells(line, fault.cause())) {
+        while !self.tested.function.log().iter().any(|line| has_cause(line, fault.cause())) {
             if begin.elapsed() > PATIENCE {
-                return Ok(Some(format!("no ERROR says {:?}", fault.cause())));
+                return Ok(Some(format!("no ERROR has the cause {:?}", fault.cause())));
             }
             sleep(Duration::from_millis(5)).await;
         }
         Ok(None)
     }
 
-    /// Has PostgreSQL show this certificate to every new connection.
+    /// Installs a certificate for new connections.
     async fn install(&self, certificate: Certificate) -> Result<()> {
         let load_time = "SELECT pg_conf_load_time()::text";
         let loaded = |client: Client| async move {
@@ -153,8 +150,8 @@ impl Fixture {
     }
 }
 
-/// Whether a line is an ERROR with this cause.
-fn tells(line: &str, cause: &str) -> bool {
+/// Returns whether a line is an ERROR with this cause.
+fn has_cause(line: &str, cause: &str) -> bool {
     let line: Value = serde_json::from_str(line).unwrap_or_default();
-    line["level"] == "ERROR" && line["cause"].as_str().is_some_and(|told| told.contains(cause))
+    line["level"] == "ERROR" && line["cause"].as_str().is_some_and(|text| text.contains(cause))
 }

@@ -1,22 +1,22 @@
-//! One environment serves for long: its memory and its open files stay what they are.
+//! One environment serves many requests; its memory and open files must not grow.
 
 use std::{fs, time::Instant};
 
 use anyhow::{Context, Result};
 
-use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, rate, under_test::event, unless};
+use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, rate, under_test::event, unexpected};
 use crate::{Database, Server, process, request};
 
-/// How often memory and files are looked at.
+/// Samples of memory and open files.
 const SAMPLES: u64 = 50;
 
-/// Of the samples, those that are not counted: caches fill first.
+/// First samples, which are not counted: caches fill.
 const WARM_UP: usize = 5;
 
-/// How much more memory at the end than after the warm-up still counts as flat, in KiB.
+/// Growth of memory after the warm-up that still counts as flat, in KiB.
 const FLAT: u64 = 2_048;
 
-/// Runs so many invocations: pages, filters, refusals, preflights.
+/// Sends this many invocations: pages, filters, errors, preflights.
 pub async fn run(harness: &Harness, invocations: u64) -> Result<FaultReport> {
     let server = Server::start()?;
     let database = Database::create(&server).await?;
@@ -36,7 +36,7 @@ pub async fn run(harness: &Harness, invocations: u64) -> Result<FaultReport> {
     let mut samples = Vec::new();
     let begin = Instant::now();
     for (number, (event, status)) in (0..invocations).zip(mix.iter().cycle()) {
-        report.count(unless(&tested.send(event.clone()).await?, &[*status]));
+        report.count(unexpected(&tested.send(event.clone()).await?, &[*status]));
         if number % (invocations / SAMPLES).max(1) == 0 {
             samples.push((process::resident(pid)?, files(pid)?));
         }

@@ -1,5 +1,5 @@
-//! Events that are wrong: those of `events/` with faults in them, the same ones for the same seed. All of them are JSON,
-//! because what is not JSON the Invoke API refuses, and no Lambda ever sees it.
+//! Malformed events: those of `events/` with random faults, the same for the same seed. All are JSON, because the
+//! Invoke API rejects anything else.
 
 mod broken;
 mod odd;
@@ -12,16 +12,15 @@ use serde_json::Value;
 use super::{FaultReport, FunctionUnderTest, Harness, Setup, rate};
 use crate::{Database, Outcome, Server, keys, openapi, seed};
 
-/// How many broken events lie between two good ones.
+/// Malformed events between two valid ones.
 const BATCH: u64 = 50;
 
-/// So many come to every status there is.
+/// Events after which every status must have occurred.
 const ENOUGH: u64 = 1_000;
 
-/// The statuses that an event's own faults can have.
+/// Statuses that an event can get through its own faults.
 const STATUSES: [u64; 5] = [200, 400, 401, 405, 413];
 
-/// The files of `events/` by their names.
 pub fn files() -> Result<BTreeMap<String, String>> {
     let mut events = BTreeMap::new();
     for file in fs::read_dir(crate::repository().join("events"))? {
@@ -32,7 +31,7 @@ pub fn files() -> Result<BTreeMap<String, String>> {
     Ok(events)
 }
 
-/// The function over the demo account, whose token the files have.
+/// Starts the function with the demo account, whose token is in the files.
 pub async fn demo(harness: &Harness, server: &Server) -> Result<FunctionUnderTest> {
     let database = Database::create(server).await?;
     database.load(seed::DEMO_SQL).await?;
@@ -40,9 +39,8 @@ pub async fn demo(harness: &Harness, server: &Server) -> Result<FunctionUnderTes
     FunctionUnderTest::start(harness, database, Setup { ring: Some(ring), ..Setup::default() }).await
 }
 
-/// Sends so many broken events, and a good one after every batch. One that costs more than itself is what can be lost: an
-/// answer that openapi.yaml does not publish or that is not the event's own fault, a panic, the process, or the good event
-/// after it.
+/// Sends malformed events, with a valid one after every batch. Counts as lost: a response that openapi.yaml does not
+/// describe or that does not fit the event, a panic, the end of the process, or a failure of the valid event.
 pub async fn run(harness: &Harness, count: u64, seed: u64) -> Result<FaultReport> {
     let server = Server::start()?;
     let tested = demo(harness, &server).await?;
@@ -62,54 +60,54 @@ pub async fn run(harness: &Harness, count: u64, seed: u64) -> Result<FaultReport
         }
         report.count(status.err().map(|wrong| format!("event {number}: {wrong}")));
         if number % BATCH == 0 || number == count {
-            let answer = tested.send(good.clone()).await?;
+            let reply = tested.send(good.clone()).await?;
             let panicked = tested.function.log().iter().any(|line| line.contains("panic"));
-            if answer.status != 200 || panicked || tested.function.pid() != process {
+            if reply.status != 200 || panicked || tested.function.pid() != process {
                 report.lost += 1;
-                report.remark(&format!("after event {number}: {}, panicked: {panicked}", answer.status));
+                report.remark(&format!("after event {number}: {}, panicked: {panicked}", reply.status));
                 break;
             }
         }
         harness.bar.inc(1);
     }
-    ensure!(count < ENOUGH || statuses.keys().eq(&STATUSES), "not every status was met: {statuses:?}");
+    ensure!(count < ENOUGH || statuses.keys().eq(&STATUSES), "not every status occurred: {statuses:?}");
     let statuses: Vec<_> = statuses.iter().map(|(status, count)| format!("{count} × {status}")).collect();
     report.remark(&format!("{} MB; {}", bytes / 1_000_000, statuses.join(", ")));
     report.remark(&format!("{} a second", rate(report.tried, begin)));
     Ok(report)
 }
 
-/// The status of an answer, or what is wrong with it.
+/// Returns the status of a response, or what is wrong with it.
 fn status(outcome: Outcome) -> Result<u64, String> {
-    let answer = match outcome {
-        Outcome::Response(answer) => answer,
+    let response = match outcome {
+        Outcome::Response(response) => response,
         Outcome::Error(error) => return Err(error.to_string()),
     };
-    let status = answer["statusCode"].as_u64().filter(|status| STATUSES.contains(status));
-    let status = status.ok_or_else(|| answer.to_string())?;
-    match answer["body"].as_str() {
+    let status = response["statusCode"].as_u64().filter(|status| STATUSES.contains(status));
+    let status = status.ok_or_else(|| response.to_string())?;
+    match response["body"].as_str() {
         // A preflight, and an event that keeps the environment warm.
         Some("ok" | "warm") => Ok(status),
-        Some(body) => published(&answer, body).map_or(Ok(status), Err),
-        None => Err(format!("no body: {answer}")),
+        Some(body) => violation(&response, body).map_or(Ok(status), Err),
+        None => Err(format!("no body: {response}")),
     }
 }
 
-/// What openapi.yaml does not say of the answer to an event, which has this body.
-pub fn published(answer: &Value, body: &str) -> Option<String> {
-    let status = answer["statusCode"].as_u64().and_then(|status| status.try_into().ok()).unwrap_or_default();
+/// Returns how a response with this body violates openapi.yaml.
+pub fn violation(response: &Value, body: &str) -> Option<String> {
+    let status = response["statusCode"].as_u64().and_then(|status| status.try_into().ok()).unwrap_or_default();
     // A REST API and a load balancer get each header as a list.
-    let header = |name: &str| answer["headers"][name].as_str().or(answer["multiValueHeaders"][name][0].as_str());
-    openapi::fault(status, |name| header(name).map(ToOwned::to_owned), body)
+    let header = |name: &str| response["headers"][name].as_str().or(response["multiValueHeaders"][name][0].as_str());
+    openapi::violation(status, |name| header(name).map(ToOwned::to_owned), body)
 }
 
-/// Checks the answer to a file's event, over the demo account.
-pub fn assert_promise_is_kept(name: &str, answer: &Value) {
+/// Asserts that the response to a file's event is the one that its name promises, with the demo account.
+pub fn assert_documented_response(name: &str, response: &Value) {
     let promised: u64 = name[..3].parse().unwrap_or_else(|_| panic!("{name} does not begin with a status"));
-    assert_eq!(answer["statusCode"], promised, "{name}: {answer}");
-    let body = answer["body"].as_str().unwrap();
+    assert_eq!(response["statusCode"], promised, "{name}: {response}");
+    let body = response["body"].as_str().unwrap();
     if body.starts_with('{') {
-        assert_eq!(published(answer, body), None, "{name}");
+        assert_eq!(violation(response, body), None, "{name}");
     }
     if name == "200-documented-request.json" {
         let page: Value = serde_json::from_str(body).unwrap();
@@ -118,7 +116,6 @@ pub fn assert_promise_is_kept(name: &str, answer: &Value) {
     }
 }
 
-/// The session of the contract's example.
 fn documented_session() -> Value {
     let contract = include_str!("../../../../docs/contract.md");
     let (_, example) = contract.split_once("```json").unwrap();

@@ -8,13 +8,13 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unless};
+use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unexpected};
 use crate::{Database, Server, end_connections};
 
-/// One cycle in so many restarts the server instead of ending the connection.
+/// Cycles after which the server is restarted, instead of terminating the connection.
 const RESTART_EVERY: u64 = 20;
 
-/// Freezes and thaws so many times; on one core if it is told to.
+/// Freezes and thaws the function, optionally pinned to one core.
 pub async fn run(harness: &Harness, cycles: u64, pinned: bool) -> Result<FaultReport> {
     let mut server = Server::start()?;
     let database = Database::create(&server).await?;
@@ -30,36 +30,35 @@ pub async fn run(harness: &Harness, cycles: u64, pinned: bool) -> Result<FaultRe
     let (mut killed, mut restarted) = (0, 0);
     let mut admin = tested.database.client().await?;
     for cycle in 1..=cycles {
-        let before = tested.ask().await?;
+        let before = tested.request_page().await?;
         kill(pid, Signal::SIGSTOP)?;
         wait_until_stopped(pid).await?;
         if cycle % RESTART_EVERY == 0 {
-            // Blocking, because nothing else may happen until then.
+            // Blocking, because nothing else may run in between.
             server.stop()?;
             server.start_again()?;
             admin = tested.database.client().await?;
             restarted += 1;
         } else {
-            ensure!(end_connections(&admin).await? > 0, "there is no connection to end");
+            ensure!(end_connections(&admin).await? > 0, "there is no connection to terminate");
             killed += 1;
         }
-        let (answer, ()) = tokio::try_join!(tested.ask(), thaw(pid))?;
-        report.count(unless(&before, &[200]).or_else(|| unless(&answer, &[200])));
+        let (after, ()) = tokio::try_join!(tested.request_page(), thaw(pid))?;
+        report.count(unexpected(&before, &[200]).or_else(|| unexpected(&after, &[200])));
         harness.bar.inc(1);
     }
-    ensure!(tested.function.pid() == u32::try_from(pid.as_raw()).ok(), "the environment is another one");
+    ensure!(tested.function.pid() == u32::try_from(pid.as_raw()).ok(), "the environment was replaced");
     report.remark(&format!("{killed} by `pg_terminate_backend`, {restarted} by a restart of the server"));
     Ok(report)
 }
 
-/// Lets the process go on once the event has had the time to get to it. That it gets there first is usual, and not
-/// needed: Lambda promises neither.
+/// Thaws the process after the event has had time to arrive. It usually arrives first; Lambda guarantees neither order.
 async fn thaw(pid: Pid) -> Result<()> {
     tokio::time::sleep(Duration::from_millis(1)).await;
     Ok(kill(pid, Signal::SIGCONT)?)
 }
 
-/// The kernel stops a process at its next chance; it says so in `/proc`, where there is one.
+/// Waits until the kernel has stopped the process, as `/proc` reports where it exists.
 async fn wait_until_stopped(pid: Pid) -> Result<()> {
     let begin = Instant::now();
     while let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/stat")) {

@@ -1,4 +1,4 @@
-//! What the role may do, and which rows it sees, changes while requests run.
+//! Grants of the role and row level security change while requests run.
 
 use std::{cell::Cell, time::Duration};
 
@@ -7,20 +7,20 @@ use futures_util::future::try_join_all;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 
-use super::{FaultReport, FunctionUnderTest, Harness, Reply, Setup, accounts, unless};
+use super::{FaultReport, FunctionUnderTest, Harness, Reply, Setup, accounts, unexpected};
 use crate::{Database, Server, end_connections, migrations, role};
 
-/// The sessions of the account, each with a message.
+/// Sessions of the account, each with a message.
 const SESSIONS: u32 = 10;
 
-/// How long after a change of row level security a response may still lack rows. The function looks at the catalogue again
-/// at most one second after the last look.
+/// Time after a change of row level security in which a response may still lack rows. The function reads the catalogue
+/// again at most one second after the last time.
 const NOTICED_WITHIN: Duration = Duration::from_millis(1_500);
 
-/// How many responses in a row have to be right for a change to count as noticed.
+/// Correct responses in a row after which a change counts as noticed.
 const IN_A_ROW: u32 = 5;
 
-/// How long requests run on one state before it changes.
+/// Time that requests run before each change.
 const STEADY: Duration = Duration::from_millis(30);
 
 const TABLES: [&str; 3] = ["chat_sessions", "chat_messages", "chat_widgets"];
@@ -28,7 +28,7 @@ const TABLES: [&str; 3] = ["chat_sessions", "chat_messages", "chat_widgets"];
 /// A role that is not the function's.
 const ANOTHER_ROLE: &str = "somebody_else";
 
-/// Takes away the policies that docs/role.sql has made.
+/// Drops the policies of docs/role.sql.
 const WITHOUT_POLICIES: &str = "DO $$
     DECLARE found record;
     BEGIN
@@ -37,23 +37,23 @@ const WITHOUT_POLICIES: &str = "DO $$
       END LOOP;
     END $$";
 
-/// A change, and the status of requests after it.
+/// A change, and the expected status of requests after it.
 struct Change {
     sql: String,
-    /// On the connection that is open.
+    /// On the open connection.
     open: u16,
     /// On a new one.
     new: u16,
     within: Duration,
 }
 
-/// Changes that take effect with the next statement.
+/// Returns changes that take effect with the next statement.
 fn grants(with_counts: bool) -> Vec<Change> {
     let change = |sql: &str, open, new| Change { sql: sql.to_owned(), open, new, within: Duration::ZERO };
     let mut changes = Vec::new();
-    // The database refuses the query: 500, as the contract has it. Who has no connection gets 503.
+    // The contract requires 500 if the database rejects the query, and 503 without a connection.
     for table in TABLES {
-        // With the counts, no message is read.
+        // With the counts, messages are not read.
         let status = if with_counts && table == "chat_messages" { 200 } else { 500 };
         changes.push(change(&format!("REVOKE SELECT ON {table} FROM list_chat_sessions"), status, status));
         changes.push(change(&format!("GRANT SELECT ON {table} TO list_chat_sessions"), 200, 200));
@@ -79,13 +79,13 @@ fn grants(with_counts: bool) -> Vec<Change> {
     changes
 }
 
-/// Changes of row level security on one table. Nothing tells the function.
+/// Returns changes of row level security on one table, which the function is not told of.
 fn row_level_security(table: &str) -> Vec<Change> {
     let change = |sql: String, status| Change { sql, open: status, new: status, within: NOTICED_WITHIN };
-    let everybody = format!("CREATE POLICY readable ON {table} FOR SELECT");
+    let policy = format!("CREATE POLICY readable ON {table} FOR SELECT");
     vec![
         change(format!("ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"), 503),
-        change(format!("{everybody} TO list_chat_sessions USING (true)"), 200),
+        change(format!("{policy} TO list_chat_sessions USING (true)"), 200),
         change(format!("ALTER POLICY readable ON {table} TO {ANOTHER_ROLE}"), 503),
         change(format!("ALTER POLICY readable ON {table} TO {ANOTHER_ROLE}, list_chat_sessions"), 200),
         change(format!("DROP POLICY readable ON {table}"), 503),
@@ -93,14 +93,14 @@ fn row_level_security(table: &str) -> Vec<Change> {
     ]
 }
 
-/// How many changes one round is.
+/// Returns the number of changes in a round.
 pub fn round() -> u64 {
     (grants(false).len() + grants(true).len() + 2 * TABLES.len() * row_level_security("").len()) as u64
 }
 
-/// Makes every change so many times, without the materialized counts and with them.
+/// Makes every change this many times, without and with the materialized counts.
 pub async fn run(harness: &Harness, rounds: u64) -> Result<Vec<FaultReport>> {
-    // Each has a server of its own: the role is everybody's on a server.
+    // Separate servers, because the role is global to a server.
     let servers = [Server::start()?, Server::start()?];
     let [for_grants, for_rows] = &servers;
     let granted = async {
@@ -135,14 +135,14 @@ pub async fn run(harness: &Harness, rounds: u64) -> Result<Vec<FaultReport>> {
         secured.add(report);
     }
     let within = rows.iter().map(|(_, short_lived)| *short_lived).max().unwrap_or_default();
-    secured.remark(&format!("changes; the last response that lacked rows began {within:?} after one"));
+    secured.remark(&format!("changes; the last response that lacked rows began {within:?} after a change"));
     Ok(vec![granted, secured])
 }
 
 struct Fixture {
     tested: FunctionUnderTest,
     admin: Client,
-    /// How long after a change a response has lacked rows, at most.
+    /// Longest time after a change at which a response still lacked rows.
     short_lived: Cell<Duration>,
 }
 
@@ -152,14 +152,14 @@ impl Fixture {
         accounts::fill(&database, 1, SESSIONS).await?;
         let admin = database.client().await?;
         if with_counts {
-            migrations::apply_kept(&admin).await?;
-            admin.batch_execute(migrations::GRANT_KEPT).await?;
+            migrations::apply_materialized_counts(&admin).await?;
+            admin.batch_execute(migrations::GRANT_MATERIALIZED_COUNTS).await?;
         }
         let tested = FunctionUnderTest::start(harness, database, Setup::default()).await?;
         Ok(Self { tested, admin, short_lived: Cell::default() })
     }
 
-    /// Makes the changes one after the other. What is counted are changes.
+    /// Makes the changes in order and counts them.
     async fn make(&self, harness: &Harness, changes: &[Change], report: &mut FaultReport) -> Result<()> {
         let mut before = 200;
         for change in changes {
@@ -171,7 +171,7 @@ impl Fixture {
         Ok(())
     }
 
-    /// Makes one change under load, on the open connection, and looks at a new one.
+    /// Makes one change under load, on the open connection, and then checks a new one.
     async fn attempt(&self, change: &Change, before: u16) -> Result<Option<String>> {
         let changed = Cell::new(None);
         let make = async {
@@ -183,7 +183,7 @@ impl Fixture {
         let load = async {
             let (mut in_a_row, mut wrong) = (0, None);
             while in_a_row < IN_A_ROW {
-                let (begin, reply) = (Instant::now(), self.tested.ask().await?);
+                let (begin, reply) = (Instant::now(), self.tested.request_page().await?);
                 let after = changed.get().and_then(|changed| begin.checked_duration_since(changed));
                 let is_late = after.is_some_and(|after| after >= change.within);
                 let is_right = reply.status == change.open && flaw(&reply).is_none();
@@ -195,10 +195,10 @@ impl Fixture {
                     }
                     _ => in_a_row = 0,
                 }
-                // Until the change is made or noticed, both states are right.
+                // Until the change is noticed, both states are correct.
                 let expected = if is_late { vec![change.open] } else { vec![before, change.open] };
                 let lacking = flaw(&reply).filter(|_| is_late || change.within.is_zero());
-                wrong = wrong.or(unless(&reply, &expected)).or(lacking);
+                wrong = wrong.or(unexpected(&reply, &expected)).or(lacking);
                 if wrong.is_some() && is_late {
                     break;
                 }
@@ -209,13 +209,13 @@ impl Fixture {
         let ((), wrong) = tokio::try_join!(make, load)?;
         ensure!(changed.get().is_some(), "the change was not made");
         end_connections(&self.admin).await?;
-        let reply = self.tested.ask().await?;
-        let new = unless(&reply, &[change.new]).or_else(|| flaw(&reply));
+        let reply = self.tested.request_page().await?;
+        let new = unexpected(&reply, &[change.new]).or_else(|| flaw(&reply));
         Ok(wrong.or_else(|| new.map(|wrong| format!("on a new connection {wrong} ({})", self.tested.cause()))))
     }
 }
 
-/// What a page lacks; nothing, if the response is not a page.
+/// Returns what a page lacks; `None` if the response is not a page.
 fn flaw(reply: &Reply) -> Option<String> {
     if reply.status != 200 {
         return None;

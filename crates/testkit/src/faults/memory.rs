@@ -1,24 +1,23 @@
-//! Texts far larger than what a visitor should write, under a limit of memory.
+//! Very large texts, under a memory limit.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unless};
+use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unexpected};
 use crate::{Database, Server, process};
 
-/// The sessions of the account.
 const SESSIONS: u32 = 50;
 
-/// The address space that the function has: the template's memory, 256 MB, in KiB.
+/// Address space of the function in KiB: the template's memory, 256 MB.
 const ADDRESS_SPACE: u32 = 256 * 1_024;
 
-/// The most memory that the function may have resident, in KiB, at a `limit` of 100.
+/// Largest resident memory in KiB, at a `limit` of 100.
 const RESIDENT_MAX: u64 = 64 * 1_024;
 
-/// The largest response of a Lambda function, in bytes.
+/// Lambda's limit for a response, in bytes.
 const RESPONSE_MAX: usize = 6 * 1_024 * 1_024;
 
-/// What is never cut: so many characters of a last message, and of any other text.
+/// Characters that are never cut, of a last message and of any other text.
 const MESSAGE_MIN: usize = 4_000;
 const TEXT_MIN: usize = 500;
 
@@ -28,11 +27,11 @@ struct Case {
     sql: &'static str,
 }
 
-/// Five megabytes in each row, if nothing else is said.
+/// Five megabytes in each row, unless noted.
 const CASES: [Case; 8] = [
     Case { field: "last_message", sql: "UPDATE chat_messages SET content = repeat('x', 5000000)" },
     Case { field: "last_message", sql: "UPDATE chat_messages SET content = repeat('ö', 65000)" },
-    // Six characters in JSON each.
+    // Each character takes six in JSON.
     Case { field: "last_message", sql: "UPDATE chat_messages SET content = repeat(chr(1), 1000000)" },
     Case {
         field: "last_message",
@@ -44,15 +43,13 @@ const CASES: [Case; 8] = [
     Case { field: "widget_name", sql: "UPDATE chat_widgets SET name = repeat('x', 5000000)" },
 ];
 
-/// The way back to small texts.
 const SMALL: &str = "UPDATE chat_messages SET content = 'short';
     UPDATE chat_sessions SET page_url = 'short', visitor_name = 'short', visitor_email = 'short';
     UPDATE chat_widgets SET name = 'short'";
 
-/// The kinds of trial.
 pub const KINDS: u64 = CASES.len() as u64;
 
-/// Asks for each kind of large page so many times.
+/// Requests each kind of large page `count` times.
 pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
     let server = Server::start()?;
     let database = Database::create(&server).await?;
@@ -66,21 +63,21 @@ pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
         admin.batch_execute("ALTER TABLE chat_messages DISABLE TRIGGER USER").await?;
         admin.batch_execute(case.sql).await?;
         for _ in 0..count {
-            let (pid, reply) = (tested.function.pid(), tested.ask().await?);
-            let mut wrong = unless(&reply, &[200]);
+            let (pid, reply) = (tested.function.pid(), tested.request_page().await?);
+            let mut wrong = unexpected(&reply, &[200]);
             if wrong.is_none() {
                 wrong = flaw(&reply.json()?, case.field);
             }
-            let died = (tested.function.pid() != pid).then(|| "the process ended".to_owned());
+            let ended = (tested.function.pid() != pid).then(|| "the process ended".to_owned());
             let peak = process::peak(tested.function.pid().context("it runs")?).unwrap_or_default();
             resident = resident.max(peak);
             let large = (peak > RESIDENT_MAX).then(|| format!("{peak} KiB resident"));
-            report.count(died.or(wrong).or(large).map(|wrong| format!("{}: {wrong}", case.sql)));
+            report.count(ended.or(wrong).or(large).map(|wrong| format!("{}: {wrong}", case.sql)));
             harness.bar.inc(1);
         }
         admin.batch_execute(SMALL).await?;
         admin.batch_execute("VACUUM chat_messages, chat_sessions, chat_widgets").await?;
-        let next = unless(&tested.ask().await?, &[200]);
+        let next = unexpected(&tested.request_page().await?, &[200]);
         if let Some(wrong) = next {
             report.count(Some(format!("after {}: {wrong}", case.sql)));
         }
@@ -93,7 +90,7 @@ pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
     Ok(vec![report])
 }
 
-/// What is wrong with a page whose texts are cut.
+/// Returns what is wrong with a page of cut texts.
 fn flaw(page: &Value, field: &str) -> Option<String> {
     let length = page.to_string().len();
     if length > RESPONSE_MAX {
@@ -109,7 +106,6 @@ fn flaw(page: &Value, field: &str) -> Option<String> {
     let texts: Vec<_> = sessions.iter().filter_map(|session| session[field].as_str()).collect();
     let long: Vec<_> = texts.iter().filter(|text| text.chars().count() > 100).collect();
     let wrong = long.iter().filter(|text| !is_cut(text)).count();
-    (texts.len() != count || long.is_empty() || wrong > 0).then(|| {
-        format!("{} texts, {} of them long, {wrong} of those not cut as they should be", texts.len(), long.len())
-    })
+    (texts.len() != count || long.is_empty() || wrong > 0)
+        .then(|| format!("{} texts, {} of them long, {wrong} of those not cut correctly", texts.len(), long.len()))
 }

@@ -1,7 +1,7 @@
-//! Names that are unknown, are resolved late or not at all, or lead to an address first at which nobody answers.
+//! Name resolution: names that do not resolve, resolve late, or resolve to a dead address first.
 //!
-//! The function runs in a mount namespace in which `/etc/resolv.conf` names a DNS server of ours, so that its own
-//! resolver, the C library's, asks that server. That needs root: a name server answers at port 53.
+//! The function runs in a mount namespace in which `/etc/resolv.conf` names our DNS server, so that its resolver, the C
+//! library's, queries that server. This needs root, because DNS uses port 53.
 
 mod server;
 
@@ -13,36 +13,35 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 
-use super::{FaultReport, FunctionUnderTest, Harness, Reply, Setup, accounts, sum, unless};
+use super::{FaultReport, FunctionUnderTest, Harness, Reply, Setup, accounts, sum, unexpected};
 use crate::{
     Authority, Database, DeadAddress, Secrets, Server, ServerOptions, certificates::NOW, chaos::near_address,
     end_connections,
 };
 use server::{NameServer, Resolution};
 
-/// The names of the two hosts.
+/// Host names of the database and of Secrets Manager.
 const DATABASE_HOST: &str = "database.test";
 const SECRETS_HOST: &str = "secrets.test";
 
-/// Where both listen. The C library puts the address that is nearest to ours first, whatever the order of the DNS server, so
-/// the dead addresses have to be nearer to 127.0.0.1 than this one.
+/// The address of both. The C library sorts the address nearest to ours first, regardless of the order in the DNS
+/// response, so the dead addresses are nearer to 127.0.0.1 than this one.
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 200, 0, 1);
 
-/// An invocation, and when every response has to be there: 300 ms before its end.
+/// Timeout of an invocation, and of its response, which is due 300 ms earlier.
 const INVOCATION: Duration = Duration::from_secs(4);
 const LATEST: Duration = Duration::from_millis(3_700);
 
-/// How long a refresh of the key ring may take to be made: the maximum age, which is a second here, and faults before it.
+/// Timeout for a refresh of the key ring: the maximum age of one second, and faults before it.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// How many requests are sent while names do not resolve.
+/// Requests that are sent during a fault.
 const REQUESTS: usize = 2;
 
-/// The most threads that a process may have: its own, and those that wait for the resolver. A request that is over leaves
-/// its thread waiting, for 10 s with the resolver's usual options, in which there is time for a few requests.
+/// Limit for the threads of a process: its own, and those that wait for the resolver. An abandoned lookup keeps its
+/// thread for 10 s by default, enough time for a few requests.
 const THREADS_MAX: usize = 16;
 
-/// What goes wrong with a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NameFault {
     /// NXDOMAIN
@@ -51,7 +50,7 @@ enum NameFault {
     Failing,
     /// No response from the DNS server.
     Silent,
-    /// A response that leaves time for the rest.
+    /// A delayed response, in time for the rest.
     Slow,
     /// A response after the invocation.
     TooSlow,
@@ -65,7 +64,7 @@ impl NameFault {
     const ALL: [Self; 7] =
         [Self::Unknown, Self::Failing, Self::Silent, Self::Slow, Self::TooSlow, Self::RefusingFirst, Self::DeadFirst];
 
-    /// The statuses of a request that needs the name.
+    /// Returns the expected statuses of a request that needs the name.
     fn expected(self) -> &'static [u16] {
         match self {
             Self::Unknown | Self::Failing | Self::Silent | Self::TooSlow => &[503],
@@ -74,10 +73,10 @@ impl NameFault {
     }
 }
 
-/// The kinds of trial: each fault of the database's name, and of Secrets Manager's with a key ring and without.
+/// Number of kinds of trials: each fault of the database's name, and of Secrets Manager's with and without a cached key
+/// ring.
 pub const KINDS: u64 = 3 * NameFault::ALL.len() as u64;
 
-/// Tries every fault so many times.
 pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
     let authority = Authority::new()?;
     let mut options = ServerOptions::with_tls(authority.certify(&[DATABASE_HOST], NOW)?);
@@ -116,19 +115,18 @@ pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
     Ok(sums.into())
 }
 
-/// One function with the name server that it asks.
 struct Fixture {
     tested: FunctionUnderTest,
     names: NameServer,
     admin: Client,
     ports: [u16; 2],
     _dead: Option<DeadAddress>,
-    /// Holds the files that the function finds in `/etc`.
+    /// The files that the function sees in `/etc`.
     _etc: TempDir,
 }
 
 impl Fixture {
-    /// Starts while everything is well, or while Secrets Manager's name is not.
+    /// Starts without a fault, or with one of Secrets Manager's name.
     async fn start(harness: &Harness, server: &Server, pem: &str, secrets_fault: Option<NameFault>) -> Result<Self> {
         let names = NameServer::start().await?;
         let etc = tempfile::tempdir()?;
@@ -148,7 +146,7 @@ impl Fixture {
         let port = |url: &str| url.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).context("a port");
         let ports = [server.port(), port(secrets.url())?];
         let dead = match secrets_fault {
-            Some(fault) => cause(&names, SECRETS_HOST, fault, ports[1]).await?,
+            Some(fault) => inject(&names, SECRETS_HOST, fault, ports[1]).await?,
             None => None,
         };
         let url = format!("{}?sslmode=verify-full", database.url().replace("127.0.0.1", DATABASE_HOST));
@@ -166,55 +164,57 @@ impl Fixture {
         Ok(Self { tested, names, admin, ports, _dead: dead, _etc: etc })
     }
 
-    /// A new connection is needed while the database's name is not well.
+    /// Requests new connections during a fault of the database's name.
     async fn connect(&self, fault: NameFault) -> Result<Option<String>> {
-        if let Some(wrong) = unless(&self.tested.ask().await?, &[200]) {
+        if let Some(wrong) = unexpected(&self.tested.request_page().await?, &[200]) {
             return Ok(Some(format!("before the fault {wrong}")));
         }
-        let _dead = cause(&self.names, DATABASE_HOST, fault, self.ports[0]).await?;
+        let _dead = inject(&self.names, DATABASE_HOST, fault, self.ports[0]).await?;
         let mut wrong = None;
         for _ in 0..REQUESTS {
             end_connections(&self.admin).await?;
-            wrong = wrong.or(judge(&self.tested.ask().await?, fault.expected()));
+            wrong = wrong.or(flaw(&self.tested.request_page().await?, fault.expected()));
         }
-        self.heal(wrong).await
+        self.recover(wrong).await
     }
 
-    /// The key ring is due and needs a new connection while Secrets Manager's name is not well: the last good one serves.
+    /// Makes a refresh of the key ring need a new connection during a fault of Secrets Manager's name: the cached ring
+    /// is used.
     async fn refresh(&self, fault: NameFault) -> Result<Option<String>> {
-        let _dead = cause(&self.names, SECRETS_HOST, fault, self.ports[1]).await?;
+        let _dead = inject(&self.names, SECRETS_HOST, fault, self.ports[1]).await?;
         self.tested.secrets.hang_up();
-        let (asked, begin) = (self.names.asked(SECRETS_HOST), Instant::now());
+        let (before, begin) = (self.names.queries(SECRETS_HOST), Instant::now());
         let (mut wrong, mut rest) = (None, REQUESTS);
         while rest > 0 {
-            wrong = wrong.or(judge(&self.tested.ask().await?, &[200]));
-            rest -= usize::from(self.names.asked(SECRETS_HOST) > asked);
+            wrong = wrong.or(flaw(&self.tested.request_page().await?, &[200]));
+            rest -= usize::from(self.names.queries(SECRETS_HOST) > before);
             ensure!(begin.elapsed() < PATIENCE, "the key ring is not refreshed");
             sleep(Duration::from_millis(5)).await;
         }
-        self.heal(wrong).await
+        self.recover(wrong).await
     }
 
-    /// The environment has started while Secrets Manager's name was not well, and there is no key ring if that has cost it.
+    /// Sends requests to an environment that was started during a fault of Secrets Manager's name, perhaps without a
+    /// key ring.
     async fn start_up(&self, fault: NameFault) -> Result<Option<String>> {
         let mut wrong = None;
         for _ in 0..REQUESTS {
-            wrong = wrong.or(judge(&self.tested.ask().await?, fault.expected()));
+            wrong = wrong.or(flaw(&self.tested.request_page().await?, fault.expected()));
         }
-        self.heal(wrong).await
+        self.recover(wrong).await
     }
 
-    /// Names are well again, and the next request is served.
-    async fn heal(&self, wrong: Option<String>) -> Result<Option<String>> {
+    /// Ends the fault; the next request must succeed.
+    async fn recover(&self, wrong: Option<String>) -> Result<Option<String>> {
         self.names.set(DATABASE_HOST, usual());
         self.names.set(SECRETS_HOST, usual());
-        let after = judge(&self.tested.ask().await?, &[200]);
+        let after = flaw(&self.tested.request_page().await?, &[200]);
         Ok(wrong.or_else(|| after.map(|wrong| format!("after the fault {wrong}"))))
     }
 
     fn threads(&self) -> Result<usize> {
         let pid = self.tested.function.pid().context("it runs")?;
-        // The process may have ended, which is counted already.
+        // The process may have ended, which is already counted.
         Ok(fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count))
     }
 }
@@ -223,13 +223,13 @@ fn usual() -> Resolution {
     Resolution::After(Duration::ZERO, vec![ADDRESS])
 }
 
-fn judge(reply: &Reply, expected: &[u16]) -> Option<String> {
-    let late = (reply.after > LATEST).then(|| format!("an answer after {:?}", reply.after));
-    unless(reply, expected).or(late)
+fn flaw(reply: &Reply, expected: &[u16]) -> Option<String> {
+    let late = (reply.after > LATEST).then(|| format!("a response after {:?}", reply.after));
+    unexpected(reply, expected).or(late)
 }
 
-/// Causes a fault of a name; gives what holds the dead address, if it needs one.
-async fn cause(names: &NameServer, host: &str, fault: NameFault, port: u16) -> Result<Option<DeadAddress>> {
+/// Injects a fault of a name; returns the dead address if it needs one.
+async fn inject(names: &NameServer, host: &str, fault: NameFault, port: u16) -> Result<Option<DeadAddress>> {
     let mut dead = None;
     names.set(
         host,

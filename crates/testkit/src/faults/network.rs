@@ -1,4 +1,4 @@
-//! The network fails in each phase of PostgreSQL's protocol, in each way.
+//! Every network fault in every phase of PostgreSQL's protocol.
 
 use std::time::Duration;
 
@@ -8,25 +8,25 @@ use list_chat_sessions::database::CHECK_INTERVAL;
 use tokio::time::sleep;
 use tokio_postgres::Client;
 
-use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unless};
+use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unexpected};
 use crate::{
     Authority, Chaos, Database, NetworkFault, Phase, Server, ServerOptions, certificates::NOW, running,
     wait_for_running,
 };
 
-/// An invocation, and when every answer has to be there: 300 ms before its end.
+/// Timeout of an invocation, and of its response, which is due 300 ms earlier.
 const INVOCATION: Duration = Duration::from_secs(2);
 const LATEST: Duration = Duration::from_millis(1_700);
 
-/// The role's `statement_timeout` in a black hole: what ends a query when no word can get to the server any more. In all
-/// other cases there is none, so that it is the function that ends what it has begun.
+/// The role's `statement_timeout` in a black hole, where only the server can end a query. It is disabled in all other
+/// cases, so that the function has to cancel its queries.
 const STATEMENT_TIMEOUT: &str = "1900ms";
 
-/// How many trials wait side by side: most of a trial is waiting.
+/// Concurrent trials, because most of a trial is waiting.
 const WORKERS: usize = 14;
 
-/// What is tried: where, whether under TLS, whether the connection was idle for so long that it is asked whether it is
-/// alive, and whether the query has to wait for a lock there.
+/// A trial: the phase, whether with TLS, whether the connection was idle long enough to be checked, and whether the
+/// query waits for a lock.
 #[derive(Clone, Copy, Debug)]
 struct Case {
     phase: Phase,
@@ -53,12 +53,12 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-/// How many trials one round of all cases is.
+/// Returns the number of trials in a round.
 pub fn round() -> u64 {
     cases().len() as u64
 }
 
-/// Tries every case so many times; gives a report for each fault.
+/// Tries every case `rounds` times; returns a report for each fault.
 pub async fn run(harness: &Harness, rounds: u64) -> Result<Vec<FaultReport>> {
     let authority = Authority::new()?;
     let server = Server::start_with(ServerOptions::with_tls(authority.certify(&["127.0.0.1"], NOW)?))?;
@@ -66,7 +66,7 @@ pub async fn run(harness: &Harness, rounds: u64) -> Result<Vec<FaultReport>> {
     let (server, pem) = (&server, &authority.pem());
     let workers = [false, true].into_iter().flat_map(|encrypted| {
         let mine: Vec<_> = cases.iter().filter(|case| case.encrypted == encrypted).copied().collect();
-        // More phases are encrypted than not.
+        // TLS has more phases.
         let workers = if encrypted { WORKERS * 8 / 14 } else { WORKERS * 6 / 14 };
         let parts: Vec<Vec<_>> =
             (0..workers).map(|worker| mine.iter().skip(worker).step_by(workers).copied().collect()).collect();
@@ -96,10 +96,9 @@ fn name(fault: NetworkFault) -> &'static str {
     }
 }
 
-/// One function with a proxy and a database of its own.
+/// A function with its own proxy and database.
 struct Fixture {
-    /// The database's.
-    name: String,
+    database: String,
     chaos: Chaos,
     tested: FunctionUnderTest,
     admin: Client,
@@ -116,7 +115,7 @@ impl Fixture {
         let url = format!("postgres://postgres@127.0.0.1:{}/{name}?sslmode={mode}", chaos.port());
         let variables = pem.map(|pem| ("DATABASE_CA_PEM", pem.clone())).into_iter().collect();
         let setup = Setup { url: Some(url), variables, timeout: INVOCATION, ..Setup::default() };
-        Ok(Self { name, chaos, tested: FunctionUnderTest::start(harness, database, setup).await?, admin })
+        Ok(Self { database: name, chaos, tested: FunctionUnderTest::start(harness, database, setup).await?, admin })
     }
 
     async fn run(mut self, harness: &Harness, cases: &[Case], rounds: u64) -> Result<Vec<(NetworkFault, FaultReport)>> {
@@ -133,15 +132,15 @@ impl Fixture {
         Ok(reports)
     }
 
-    /// One trial; gives what the function did wrong.
+    /// Runs one trial; returns what the function did wrong.
     async fn attempt(&mut self, case: Case) -> Result<Option<String>> {
         let statement_timeout = if case.fault == NetworkFault::BlackHole { STATEMENT_TIMEOUT } else { "0" };
-        let set = format!("ALTER DATABASE {} SET statement_timeout = '{statement_timeout}'", self.name);
+        let set = format!("ALTER DATABASE {} SET statement_timeout = '{statement_timeout}'", self.database);
         self.admin.batch_execute(&set).await?;
-        // A new connection in any case, and past its beginning for the phases after that.
+        // Always opens a new connection, and completes its start for the later phases.
         self.chaos.cut();
         if matches!(case.phase, Phase::Check | Phase::Query | Phase::Rows)
-            && let Some(wrong) = unless(&self.tested.ask().await?, &[200])
+            && let Some(wrong) = unexpected(&self.tested.request_page().await?, &[200])
         {
             return Ok(Some(format!("before the fault {wrong}")));
         }
@@ -156,24 +155,24 @@ impl Fixture {
         let fault = async {
             if case.locked {
                 wait_for_running(&self.admin, |running| running > 0).await?;
-                self.chaos.strike(case.fault);
+                self.chaos.inject_now(case.fault);
             } else {
-                self.chaos.cause(case.phase, case.fault);
+                self.chaos.inject_at(case.phase, case.fault);
             }
             anyhow::Ok(())
         };
-        let ((), answer) = tokio::try_join!(fault, self.tested.ask())?;
-        anyhow::ensure!(self.chaos.met() > 0, "the fault was not met");
-        let late = (answer.after > LATEST).then(|| format!("an answer after {:?}", answer.after));
-        let mut wrong = late.or_else(|| unless(&answer, &[200, 503, 504]));
-        // While the network is as it is: what the function could not end, the server does.
+        let ((), reply) = tokio::try_join!(fault, self.tested.request_page())?;
+        anyhow::ensure!(self.chaos.injected() > 0, "the fault was not injected");
+        let late = (reply.after > LATEST).then(|| format!("a response after {:?}", reply.after));
+        let mut wrong = late.or_else(|| unexpected(&reply, &[200, 503, 504]));
+        // During the fault, the server ends what the function could not cancel.
         if wait_for_running(&self.admin, |running| running == 0).await.is_err() {
             let left = running(&self.admin).await?.len();
             wrong = wrong.or_else(|| Some(format!("{left} queries are left on the server")));
         }
         self.chaos.end();
         drop(lock);
-        let after = unless(&self.tested.ask().await?, &[200]);
+        let after = unexpected(&self.tested.request_page().await?, &[200]);
         Ok(wrong.or_else(|| after.map(|wrong| format!("after the fault {wrong}"))))
     }
 }

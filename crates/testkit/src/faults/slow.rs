@@ -1,28 +1,29 @@
-//! The query takes too long, for its own sake or for somebody else's.
+//! The query takes too long, by itself or because of a lock.
 
 use std::time::Duration;
 
 use anyhow::Result;
 use tokio_postgres::Client;
 
-use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unless};
+use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unexpected};
 use crate::{Database, Server, wait_for_running};
 
-/// What the query may take, and what the next answer may.
+/// Timeout of the query, and of the next response.
 const QUERY_TIMEOUT: Duration = Duration::from_millis(200);
-const AT_ONCE: Duration = Duration::from_secs(1);
+const NEXT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A table that takes a minute to read, and the way back.
+/// A table that takes a minute to read, and the statements that restore it.
 const SLOW_VIEW: [&str; 2] = [
-    "ALTER TABLE chat_messages RENAME TO chat_messages_kept;
+    "ALTER TABLE chat_messages RENAME TO chat_messages_fast;
      CREATE VIEW chat_messages AS
-       SELECT m.* FROM chat_messages_kept m, LATERAL (SELECT pg_sleep(60), m.id) slow WHERE slow.id = m.id;
+       SELECT m.* FROM chat_messages_fast m, LATERAL (SELECT pg_sleep(60), m.id) slow WHERE slow.id = m.id;
      GRANT SELECT ON chat_messages TO list_chat_sessions",
-    "DROP VIEW chat_messages; ALTER TABLE chat_messages_kept RENAME TO chat_messages",
+    "DROP VIEW chat_messages; ALTER TABLE chat_messages_fast RENAME TO chat_messages",
 ];
 const LOCK: [&str; 2] = ["BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE", "COMMIT"];
 
-/// Asks so many times while the query is slow: the answer is 504, nothing runs on, and the next is served at once.
+/// Sends requests while the query is slow: each gets 504, its query is cancelled, and the next request succeeds
+/// immediately.
 pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
     let server = Server::start()?;
     let database = Database::create(&server).await?;
@@ -37,9 +38,9 @@ pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
             admin.batch_execute(begin).await?;
             let wrong = attempt(&tested, &other).await?;
             admin.batch_execute(end).await?;
-            let next = tested.ask().await?;
-            let late = (next.after > AT_ONCE).then(|| format!("the next answer after {:?}", next.after));
-            report.count(wrong.or_else(|| unless(&next, &[200])).or(late));
+            let next = tested.request_page().await?;
+            let late = (next.after > NEXT_TIMEOUT).then(|| format!("the next response after {:?}", next.after));
+            report.count(wrong.or_else(|| unexpected(&next, &[200])).or(late));
             harness.bar.inc(1);
         }
         reports.push(report);
@@ -48,7 +49,7 @@ pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
 }
 
 async fn attempt(tested: &FunctionUnderTest, other: &Client) -> Result<Option<String>> {
-    let answer = tested.ask().await?;
+    let reply = tested.request_page().await?;
     let left = wait_for_running(other, |running| running == 0).await.is_err();
-    Ok(unless(&answer, &[504]).or_else(|| left.then(|| "the query runs on".to_owned())))
+    Ok(unexpected(&reply, &[504]).or_else(|| left.then(|| "the query still runs".to_owned())))
 }

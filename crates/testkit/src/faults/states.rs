@@ -1,4 +1,4 @@
-//! The database is in each state that is not the usual one, and in the usual one again.
+//! Every unusual state of the database, and its return to normal.
 
 use std::{
     cell::Cell,
@@ -13,19 +13,18 @@ use nix::{
 };
 use tokio_postgres::Client;
 
-use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unless};
+use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, unexpected};
 use crate::{Database, Server, end_connections, running, wait_for_running};
 
-/// How long connecting may take, and a little.
+/// Timeout of connecting, and a margin.
 const CONNECT_BUDGET: Duration = Duration::from_millis(3_500);
 
-/// How long PostgreSQL may take to recover.
+/// Timeout for PostgreSQL to recover.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The kinds of state.
 pub const KINDS: u64 = 7;
 
-/// Brings the database into each state so many times.
+/// Brings the database into each state `count` times.
 pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
     let fixture = Fixture::start(harness).await?;
     let mut reports = [
@@ -72,18 +71,18 @@ impl Fixture {
         self.tested.database.client().await
     }
 
-    /// Does something to the server that takes its time, in which requests go on.
+    /// Runs a blocking operation of the server while requests continue.
     async fn server<T: Send + 'static>(&self, act: fn(&mut Server) -> Result<T>) -> Result<T> {
         let server = Arc::clone(&self.server);
         tokio::task::spawn_blocking(move || act(&mut server.lock().unwrap_or_else(PoisonError::into_inner))).await?
     }
 
-    /// The first answer when the database is well again.
+    /// Checks the first response after the database has recovered.
     async fn recovered(&self) -> Result<Option<String>> {
-        Ok(unless(&self.tested.ask().await?, &[200]).map(|wrong| format!("after it {wrong}")))
+        Ok(unexpected(&self.tested.request_page().await?, &[200]).map(|wrong| format!("after the fault {wrong}")))
     }
 
-    /// While requests run, the server goes and comes back: all that fail say when to come again, and in time.
+    /// Restarts the server under load: all requests that fail get `Retry-After`, in time.
     async fn restart(&self, report: &mut FaultReport) -> Result<()> {
         let done = Cell::new(false);
         let restart = async {
@@ -96,7 +95,7 @@ impl Fixture {
         let load = async {
             let mut replies = Vec::new();
             while !done.get() {
-                replies.push(self.tested.ask().await?);
+                replies.push(self.tested.request_page().await?);
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
             Ok(replies)
@@ -104,14 +103,14 @@ impl Fixture {
         let ((), replies) = tokio::try_join!(restart, load)?;
         for reply in &replies {
             let late = (reply.after > CONNECT_BUDGET).then(|| format!("{} after {:?}", reply.status, reply.after));
-            report.count(unless(reply, &[200, 503]).or(late));
+            report.count(unexpected(reply, &[200, 503]).or(late));
         }
-        ensure!(replies.iter().any(|reply| reply.status == 503), "no request met the restart");
+        ensure!(replies.iter().any(|reply| reply.status == 503), "no request failed during the restart");
         report.count(self.recovered().await?);
         Ok(())
     }
 
-    /// The server lets those who are there finish, and nobody new in.
+    /// Shuts the server down: it serves existing connections and rejects new ones.
     async fn close(&self) -> Result<Option<String>> {
         let admin = self.admin().await?;
         let postmaster = self.server(|server| {
@@ -120,21 +119,21 @@ impl Fixture {
         });
         kill(Pid::from_raw(postmaster.await?), Signal::SIGTERM)?;
         while self.admin().await.is_ok() {}
-        let there = self.tested.ask().await?;
+        let existing = self.tested.request_page().await?;
         end_connections(&admin).await?;
-        let new = self.tested.ask().await?;
+        let new = self.tested.request_page().await?;
         drop(admin);
         self.server(Server::start_again).await?;
-        Ok(unless(&there, &[200]).or_else(|| unless(&new, &[503])).or(self.recovered().await?))
+        Ok(unexpected(&existing, &[200]).or_else(|| unexpected(&new, &[503])).or(self.recovered().await?))
     }
 
     async fn fill(&self) -> Result<Option<String>> {
         let admin = self.admin().await?;
         admin.batch_execute("ALTER ROLE list_chat_sessions CONNECTION LIMIT 0").await?;
         end_connections(&admin).await?;
-        let full = self.tested.ask().await?;
+        let full = self.tested.request_page().await?;
         admin.batch_execute("ALTER ROLE list_chat_sessions CONNECTION LIMIT -1").await?;
-        Ok(unless(&full, &[503]).or(self.recovered().await?))
+        Ok(unexpected(&full, &[503]).or(self.recovered().await?))
     }
 
     async fn read_only(&self) -> Result<Option<String>> {
@@ -146,14 +145,14 @@ impl Fixture {
         Ok(wrong)
     }
 
-    /// As a failover looks from here: the server goes, a standby answers in its place, and is promoted.
+    /// Simulates a failover: the server stops, a standby takes its place, and is promoted.
     async fn stand_by(&self) -> Result<Option<String>> {
         self.admin().await?.batch_execute("CHECKPOINT").await?;
         self.server(Server::stand_by).await?;
         let standing_by = self.recovered().await?;
         let admin = self.admin().await?;
         let promoted: bool = admin.query_typed_one("SELECT pg_is_in_recovery() AND pg_promote()", &[]).await?.get(0);
-        ensure!(promoted, "the server is no standby");
+        ensure!(promoted, "the server is not a standby");
         Ok(standing_by.or(self.recovered().await?))
     }
 
@@ -166,11 +165,11 @@ impl Fixture {
             wait_for_running(&other, |running| running > 0).await?;
             Ok(admin.batch_execute("COMMIT").await?)
         };
-        let (reply, ()) = tokio::try_join!(self.tested.ask(), fault)?;
-        Ok(unless(&reply, &[200]))
+        let (reply, ()) = tokio::try_join!(self.tested.request_page(), fault)?;
+        Ok(unexpected(&reply, &[200]))
     }
 
-    /// A backend that dies takes the server into recovery, and all connections with it.
+    /// Kills a backend, which makes the server close all connections and recover.
     async fn crash(&self) -> Result<Option<String>> {
         let [admin, other] = [self.admin().await?, self.admin().await?];
         admin.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await?;
@@ -179,12 +178,12 @@ impl Fixture {
             let backend = running(&other).await?[0];
             Ok(kill(Pid::from_raw(backend), Signal::SIGKILL)?)
         };
-        let (reply, ()) = tokio::try_join!(self.tested.ask(), fault)?;
+        let (reply, ()) = tokio::try_join!(self.tested.request_page(), fault)?;
         let begin = Instant::now();
         while self.admin().await.is_err() {
             ensure!(begin.elapsed() < PATIENCE, "the server does not recover");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        Ok(unless(&reply, &[200, 503]).or(self.recovered().await?))
+        Ok(unexpected(&reply, &[200, 503]).or(self.recovered().await?))
     }
 }

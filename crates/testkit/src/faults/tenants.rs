@@ -1,4 +1,4 @@
-//! A thousand accounts take turns on few connections, which are killed, locked out and timed out all the while.
+//! A thousand accounts share few connections, which are terminated, locked out and timed out.
 
 use std::{
     cell::Cell,
@@ -23,21 +23,20 @@ use crate::{Database, Server, end_connections};
 
 const ACCOUNTS: u32 = 1_000;
 
-/// The sessions of each account.
 const SESSIONS: usize = 3;
 
-/// Functions with a connection each: as many as it takes for the rings to know all accounts.
+/// Number of functions: enough for their rings to hold the keys of all accounts.
 const WORKERS: u32 = ACCOUNTS.div_ceil(RING_MAX);
 
-/// A query is cancelled after this, and a lock is held for longer.
+/// Timeout of a query, and the longer time that a lock is held.
 const QUERY_TIMEOUT: Duration = Duration::from_millis(60);
 const LOCK: Duration = Duration::from_millis(100);
 
-/// Between two locks, and between two kills.
+/// Pause between two locks, and between two terminations.
 const PAUSE: Duration = Duration::from_millis(400);
 
-/// Sends so many requests, for the same seed to the same accounts in the same order; a row of another account is what can
-/// be lost, or an answer that does not belong here.
+/// Sends requests, to the same accounts in the same order for the same seed; a row of another account or a wrong
+/// response counts as lost.
 pub async fn run(harness: &Harness, requests: u64, seed: u64) -> Result<FaultReport> {
     let server = Server::start()?;
     let database = Database::create(&server).await?;
@@ -98,7 +97,7 @@ async fn worker(
     Ok((report, statuses))
 }
 
-/// What is wrong with an answer to this account.
+/// Returns what is wrong with a reply to this account.
 fn wrong(reply: &Reply, account: u32) -> Result<Option<String>> {
     if matches!(reply.status, 503 | 504) {
         return Ok(None);
@@ -113,7 +112,7 @@ fn wrong(reply: &Reply, account: u32) -> Result<Option<String>> {
     Ok((!is_right).then(|| format!("account {account} gets {}: {}", reply.status, reply.text())))
 }
 
-/// Kills connections and locks the table, again and again.
+/// Terminates connections and locks the table repeatedly.
 async fn disturb(admin: &Client, other: &Client, killed: &Cell<usize>) -> Result<()> {
     let kill = async || {
         killed.set(killed.get() + end_connections(other).await?);
@@ -124,7 +123,7 @@ async fn disturb(admin: &Client, other: &Client, killed: &Cell<usize>) -> Result
         sleep(PAUSE).await;
         admin.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await?;
         sleep(LOCK / 2).await;
-        // Some wait for the lock now.
+        // Some queries wait for the lock now.
         kill().await?;
         sleep(LOCK).await;
         admin.batch_execute("COMMIT").await?;

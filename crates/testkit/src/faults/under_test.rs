@@ -1,4 +1,4 @@
-//! The function that the faults are tried on: its real binary, a database with rows, and a Secrets Manager.
+//! The function under test: its binary, a database with rows, and a Secrets Manager.
 
 use std::{
     path::PathBuf,
@@ -11,24 +11,22 @@ use serde_json::Value;
 use super::{Harness, accounts};
 use crate::{Database, Function, FunctionOptions, Outcome, Secrets, request};
 
-/// The secret with the key ring.
 pub const KEYS: &str = "test/api-keys";
 
-/// What differs between the faults.
+/// Options that differ between faults.
 pub struct Setup {
-    /// The key ring in JSON; that of the first account, if nothing is said.
+    /// Key ring in JSON; by default that of the first account.
     pub ring: Option<String>,
-    /// Where the function believes its database is; where it is, if nothing is said.
+    /// Database URL for the function; by default the database's own.
     pub url: Option<String>,
-    /// The function's variables in addition to the usual ones.
+    /// Variables in addition to the usual ones.
     pub variables: Vec<(&'static str, String)>,
-    /// A Secrets Manager that is prepared already; an undisturbed one, if nothing is said.
+    /// Prepared Secrets Manager; by default a new one.
     pub secrets: Option<Secrets>,
-    /// By which name the function knows the host of Secrets Manager; its address, if nothing is said.
+    /// Host name of Secrets Manager for the function; by default its address.
     pub secrets_host: Option<String>,
-    /// A program and its arguments that start the binary, whose path follows them.
+    /// A program that starts the binary, with the arguments before the binary's path.
     pub launcher: Vec<String>,
-    /// The longest that one event may take.
     pub timeout: Duration,
 }
 
@@ -53,7 +51,7 @@ pub struct FunctionUnderTest {
     event: String,
 }
 
-/// What a caller gets, and when.
+/// The response to a caller, and its duration.
 pub struct Reply {
     pub status: u16,
     pub retry_after: bool,
@@ -62,7 +60,6 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// The beginning of the body.
     pub fn text(&self) -> String {
         self.body.chars().take(200).collect()
     }
@@ -97,35 +94,33 @@ impl FunctionUnderTest {
         Ok(Self { function, database, secrets, event: event(1) })
     }
 
-    /// A page of the first account.
-    pub async fn ask(&self) -> Result<Reply> {
+    pub async fn request_page(&self) -> Result<Reply> {
         self.send(self.event.clone()).await
     }
 
-    /// What becomes of an event, in form of JSON text. Status 0 is none: the process died, or the time was over.
+    /// Sends an event in JSON. Status 0 means that the process ended or timed out.
     pub async fn send(&self, event: String) -> Result<Reply> {
         let begin = Instant::now();
         let outcome = self.function.invoke(event).await?;
         let after = begin.elapsed();
         Ok(match outcome {
-            Outcome::Response(answer) => Reply {
-                status: answer["statusCode"].as_u64().context("no status")?.try_into()?,
-                retry_after: answer["headers"]["retry-after"].is_string(),
+            Outcome::Response(response) => Reply {
+                status: response["statusCode"].as_u64().context("no status")?.try_into()?,
+                retry_after: response["headers"]["retry-after"].is_string(),
                 after,
-                body: answer["body"].as_str().unwrap_or_default().to_owned(),
+                body: response["body"].as_str().unwrap_or_default().to_owned(),
             },
             Outcome::Error(error) => Reply { status: 0, retry_after: false, after, body: error.to_string() },
         })
     }
 
-    /// The cause that the log gave last.
+    /// Returns the last cause in the log.
     pub fn cause(&self) -> String {
         let cause = |line: &String| serde_json::from_str::<Value>(line).ok()?["cause"].as_str().map(ToOwned::to_owned);
         self.function.log().iter().rev().find_map(cause).unwrap_or_default()
     }
 }
 
-/// A request for an account's first page.
 pub fn event(account: u32) -> String {
     request::post(&accounts::token(account), r#"{"limit": 100}"#).to_string()
 }

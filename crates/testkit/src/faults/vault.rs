@@ -1,4 +1,4 @@
-//! Secrets Manager fails, and the key ring is rotated, while requests run.
+//! Secrets Manager fails, and keys are rotated, while requests run.
 
 use std::{
     cell::Cell,
@@ -11,7 +11,7 @@ use futures_util::future::try_join_all;
 use super::{
     FaultReport, FunctionUnderTest, Harness, Setup, accounts, sum,
     under_test::{KEYS, event},
-    unless,
+    unexpected,
 };
 use crate::{
     Database, SecretsFault, Server,
@@ -19,23 +19,22 @@ use crate::{
     request,
 };
 
-/// How long a refresh may take to be made: the maximum age, which is a second here, and what a fault adds to it.
+/// Timeout for a refresh: the maximum age of one second, and the delay of a fault.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// How many functions wait for their secrets to age side by side.
+/// Functions that wait concurrently for their secrets to expire.
 const WORKERS: u64 = 10;
 
-/// What is put in the place of a good ring.
 const BAD: [&str; 4] = ["empty", "huge", "not JSON", "of another form"];
 
-/// The kinds of fault, of which each trial is one.
+/// Number of kinds of faults, of which each trial injects one.
 pub const KINDS: u64 = (SecretsFault::ALL.len() + BAD.len() + 1) as u64;
 
-/// The first account, and a second token of it.
+/// The first account, and a second token for it.
 const OWNER: &str = "00000000-0000-4000-8000-000000000001";
 const NEW_TOKEN: &str = "mgp_000000000000000000000000000000000000beef";
 
-/// Tries every fault, and a rotation, so many times. What is counted are requests.
+/// Injects every fault, and rotates the keys, `count` times. Counts requests.
 pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
     let server = Server::start()?;
     let server = &server;
@@ -71,7 +70,6 @@ pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
     Ok(sums.into())
 }
 
-/// A bad secret's value.
 fn text(name: &str) -> String {
     match name {
         "empty" => String::new(),
@@ -88,7 +86,7 @@ async fn start(harness: &Harness, server: &Server) -> Result<FunctionUnderTest> 
     FunctionUnderTest::start(harness, database, Setup { variables, ..Setup::default() }).await
 }
 
-/// Asks until the function has tried to refresh its ring under the fault, and a little more.
+/// Sends requests until the function has tried to refresh its ring during the fault, and a few more.
 async fn attempt(
     tested: &FunctionUnderTest,
     report: &mut FaultReport,
@@ -100,8 +98,8 @@ async fn attempt(
     let mut rest = 10;
     let begin = Instant::now();
     while rest > 0 {
-        let reply = tested.ask().await?;
-        report.count(unless(&reply, &[200]).map(|wrong| format!("{name}: {wrong}")));
+        let reply = tested.request_page().await?;
+        report.count(unexpected(&reply, &[200]).map(|wrong| format!("{name}: {wrong}")));
         rest -= u32::from(tested.secrets.calls(KEYS) > before);
         ensure!(begin.elapsed() < PATIENCE, "the ring is not refreshed");
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -109,7 +107,7 @@ async fn attempt(
     Ok(())
 }
 
-/// Replaces the key by way of a ring that has both. No valid key is rejected.
+/// Replaces the key through a ring with both keys. No valid key may be rejected.
 async fn rotate(tested: &FunctionUnderTest, report: &mut FaultReport) -> Result<()> {
     let [old, new] = [event(1), request::post(NEW_TOKEN, "{}").to_string()];
     let ring = |tokens: &[&str]| {
@@ -117,16 +115,16 @@ async fn rotate(tested: &FunctionUnderTest, report: &mut FaultReport) -> Result<
     };
     put_in_mid_fetch(tested, ring(&[&accounts::token(1), NEW_TOKEN])?, &old, report).await?;
     for event in [&new, &old].repeat(20) {
-        report.count(unless(&tested.send(event.clone()).await?, &[200]));
+        report.count(unexpected(&tested.send(event.clone()).await?, &[200]));
     }
     put_in_mid_fetch(tested, ring(&[NEW_TOKEN])?, &new, report).await?;
-    report.count(unless(&tested.send(new).await?, &[200]));
-    let revoked = unless(&tested.send(old).await?, &[401]);
+    report.count(unexpected(&tested.send(new).await?, &[200]));
+    let revoked = unexpected(&tested.send(old).await?, &[401]);
     report.count(revoked.map(|wrong| format!("a key that is no longer there: {wrong}")));
     Ok(())
 }
 
-/// Changes the ring while a fetch of it is on its way, and sends an event that is valid before and after, again and again.
+/// Changes the ring during a fetch while sending an event that is valid before and after.
 async fn put_in_mid_fetch(
     tested: &FunctionUnderTest,
     ring: String,
@@ -146,7 +144,7 @@ async fn put_in_mid_fetch(
     };
     let load = async {
         while !done.get() {
-            report.count(unless(&tested.send(event.to_owned()).await?, &[200]));
+            report.count(unexpected(&tested.send(event.to_owned()).await?, &[200]));
         }
         anyhow::Ok(())
     };

@@ -1,4 +1,4 @@
-//! Responses of Secrets Manager that arrive slowly, in part, or without an end.
+//! Responses of Secrets Manager that are slow, truncated or endless.
 
 use std::time::Duration;
 
@@ -6,27 +6,25 @@ use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 use tokio::time::{Instant, sleep};
 
-use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, sum, under_test::KEYS, unless};
+use super::{FaultReport, FunctionUnderTest, Harness, Setup, accounts, sum, under_test::KEYS, unexpected};
 use crate::{Database, Secrets, Server, WireFault, process};
 
-/// An invocation, and when every response has to be there: 300 ms before its end.
+/// Timeout of an invocation, and of its response, which is due 300 ms earlier.
 const INVOCATION: Duration = Duration::from_secs(3);
 const LATEST: Duration = Duration::from_millis(2_700);
 
-/// The most that a request may take whose refresh gets nothing: the refresh's own time-out, and a little for the rest.
+/// Longest duration of a request whose refresh gets no response: the timeout of the refresh, and a margin.
 const LATEST_REFRESH: Duration = Duration::from_millis(1_300);
 
-/// How long a refresh may take to be made: the maximum age, which is a second here, and the faults that came before.
+/// Timeout for a refresh: the maximum age of one second, and earlier faults.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// How much more memory a response may take than the function had before it, in KiB. An endless one brings hundreds of
-/// megabytes a second.
+/// Growth of memory during a response, in KiB. An endless one brings hundreds of megabytes per second.
 const GROWTH_MAX: u64 = 16 * 1_024;
 
-/// The kinds of trial: every fault on an environment that has a key ring and on one that has none.
+/// Number of kinds of trials: every fault, with and without a cached key ring.
 pub const KINDS: u64 = 2 * WireFault::ALL.len() as u64;
 
-/// Tries every fault so many times.
 pub async fn run(harness: &Harness, count: u64) -> Result<Vec<FaultReport>> {
     let server = Server::start()?;
     let server = &server;
@@ -59,7 +57,7 @@ async fn tested(harness: &Harness, server: &Server, secrets: Secrets) -> Result<
     FunctionUnderTest::start(harness, database, setup).await
 }
 
-/// The key ring is refreshed under the fault: every request is served with the last good one, in the refresh's own time.
+/// Refreshes the key ring during the fault: every request uses the cached one, within the timeout of the refresh.
 async fn refresh(harness: &Harness, server: &Server, fault: WireFault) -> Result<Option<String>> {
     let tested = tested(harness, server, Secrets::start().await?).await?;
     let before = memory(&tested)?;
@@ -67,37 +65,37 @@ async fn refresh(harness: &Harness, server: &Server, fault: WireFault) -> Result
     tested.secrets.disturb(fault);
     let (begin, mut rest, mut wrong) = (Instant::now(), 3, None);
     while rest > 0 {
-        let reply = tested.ask().await?;
-        let late = (reply.after > LATEST_REFRESH).then(|| format!("an answer after {:?}", reply.after));
-        wrong = wrong.or_else(|| unless(&reply, &[200])).or(late);
+        let reply = tested.request_page().await?;
+        let late = (reply.after > LATEST_REFRESH).then(|| format!("a response after {:?}", reply.after));
+        wrong = wrong.or_else(|| unexpected(&reply, &[200])).or(late);
         rest -= u32::from(tested.secrets.calls(KEYS) > calls);
         ensure!(begin.elapsed() < PATIENCE, "the key ring is not refreshed");
         sleep(Duration::from_millis(5)).await;
     }
     wrong = wrong.or(grown(&tested, before)?);
     tested.secrets.disturb(None);
-    let after = tested.ask().await?;
-    Ok(wrong.or_else(|| unless(&after, &[200]).map(|wrong| format!("after the fault {wrong}"))))
+    let after = tested.request_page().await?;
+    Ok(wrong.or_else(|| unexpected(&after, &[200]).map(|wrong| format!("after the fault {wrong}"))))
 }
 
-/// The environment starts under the fault: init ends, requests get 503 in time or are served, and the first request after
-/// the fault is served.
+/// Starts the environment during the fault: requests get 503 in time or succeed, and the first request after the fault
+/// succeeds.
 async fn start(harness: &Harness, server: &Server, fault: WireFault) -> Result<Option<String>> {
     let secrets = Secrets::start().await?;
     secrets.disturb(fault);
     let tested = tested(harness, server, secrets).await?;
     let before = memory(&tested)?;
-    let reply = tested.ask().await?;
-    let late = (reply.after > LATEST).then(|| format!("an answer after {:?}", reply.after));
-    // Slow is not lost: what arrives within the time-out is used.
+    let reply = tested.request_page().await?;
+    let late = (reply.after > LATEST).then(|| format!("a response after {:?}", reply.after));
+    // A slow response that arrives within the timeout is used.
     let expected: &[u16] = if fault == WireFault::Bytewise { &[200] } else { &[200, 503] };
-    let wrong = unless(&reply, expected).or(late).or(grown(&tested, before)?);
+    let wrong = unexpected(&reply, expected).or(late).or(grown(&tested, before)?);
     tested.secrets.disturb(None);
-    let after = tested.ask().await?;
-    Ok(wrong.or_else(|| unless(&after, &[200]).map(|wrong| format!("after the fault {wrong}"))))
+    let after = tested.request_page().await?;
+    Ok(wrong.or_else(|| unexpected(&after, &[200]).map(|wrong| format!("after the fault {wrong}"))))
 }
 
-/// The most memory that the process has had, in KiB; 0 where there is no `/proc` to read it from.
+/// Returns the peak memory of the process in KiB; 0 without `/proc`.
 fn memory(tested: &FunctionUnderTest) -> Result<u64> {
     if cfg!(target_os = "linux") { process::peak(tested.function.pid().context("it runs")?) } else { Ok(0) }
 }

@@ -1,4 +1,5 @@
-//! The two mappings of an HTTP API with payload format 2.0, free of any I/O.
+//! The two mappings of an HTTP API with payload format 2.0, without I/O.
+//! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -11,7 +12,6 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-/// What the gateway knows of a request besides the request itself.
 pub struct Arrival {
     pub source: IpAddr,
     pub request_id: String,
@@ -24,11 +24,10 @@ impl Arrival {
     }
 }
 
-/// The event that the function gets for a request.
 pub fn event(parts: &Parts, body: &[u8], arrival: &Arrival) -> Value {
     let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
     let mut headers = joined(&parts.headers);
-    // The gateway moves cookies out of the headers, and adds what it knows of the connection.
+    // The gateway moves cookies out of the headers and adds those of the connection.
     let cookies: Option<Vec<String>> =
         headers.remove("cookie").map(|all| all.split(';').map(|cookie| cookie.trim().to_owned()).collect());
     headers.insert("x-forwarded-for".into(), arrival.source.to_string());
@@ -79,7 +78,7 @@ pub fn event(parts: &Parts, body: &[u8], arrival: &Arrival) -> Value {
     event
 }
 
-/// One string per header; those of one name are joined by a comma. Bytes that are no UTF-8 are read as Latin-1.
+/// Joins the values of each header with commas. Bytes that are not UTF-8 are read as Latin-1.
 fn joined(headers: &HeaderMap) -> BTreeMap<String, String> {
     let mut joined = BTreeMap::new();
     for (name, value) in headers {
@@ -90,7 +89,7 @@ fn joined(headers: &HeaderMap) -> BTreeMap<String, String> {
     joined
 }
 
-/// The decoded parameters of a query; those of one name are joined by a comma.
+/// Decodes the parameters of a query; repeated ones are joined with commas.
 fn parameters(query: &str) -> BTreeMap<String, String> {
     let mut parameters = BTreeMap::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -104,7 +103,7 @@ fn append(map: &mut BTreeMap<String, String>, name: String, value: &str, separat
     map.entry(name).and_modify(|all| *all = format!("{all}{separator}{value}")).or_insert_with(|| value.to_owned());
 }
 
-/// Takes percent signs and plus signs out of a part of a query; what is no valid escape stays as it is.
+/// Decodes percent signs and plus signs in a part of a query; invalid escapes stay as they are.
 fn decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -120,33 +119,33 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The HTTP response that becomes of the function's answer.
-/// Fails when the answer has no valid status, headers or body: the gateway says 500 then.
-pub fn answer(answer: &Value) -> Result<Response<Body>> {
-    let Some(status) = answer.get("statusCode") else {
-        // Without a status the whole answer is the body of a success.
+/// Maps the function's response to an HTTP response. Fails if its status, headers or body are invalid; the gateway then
+/// returns 500.
+pub fn to_http_response(value: &Value) -> Result<Response<Body>> {
+    let Some(status) = value.get("statusCode") else {
+        // Without a status, the whole value is the body of a success.
         return Ok(Response::builder()
             .header(header::CONTENT_TYPE, "application/json")
-            .body(answer.to_string().into())?);
+            .body(value.to_string().into())?);
     };
-    let status = status.as_u64().and_then(|status| u16::try_from(status).ok()).context("statusCode is no status")?;
+    let status = status.as_u64().and_then(|status| u16::try_from(status).ok()).context("statusCode is not a status")?;
     let mut response = Response::builder().status(status);
-    let several = answer["multiValueHeaders"].as_object().into_iter().flatten();
+    let several = value["multiValueHeaders"].as_object().into_iter().flatten();
     for (name, values) in several.clone() {
         for value in values.as_array().into_iter().flatten().filter_map(Value::as_str) {
             response = response.header(name, value);
         }
     }
-    for (name, value) in answer["headers"].as_object().into_iter().flatten() {
+    for (name, value) in value["headers"].as_object().into_iter().flatten() {
         if !several.clone().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
             response = response.header(name, value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned));
         }
     }
-    for cookie in answer["cookies"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+    for cookie in value["cookies"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         response = response.header(header::SET_COOKIE, cookie);
     }
-    let text = answer["body"].as_str().unwrap_or_default();
-    let encoded = answer["isBase64Encoded"].as_bool().unwrap_or_default();
-    let body = if encoded { BASE64_STANDARD.decode(text).context("body is no base64")? } else { text.into() };
+    let text = value["body"].as_str().unwrap_or_default();
+    let encoded = value["isBase64Encoded"].as_bool().unwrap_or_default();
+    let body = if encoded { BASE64_STANDARD.decode(text).context("body is not base64")? } else { text.into() };
     Ok(response.body(Body::from(body))?)
 }

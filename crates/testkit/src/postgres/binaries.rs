@@ -1,4 +1,4 @@
-//! Where PostgreSQL's programs are: `PG_BIN`, `PATH`, the system's usual folders, else the npm package.
+//! Finds PostgreSQL's programs: in `PG_BIN`, on `PATH`, in the system's usual folders, or in the npm package.
 
 use std::{
     env, fs,
@@ -10,15 +10,16 @@ use anyhow::{Context, Result, bail};
 
 use crate::terminal;
 
-/// The npm packages carry no other names than these; pinned, so that a new release changes nothing under us.
+/// The version of the npm packages, which have only pre-release versions; pinned, so that a new release changes
+/// nothing.
 const NPM_VERSION: &str = "18.4.0-beta.17";
 
-/// The folder that holds `initdb`, `pg_ctl` and `postgres`. `home` is where the npm package is installed, or was.
-/// The error says in one line what to install when there is none, or when `PG_BIN` names a folder without them.
+/// Returns the folder of `initdb`, `pg_ctl` and `postgres`; `home` is where the npm package is or will be installed.
+/// Fails if there is none, or if `PG_BIN` names a folder without them.
 pub fn find(home: &Path) -> Result<PathBuf> {
     if let Some(folder) = env::var_os("PG_BIN").map(PathBuf::from) {
         if !is_complete(&folder) {
-            bail!("PG_BIN={} holds no initdb, pg_ctl and postgres", folder.display());
+            bail!("PG_BIN={} does not contain initdb, pg_ctl and postgres", folder.display());
         }
         return Ok(folder);
     }
@@ -31,7 +32,7 @@ fn is_complete(folder: &Path) -> bool {
     ["initdb", "pg_ctl", "postgres"].iter().all(|program| folder.join(program).is_file())
 }
 
-/// Debian's and Homebrew's folders, the highest version first.
+/// Returns the folders of Debian and Homebrew, highest version first.
 fn usual_folders() -> Vec<PathBuf> {
     let mut folders = Vec::new();
     for (parent, prefix) in
@@ -59,13 +60,13 @@ fn from_npm(home: &Path) -> Result<PathBuf> {
     let prefix = home.join("npm");
     let folder = prefix.join("node_modules").join(&package).join("native/bin");
     if !is_complete(&folder) {
-        // Under another name first: an installation that was cut off is never taken for a whole one.
+        // Installed under another name first, so that an interrupted installation is never used.
         let partial = home.join("npm-partial");
         install(&partial, &format!("{package}@{NPM_VERSION}"))?;
         fs::rename(partial, prefix)?;
     }
     if !is_complete(&folder) {
-        bail!("the npm package {package} holds no PostgreSQL: {HINT}");
+        bail!("the npm package {package} does not contain PostgreSQL: {HINT}");
     }
     Ok(folder)
 }
@@ -89,8 +90,11 @@ fn install(prefix: &Path, package: &str) -> Result<()> {
         Err(error) => Err(error).context("npm cannot be started"),
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stderr);
-            bail!("npm cannot install {package} ({}): {HINT}", said.lines().next().unwrap_or("it does not say why"))
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            bail!(
+                "npm cannot install {package} ({}): {HINT}",
+                stderr.lines().next().unwrap_or("no message on standard error")
+            )
         }
     }
 }

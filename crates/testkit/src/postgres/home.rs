@@ -1,12 +1,12 @@
-//! The folder in which this checkout's PostgreSQL servers live, and the user they run as.
+//! The folder of this checkout's PostgreSQL servers, and the user they run as.
 //!
 //! ```text
 //! target/dev/postgres/
-//!   lock                 held while one of the below is made or swept
+//!   lock                 held while one of the below is created or removed
 //!   npm/                 PostgreSQL's programs, where the system has none
 //!   template-<version>/  a fresh data folder; copying it takes a fifth of initdb's time
 //!   run-<id>/            one server: data/, log; its owner holds a lock on run-<id>.lock
-//!   kept-<name>-<version>/  the same, but it stays when its server ends
+//!   kept-<name>-<version>/  the same, but kept after its server has ended
 //! ```
 
 use std::{
@@ -22,15 +22,15 @@ use std::{
 use anyhow::{Context, Result, bail};
 use nix::unistd::{Uid, User, geteuid};
 
-/// PostgreSQL refuses to run as root, so root runs it as this user and group ("nobody" everywhere).
+/// PostgreSQL refuses to run as root, so root runs it as this user and group, which is "nobody" on most systems.
 const UNPRIVILEGED: u32 = 65534;
 
-/// The superuser needs no password; every other role has to give its own, so that tests can rotate passwords.
+/// The superuser needs no password; other roles need theirs, so that tests can rotate passwords.
 const HOST_BASED_AUTHENTICATION: &str = "\
     host all postgres 127.0.0.1/32 trust\n\
     host all all all scram-sha-256\n";
 
-/// A command that runs as the user PostgreSQL runs as: our own, or an unprivileged one when we are root.
+/// Returns a command that runs as the user of PostgreSQL: our own, or an unprivileged one if we are root.
 pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
     if geteuid().is_root() {
@@ -40,7 +40,7 @@ pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     command
 }
 
-/// Runs a command to its end; what it printed is its error.
+/// Runs a command to its end and returns its output; its standard error becomes the error.
 fn run(command: &mut Command) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command.output().with_context(|| format!("{program} cannot be started"))?;
@@ -50,13 +50,12 @@ fn run(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// The user id that PostgreSQL runs as.
 fn postgres_user() -> Uid {
     if geteuid().is_root() { Uid::from_raw(UNPRIVILEGED) } else { geteuid() }
 }
 
-/// Fails when a folder belongs to another user than the one that PostgreSQL runs as.
-/// The error names the folder, its owner and the commands that repair it.
+/// Fails if a folder belongs to another user than the one that PostgreSQL runs as. The error names the folder, its
+/// owner and the commands that repair it.
 pub fn ensure_owned(folder: &Path) -> Result<()> {
     let owner = Uid::from_raw(fs::metadata(folder)?.uid());
     let user = postgres_user();
@@ -78,8 +77,8 @@ fn name(user: Uid) -> String {
     format!("user {user}{name}")
 }
 
-/// The home folder: below the build folder, or below the system's temporary folder when PostgreSQL's user cannot write to
-/// the build folder (a checkout in root's own home).
+/// Returns the home folder: below the build folder, or below the system's temporary folder if PostgreSQL's user cannot
+/// write to the build folder (a checkout in the home of root).
 fn folder() -> Result<PathBuf> {
     let usual = crate::target_folder()?.join("dev/postgres");
     let own = |folder: &Path| -> Result<bool> {
@@ -97,7 +96,7 @@ fn folder() -> Result<PathBuf> {
         return Ok(usual);
     }
     let other = std::env::temp_dir().join(format!("list-chat-sessions-{}", geteuid()));
-    // Anyone may write there: a link of somebody else's would make us give away what it points to.
+    // Anyone may write there: a foreign link would make us change the owner of its target.
     let foreign = fs::symlink_metadata(&other).is_ok_and(|found| found.is_symlink());
     if foreign || !own(&other)? {
         bail!("PostgreSQL can write neither to {} nor to {}", usual.display(), other.display());
@@ -105,18 +104,16 @@ fn folder() -> Result<PathBuf> {
     Ok(other)
 }
 
-/// A server's own folder. This holds a lock, which tells others that the folder is in use.
+/// The folder of a server, with a lock that marks it as in use.
 pub struct RunFolder {
-    /// Holds `data/`, a fresh data folder.
     pub path: PathBuf,
-    /// The folder of PostgreSQL's programs.
     pub binaries: PathBuf,
     kept: bool,
     _lock: File,
 }
 
 impl RunFolder {
-    /// Makes a folder with a fresh data folder in it, after sweeping what killed runs may have left.
+    /// Creates a folder with a fresh data folder, and removes folders that killed processes may have left.
     pub fn create() -> Result<Self> {
         let home = folder()?;
         let everyone = File::create(home.join("lock"))?;
@@ -134,7 +131,7 @@ impl RunFolder {
         Ok(Self { path, binaries, kept: false, _lock: lock })
     }
 
-    /// Opens the folder that is kept under this name for this version of PostgreSQL; made, if it is not there.
+    /// Opens the kept folder of this name for this version of PostgreSQL, or creates it.
     pub fn keep(name: &str) -> Result<Self> {
         let home = folder()?;
         let everyone = File::create(home.join("lock"))?;
@@ -151,7 +148,7 @@ impl RunFolder {
             ensure_owned(&path)?;
         }
         if path.join("kept").exists() {
-            // A server whose owner was killed may be ending still.
+            // A server whose owner was killed may still be stopping.
             let stop = command(binaries.join("pg_ctl"))
                 .args(["stop", "-s", "-m", "immediate", "-D"])
                 .arg(path.join("data"))
@@ -162,25 +159,24 @@ impl RunFolder {
             run(command("mkdir").arg("-m").arg("700").arg(&path))?;
             run(command("cp").arg("-R").arg(template).arg(path.join("data")))?;
             fs::write(path.join("data/pg_hba.conf"), HOST_BASED_AUTHENTICATION)?;
-            // Last: a copy that was interrupted before this is made again.
+            // Last, so that an interrupted copy is made again.
             run(command("touch").arg(path.join("kept")))?;
         }
         Ok(Self { path, binaries, kept: true, _lock: lock })
     }
 
-    /// Whether it stays when its server ends.
+    /// Returns whether it is kept after its server has ended.
     pub fn is_kept(&self) -> bool {
         self.kept
     }
 
-    /// The user id that owns the data folder.
     pub fn owner(&self) -> Result<u32> {
         Ok(fs::metadata(self.path.join("data"))?.uid())
     }
 }
 
 impl Drop for RunFolder {
-    /// The folder itself is the watchdog's to remove.
+    /// The watchdog removes the folder itself.
     fn drop(&mut self) {
         if !self.kept {
             drop(fs::remove_file(self.path.with_extension("lock")));
@@ -188,7 +184,7 @@ impl Drop for RunFolder {
     }
 }
 
-/// Removes the folders and locks of runs that nobody holds any more. Failing to is no harm: the next run tries again.
+/// Removes the folders and locks of ended processes. Failures are harmless: the next process tries again.
 fn sweep(home: &Path) {
     for entry in fs::read_dir(home).into_iter().flatten().flatten() {
         let folder = entry.path().with_extension("");
@@ -204,7 +200,7 @@ fn sweep(home: &Path) {
     }
 }
 
-/// The template of this PostgreSQL's version; made once. Called under the home's lock.
+/// Returns the template of this version of PostgreSQL, created once. The caller holds the home's lock.
 fn template(home: &Path, binaries: &Path) -> Result<PathBuf> {
     let version = run(command(binaries.join("postgres")).arg("--version"))?;
     let version: String =

@@ -1,4 +1,4 @@
-//! Whether a token is what AWS would accept, worked out from the description of Signature Version 4 alone.
+//! Verifies tokens as AWS does, implemented only from the description of Signature Version 4.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
 
 use anyhow::{Context, Result, ensure};
@@ -8,18 +8,17 @@ use sha2::{Digest, Sha256};
 
 use crate::keys::hex;
 
-/// Who may connect.
 #[derive(Clone)]
 pub struct Role {
     pub access_key: &'static str,
     pub secret_key: &'static str,
-    /// As a URL has it.
+    /// Percent-encoded.
     pub session_token: Option<&'static str>,
 }
 
 impl Role {
-    /// Says why `token` is not one of this role for `user` at `address`, or that it is not good now.
-    pub fn judge(&self, token: &str, address: &str, user: &str) -> Result<()> {
+    /// Fails unless `token` is a valid one of this role for `user` at `address`.
+    pub fn verify(&self, token: &str, address: &str, user: &str) -> Result<()> {
         let query = token.strip_prefix(&format!("{address}/?")).context("it is for another address")?;
         let (signature, mut parameters): (Vec<_>, Vec<_>) =
             query.split('&').partition(|parameter| parameter.starts_with("X-Amz-Signature="));
@@ -51,7 +50,6 @@ impl Role {
     }
 }
 
-/// When a token says that it was made.
 pub fn time(date: &str) -> Result<Timestamp> {
     Ok(DateTime::strptime("%Y%m%dT%H%M%SZ", date)?.to_zoned(TimeZone::UTC)?.timestamp())
 }

@@ -1,4 +1,4 @@
-//! The service's side of the wire: a request by its `X-Amz-Target`, the operation, the answer or the failure.
+//! The operations of the service: dispatches requests by `X-Amz-Target`.
 
 use std::{
     collections::BTreeMap,
@@ -15,22 +15,22 @@ use serde_json::{Value, json};
 
 use super::{
     SecretsFault, random_id,
-    vault::{CURRENT, Refusal, Vault},
+    vault::{CURRENT, ServiceError, Vault},
 };
 use crate::lock;
 
 #[derive(Default)]
 pub struct Service {
     pub vault: Vault,
-    /// GetSecretValue calls by the secret's name (or by the id of an unknown one), answered or not.
+    /// GetSecretValue calls, including failed ones, by the secret's name, or by the id of an unknown secret.
     pub calls: BTreeMap<String, usize>,
     pub fault: Option<SecretsFault>,
     pub faults: BTreeMap<String, SecretsFault>,
     pub delay: Duration,
 }
 
-/// Answers one request, or fails as it is told to.
-pub async fn answer(State(state): State<Arc<Mutex<Service>>>, headers: HeaderMap, body: Bytes) -> Response<String> {
+/// Handles a request, or injects the fault.
+pub async fn handle(State(state): State<Arc<Mutex<Service>>>, headers: HeaderMap, body: Bytes) -> Response<String> {
     let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
     let operation = target.strip_prefix("secretsmanager.").unwrap_or_default();
     let request: Value = serde_json::from_slice(&body).unwrap_or_default();
@@ -48,17 +48,16 @@ pub async fn answer(State(state): State<Arc<Mutex<Service>>>, headers: HeaderMap
     tokio::time::sleep(delay).await;
     match fault {
         Some(SecretsFault::Silent) => std::future::pending().await,
-        Some(SecretsFault::Garbage) => response(StatusCode::OK, "<html>not what you asked for</html>".to_owned()),
-        Some(fault) => refuse(&refusal(fault)),
+        Some(SecretsFault::Garbage) => response(StatusCode::OK, "<html>not JSON</html>".to_owned()),
+        Some(fault) => reject(&error_of(fault)),
         None => match perform(operation, id, &request, &mut lock(&state).vault) {
             Ok(value) => response(StatusCode::OK, value.to_string()),
-            Err(error) => refuse(&error),
+            Err(error) => reject(&error),
         },
     }
 }
 
-/// What the service says in each case.
-fn refusal(fault: SecretsFault) -> Refusal {
+fn error_of(fault: SecretsFault) -> ServiceError {
     let (kind, message) = match fault {
         SecretsFault::Throttled => ("ThrottlingException", "Rate exceeded"),
         SecretsFault::AccessDenied => ("AccessDeniedException", "User is not authorized to perform this operation"),
@@ -74,7 +73,7 @@ fn refusal(fault: SecretsFault) -> Refusal {
     (kind, message.to_owned())
 }
 
-fn refuse((kind, message): &Refusal) -> Response<String> {
+fn reject((kind, message): &ServiceError) -> Response<String> {
     let status =
         if *kind == "InternalServiceError" { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::BAD_REQUEST };
     response(status, json!({ "__type": kind, "Message": message }).to_string())
@@ -85,7 +84,7 @@ fn response(status: StatusCode, body: String) -> Response<String> {
     response.header("x-amzn-requestid", random_id()).body(body).unwrap_or_default()
 }
 
-fn perform(operation: &str, id: &str, request: &Value, vault: &mut Vault) -> Result<Value, Refusal> {
+fn perform(operation: &str, id: &str, request: &Value, vault: &mut Vault) -> Result<Value, ServiceError> {
     let text = |field: &str| request[field].as_str();
     let secret = vault.find(id)?;
     match operation {
@@ -106,7 +105,7 @@ fn perform(operation: &str, id: &str, request: &Value, vault: &mut Vault) -> Res
             let stage = text("VersionStage").unwrap_or_default();
             let from = secret.version_at(stage);
             if from.is_some() && from != to && from != text("RemoveFromVersionId") {
-                return Err(("InvalidParameterException", format!("{stage} is on another version.")));
+                return Err(("InvalidParameterException", format!("{stage} is attached to another version.")));
             }
             secret.move_stage(stage, to);
             Ok(json!({ "ARN": secret.arn, "Name": secret.name }))

@@ -1,5 +1,5 @@
-//! Secrets with their versions and staging labels, by Secrets Manager's rules: a label is on one version at a time,
-//! and whatever loses `AWSCURRENT` becomes `AWSPREVIOUS`.
+//! Secrets with their versions and staging labels, by the rules of Secrets Manager: a label is attached to one version
+//! at a time, and the version that loses `AWSCURRENT` becomes `AWSPREVIOUS`.
 
 use std::{collections::BTreeMap, time::SystemTime};
 
@@ -9,10 +9,10 @@ pub const CURRENT: &str = "AWSCURRENT";
 pub const PENDING: &str = "AWSPENDING";
 pub const PREVIOUS: &str = "AWSPREVIOUS";
 
-/// An answer that is an error: its type and message.
-pub type Refusal = (&'static str, String);
+/// An error response: its type and message.
+pub type ServiceError = (&'static str, String);
 
-/// No `Debug`: a vault's content is not for printing.
+/// The secrets of the service. It has no `Debug`, so that they are not printed.
 #[derive(Default)]
 pub struct Vault {
     secrets: BTreeMap<String, Secret>,
@@ -33,8 +33,8 @@ struct Version {
 }
 
 impl Vault {
-    /// A secret by its name, its ARN, or its ARN without the six random characters.
-    pub fn find(&mut self, id: &str) -> Result<&mut Secret, Refusal> {
+    /// Finds a secret by its name, its ARN, or its ARN without the six random characters.
+    pub fn find(&mut self, id: &str) -> Result<&mut Secret, ServiceError> {
         let is_meant =
             |secret: &&mut Secret| secret.name == id || secret.arn == id || secret.arn[..secret.arn.len() - 7] == *id;
         let missing = || ("ResourceNotFoundException", "Secrets Manager can't find the specified secret.".to_owned());
@@ -51,8 +51,8 @@ impl Vault {
 }
 
 impl Secret {
-    /// Adds a version under the labels, taking them from the versions that have them; gives its id.
-    pub fn put(&mut self, id: Option<&str>, text: String, stages: &[String]) -> Result<String, Refusal> {
+    /// Adds a version with these labels, which move from other versions; returns its id.
+    pub fn put(&mut self, id: Option<&str>, text: String, stages: &[String]) -> Result<String, ServiceError> {
         let id = id.map_or_else(super::random_id, ToOwned::to_owned);
         match self.versions.iter_mut().find(|version| version.id == id) {
             Some(same) if same.text.as_ref() == Some(&text) => return Ok(id),
@@ -68,7 +68,7 @@ impl Secret {
         Ok(id)
     }
 
-    /// Adds the version that a rotation is to fill in, without a value and under `AWSPENDING`; gives its id.
+    /// Adds the version for a rotation, without a value and with the label `AWSPENDING`; returns its id.
     pub fn begin_rotation(&mut self) -> String {
         let id = super::random_id();
         self.add(id.clone(), None);
@@ -81,7 +81,7 @@ impl Secret {
         self.versions.push(Version { id, text, stages: Vec::new(), created });
     }
 
-    /// Puts a label on the version `to`, or on none.
+    /// Moves a label to the version `to`, or removes it.
     pub fn move_stage(&mut self, stage: &str, to: Option<&str>) {
         let from = self.versions.iter().position(|version| version.stages.iter().any(|known| known == stage));
         if from.is_some_and(|from| Some(self.versions[from].id.as_str()) == to) {
@@ -99,7 +99,6 @@ impl Secret {
         }
     }
 
-    /// The version that has a label.
     pub fn version_at(&self, stage: &str) -> Option<&str> {
         let has_label = |version: &&Version| version.stages.iter().any(|known| known == stage);
         self.versions.iter().find(has_label).map(|version| version.id.as_str())
@@ -109,8 +108,9 @@ impl Secret {
         self.versions.iter().any(|version| version.id == id)
     }
 
-    /// The value with this version id and this label; each is optional, and without both the current one is meant.
-    pub fn value(&self, id: Option<&str>, stage: Option<&str>) -> Result<Value, Refusal> {
+    /// Returns the value with this version id and this label; both are optional, and without both it is the current
+    /// one.
+    pub fn value(&self, id: Option<&str>, stage: Option<&str>) -> Result<Value, ServiceError> {
         let stage = stage.or(id.is_none().then_some(CURRENT));
         let is_meant = |version: &&Version| {
             id.is_none_or(|id| version.id == id) && stage.is_none_or(|stage| version.stages.iter().any(|s| s == stage))
@@ -129,7 +129,7 @@ impl Secret {
         }))
     }
 
-    /// What DescribeSecret answers: the versions that carry a label, never a value.
+    /// Returns the result of DescribeSecret: the versions with a label, without values.
     pub fn description(&self) -> Value {
         let labelled = self.versions.iter().filter(|version| !version.stages.is_empty());
         let stages: BTreeMap<_, _> = labelled.map(|version| (&version.id, &version.stages)).collect();

@@ -1,4 +1,4 @@
-//! The way of the service's responses to the SDK: a relay in front of the service that delivers them badly on command.
+//! A relay between the service and the SDK that delivers responses badly on demand.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -10,18 +10,17 @@ use tokio::{
     time::sleep,
 };
 
-/// How a response is delivered, from the first byte of its status line on.
+/// A fault of the delivery of a response, from the first byte of its status line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WireFault {
-    /// Byte by byte, each in a packet of its own.
+    /// Byte by byte, each in its own packet.
     Bytewise,
-    /// One byte a second: never complete.
+    /// One byte per second: never complete.
     Trickle,
-    /// A thousand bytes a second.
+    /// 1,000 bytes per second.
     Narrow,
-    /// Half of it, then a reset.
+    /// Half of the response, then a reset.
     Reset,
-    /// Half of it, then the end of the stream.
     Truncated,
     /// A header section that never ends, as fast as it is read.
     EndlessHeaders,
@@ -40,7 +39,7 @@ impl WireFault {
         Self::EndlessBody,
     ];
 
-    /// How many bytes are written at a time, and the pause before each such piece.
+    /// Returns the bytes that are written at a time, and the pause before each write.
     fn pace(self) -> (usize, Duration) {
         match self {
             Self::Bytewise => (1, Duration::ZERO),
@@ -51,10 +50,10 @@ impl WireFault {
     }
 }
 
-/// The relay; it ends, with its connections, when this is dropped.
+/// A running relay; dropping it stops it and closes its connections.
 pub struct Wire {
     fault: watch::Sender<Option<WireFault>>,
-    /// Counts up when all connections are to close.
+    /// Incremented to close all connections.
     hung_up: watch::Sender<u32>,
     _accepting: JoinSet<()>,
 }
@@ -69,7 +68,7 @@ impl Wire {
                 hang_ups.mark_unchanged();
                 tokio::spawn(async move {
                     tokio::select! {
-                        // A connection ends as its two sides decide.
+                        // Errors concern only the two sides of a connection.
                         outcome = relay(client, service, faults) => drop(outcome),
                         _ = hang_ups.changed() => {}
                     }
@@ -111,7 +110,7 @@ async fn relay(
                     None => client.write_all(bytes).await.map(|()| true)?,
                     Some(now) => tokio::select! {
                         outcome = deliver(&mut client, bytes, now) => outcome?,
-                        // What was on its way is lost with its connection.
+                        // The rest of the response is lost with its connection.
                         _ = fault.changed() => false,
                     },
                 };
@@ -123,7 +122,7 @@ async fn relay(
     }
 }
 
-/// Delivers a response as the fault says; gives whether the connection goes on.
+/// Delivers a response with a fault; returns whether the connection continues.
 async fn deliver(client: &mut TcpStream, bytes: &[u8], fault: WireFault) -> io::Result<bool> {
     match fault {
         WireFault::Bytewise | WireFault::Trickle | WireFault::Narrow => {
@@ -141,7 +140,7 @@ async fn deliver(client: &mut TcpStream, bytes: &[u8], fault: WireFault) -> io::
         WireFault::Reset | WireFault::Truncated => {
             client.write_all(&bytes[..bytes.len() / 2]).await?;
             if fault == WireFault::Reset {
-                // A reset discards what is not read yet.
+                // Waits, because a reset discards unread bytes.
                 sleep(Duration::from_millis(20)).await;
                 client.set_zero_linger()?;
             }
@@ -159,7 +158,7 @@ async fn deliver(client: &mut TcpStream, bytes: &[u8], fault: WireFault) -> io::
     }
 }
 
-/// Writes until the other side closes the connection.
+/// Writes until the peer closes the connection.
 async fn repeat(client: &mut TcpStream, text: &str) -> io::Result<bool> {
     loop {
         client.write_all(text.as_bytes()).await?;

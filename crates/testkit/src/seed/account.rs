@@ -1,4 +1,4 @@
-//! The accounts, sessions and messages of a seed: made from their numbers, so that every run makes the same.
+//! Accounts, sessions and messages of a seed, generated from their numbers so that every run makes the same.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -15,9 +15,9 @@ use uuid::{Builder, Uuid};
 use super::Volume;
 use crate::keys::{self, Entry};
 
-/// How far back the sessions reach. Their number grows towards now.
+/// Age of the oldest sessions. Newer ones are more frequent.
 const DAYS: f64 = 600.0;
-/// Younger sessions are active; it makes about three in a hundred.
+/// Age below which sessions are active, which is about three in a hundred.
 const ACTIVE_DAYS: f64 = 3.0;
 const DAY: f64 = 86_400.0;
 
@@ -71,7 +71,7 @@ fn uuid(rng: &mut Rng) -> Uuid {
 }
 
 impl Account {
-    /// The accounts with their shares of the sessions: the n-th has an n-th of what the first has.
+    /// Makes the accounts with their shares of the sessions: the n-th has an n-th of the first one's.
     pub fn all(volume: Volume) -> Vec<Self> {
         let share = |number: u32| 1.0 / f64::from(number + 1);
         let shares: f64 = (0..volume.accounts).map(share).sum();
@@ -83,7 +83,7 @@ impl Account {
                 Self::new(number, sessions)
             })
             .collect();
-        // What rounding down has left.
+        // The remainder of rounding down.
         accounts[0].sessions += rest;
         accounts
     }
@@ -99,7 +99,7 @@ impl Account {
         format!("account{}@example.com", self.number + 1)
     }
 
-    /// The same in every run, and a secret of nobody.
+    /// Returns the account's token, which is the same in every run and protects nothing.
     pub fn token(&self) -> String {
         format!("mgp_{}", &keys::hash(&format!("seeded account {}", self.number + 1))[..40])
     }
@@ -108,7 +108,7 @@ impl Account {
         Entry::new(&self.token(), self.id.to_string(), self.email())
     }
 
-    /// The sessions up to `now`, with `messages` messages on average.
+    /// Generates the sessions up to `now`, with `messages` messages on average.
     pub fn sessions(&self, messages: u32, now: SystemTime) -> impl Iterator<Item = Session> {
         (0..self.sessions).map(move |number| self.session(number, messages, now))
     }

@@ -22,7 +22,8 @@ from (values
   ('12 min', 'agent',  'The pricing page has a switch for it at the top.'),
   ('15 min', 'visitor', 'Thanks, that helps!')) as messages (at, role, content);
 
--- The others, one every seven hours before it. Every third visitor gave a name and every fifth session has ended.
+-- The other sessions, one every seven hours before it. Every third visitor has a name, and every fifth session is
+-- closed.
 insert into chat_sessions (id, widget_id, user_id, visitor_id, visitor_name, visitor_email, status, page_url, created_at)
 select md5('demo session ' || n)::uuid,
        ('d4e5f6a7-b8c9-0d1e-2f3a-456789bcdef' || n % 3)::uuid, '11111111-1111-4111-8111-111111111111',
@@ -39,7 +40,7 @@ select md5('demo session ' || n)::uuid, case when m % 2 = 0 then 'visitor' else 
        timestamptz '2024-01-15 10:00:00+00' - n * interval '7 hours' + m * interval '90 seconds'
 from generate_series(1, 29) as n, generate_series(0, n % 6) as m;
 
--- A trigger has set the times of the last messages to now.
+-- A trigger has set `last_message_at` to now.
 update chat_sessions set last_message_at =
   (select max(created_at) from chat_messages where session_id = chat_sessions.id)
 where user_id = '11111111-1111-4111-8111-111111111111';

@@ -1,5 +1,5 @@
-// list-chat-sessions as a Node function on `pg` and the AWS SDK: the same SQL and the same answers as ours for the
-// requests that are measured. `cargo dev bench` puts the SQL next to this file and runs it under a Lambda Runtime API.
+// list-chat-sessions as a Node function on `pg` and the AWS SDK, with the same SQL and the same responses as ours for
+// the measured requests. `cargo dev bench` puts the SQL next to this file and runs it under a Lambda Runtime API.
 
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -10,16 +10,16 @@ import pg from "pg";
 
 const TIMESTAMPTZ = 1184;
 const INT8 = 20;
-/** Ours says why: src/sessions/statement.rs. */
+/** See src/sessions/statement.rs. */
 const DEEP_OFFSET = 1000;
 const DEFAULT_LIMIT = 50;
 
-// `Date` has no microseconds, so a time stays the text that PostgreSQL writes in UTC: 2024-01-15 10:45:00.5+00
+// `Date` has no microseconds, so times stay text, which PostgreSQL writes in UTC: 2024-01-15 10:45:00.5+00
 pg.types.setTypeParser(TIMESTAMPTZ, (text) => text.replace(" ", "T").replace("+00", "Z"));
 pg.types.setTypeParser(INT8, Number);
 
 const folder = dirname(process.argv[1]);
-/** Our text without filters. */
+/** Returns our statement without filters. */
 const sql = (name) =>
   readFileSync(join(folder, name), "utf8").split(";\n")[0].replace(/LIMIT \d+ OFFSET \d+/, "LIMIT $2 OFFSET $3");
 const [FIRST_PAGE, PAGE, DEEP_PAGE] = [sql("first_page.sql"), sql("page.sql"), sql("deep_page.sql")];
@@ -44,7 +44,7 @@ async function init() {
   return { keys: new Map(ring.api_keys.map((key) => [key.key_hash, key])), pool };
 }
 
-const answer = (statusCode, body) => ({
+const respond = (statusCode, body) => ({
   statusCode,
   headers: { "content-type": "application/json", "cache-control": "no-store", "access-control-allow-origin": "*" },
   body: JSON.stringify(body),
@@ -55,7 +55,7 @@ async function handle({ keys, pool }, event) {
   const token = /^bearer +(\S+)$/i.exec(event.headers.authorization ?? "")?.[1] ?? "";
   const key = keys.get(createHash("sha256").update(token).digest("hex"));
   if (!key || key.is_active === false || (key.expires_at && Date.parse(key.expires_at) <= Date.now())) {
-    return answer(401, { error: { code: "unauthorized", message: "Unauthorized" } });
+    return respond(401, { error: { code: "unauthorized", message: "Unauthorized" } });
   }
   const text = event.isBase64Encoded ? Buffer.from(event.body, "base64").toString() : event.body;
   const { limit = DEFAULT_LIMIT, offset = 0, widget_id, status, from_date } = JSON.parse(text || "{}");
@@ -68,7 +68,7 @@ async function handle({ keys, pool }, event) {
   const { rows } = await pool.query({ text: statement.replaceAll("user_id = $1", () => `user_id = $1${filters}`), values });
   const total = rows[0]?.total ?? 0;
   for (const row of rows) delete row.total;
-  return answer(200, { sessions: rows, total });
+  return respond(200, { sessions: rows, total });
 }
 
 // The Runtime API: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html

@@ -1,5 +1,5 @@
-"""list-chat-sessions as a Python function on psycopg and boto3: the same SQL and the same answers as ours for the
-requests that are measured. `cargo dev bench` puts the SQL beside this file and runs it under a Lambda Runtime API."""
+"""list-chat-sessions as a Python function on psycopg and boto3, with the same SQL and the same responses as ours for
+the measured requests. `cargo dev bench` puts the SQL next to this file and runs it under a Lambda Runtime API."""
 
 import base64
 import hashlib
@@ -15,7 +15,7 @@ import boto3
 import psycopg
 from psycopg.rows import dict_row
 
-# Ours says why: src/sessions/statement.rs.
+# See src/sessions/statement.rs.
 DEEP_OFFSET = 1000
 DEFAULT_LIMIT = 50
 
@@ -26,7 +26,7 @@ USER = "user_id = %(user_id)s::uuid"
 
 
 def statement(name):
-    """Our text without filters, with psycopg's placeholders. The account's id is in it twice, so it has a name."""
+    """Returns our statement without filters, with psycopg's placeholders. The repeated account id is named."""
     text = (FOLDER / name).read_text().split(";\n")[0].replace("user_id = $1", USER)
     return re.sub(r"LIMIT \d+ OFFSET \d+", "LIMIT %(limit)s OFFSET %(offset)s", text)
 
@@ -47,7 +47,8 @@ def init():
             host=login["host"], port=login["port"], dbname=login["dbname"], user=login["username"],
             password=login["password"], sslmode="verify-full", sslrootcert=roots.name, options="-c TimeZone=UTC",
             autocommit=True, row_factory=dict_row,
-            # Unnamed, as psycopg's documentation advises behind a pooler: what is prepared may get a plan without values.
+            # Unprepared, as psycopg's documentation advises behind a pooler: a prepared statement may get a generic
+            # plan.
             prepare_threshold=None,
         )
     return {key["key_hash"]: key for key in ring["api_keys"]}, connection
@@ -60,7 +61,7 @@ def rfc3339(time):
     return text[:-1].rstrip("0") + "Z" if "." in text else text
 
 
-def answer(status, body):
+def respond(status, body):
     headers = {"content-type": "application/json", "cache-control": "no-store", "access-control-allow-origin": "*"}
     body = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
     return {"statusCode": status, "headers": headers, "body": body, "isBase64Encoded": False}
@@ -76,7 +77,7 @@ def handle(keys, connection, event):
     token = re.fullmatch(r"bearer +(\S+)", event["headers"].get("authorization", ""), re.IGNORECASE)
     key = keys.get(hashlib.sha256((token[1] if token else "").encode()).hexdigest())
     if key is None or not is_valid(key):
-        return answer(401, {"error": {"code": "unauthorized", "message": "Unauthorized"}})
+        return respond(401, {"error": {"code": "unauthorized", "message": "Unauthorized"}})
     text = event.get("body") or "{}"
     request = json.loads(base64.b64decode(text) if event.get("isBase64Encoded") else text)
     values = {"user_id": key["user_id"], "limit": request.get("limit", DEFAULT_LIMIT), "offset": request.get("offset", 0)}
@@ -92,7 +93,7 @@ def handle(keys, connection, event):
         del row["total"]
         row["id"], row["widget_id"] = str(row["id"]), str(row["widget_id"])
         row["last_message_at"], row["created_at"] = rfc3339(row["last_message_at"]), rfc3339(row["created_at"])
-    return answer(200, {"sessions": rows, "total": total})
+    return respond(200, {"sessions": rows, "total": total})
 
 
 def main():

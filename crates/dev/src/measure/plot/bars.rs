@@ -1,4 +1,4 @@
-//! One value of each, as bars.
+//! Draws one value of each series, as bars.
 
 use super::{
     Series,
@@ -8,7 +8,7 @@ use super::{
 use crate::measure::number;
 
 const WIDTH: f64 = 760.0;
-const LEFT: f64 = 170.0;
+const LEFT: f64 = 190.0;
 const RIGHT: f64 = 140.0;
 const TOP: f64 = 50.0;
 const STEP: f64 = 32.0;

@@ -1,4 +1,4 @@
-//! A white sheet with a title, and what is drawn on it. Lengths are in the sheet's own pixels.
+//! A white canvas with a title. Lengths are in its pixels.
 
 use std::fmt::Write;
 
@@ -8,7 +8,6 @@ pub const TEXT: &str = "#222222";
 pub const FAINT: &str = "#6b6b6b";
 pub const GRID: &str = "#e4e4e4";
 
-/// Where a text stands at its point.
 #[derive(Clone, Copy)]
 pub enum Anchor {
     Start,
@@ -81,7 +80,7 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// A logarithmic scale of values on lengths, with a decade's room at neither end.
+/// A logarithmic scale from values to lengths.
 pub struct Scale {
     least: f64,
     greatest: f64,
@@ -91,7 +90,7 @@ pub struct Scale {
 
 impl Scale {
     pub fn new((least, greatest): (f64, f64), from: f64, to: f64) -> Self {
-        // Some room, also where all values are the same.
+        // Leaves a margin, even if all values are equal.
         Self { least: (least * 0.8).log10(), greatest: (greatest * 1.25).log10(), from, to }
     }
 
@@ -99,7 +98,7 @@ impl Scale {
         self.from + (value.log10() - self.least) / (self.greatest - self.least) * (self.to - self.from)
     }
 
-    /// Where the grid's lines are: at 1, 2 and 5 of every decade, or at 1 alone where there are many.
+    /// Returns the values of the grid lines: 1, 2 and 5 of every decade, or only 1 for many decades.
     pub fn ticks(&self) -> Vec<f64> {
         let steps: &[f64] = if self.greatest - self.least > 2.2 { &[1.0] } else { &[1.0, 2.0, 5.0] };
         let decades = (-6..9).map(|power| 10_f64.powi(power));

@@ -1,4 +1,4 @@
-//! Values at points with long names, as dots in rows, on a logarithmic scale.
+//! Draws values at points with long names, as dots in rows, on a logarithmic scale.
 
 use super::{
     Series,
@@ -36,14 +36,14 @@ impl Dots {
         for series in &self.series {
             canvas.dot((x, 56.0), series.colour);
             canvas.text(x + 10.0, 60.5, Anchor::Start, TEXT, series.name);
-            // About as wide as the font is.
+            // The approximate width of a character.
             x += 34.0 + series.name.chars().map(|_| 6.6).sum::<f64>();
         }
         let mut y = TOP + 6.0;
         for (place, point) in self.points.iter().enumerate() {
             canvas.text(LEFT - 14.0, y + 4.5, Anchor::End, TEXT, point);
             canvas.line((LEFT, y), (WIDTH - RIGHT, y), GRID);
-            // The first, which is ours, lies on top.
+            // Draws the first, ours, on top.
             for series in self.series.iter().rev() {
                 if let Some(value) = series.values[place] {
                     canvas.dot((scale.at(value), y), series.colour);

@@ -1,4 +1,4 @@
-//! Values at a few points, joined by lines, on a logarithmic scale.
+//! Draws values at a few points, joined by lines, on a logarithmic scale.
 
 use super::{
     Series,
@@ -14,13 +14,12 @@ const RIGHT: f64 = 240.0;
 const TOP: f64 = 56.0;
 const BOTTOM: f64 = 40.0;
 
-/// Two names are at least so far apart.
 const LINE_HEIGHT: f64 = 17.0;
 
 pub struct Lines {
     pub title: String,
     pub unit: &'static str,
-    /// What stands below each point; they are as far from each other as they are.
+    /// Labels of the points, which are equidistant.
     pub points: Vec<String>,
     pub series: Vec<Series>,
 }
@@ -62,13 +61,13 @@ impl Lines {
     }
 }
 
-/// A round number needs no digits after its first.
+/// Formats a round number without trailing zeros.
 pub fn tick_label(tick: f64) -> String {
     let text = number(tick);
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
-/// Moves names apart that would lie upon each other: down, and all of them up again if the last would leave the sheet.
+/// Moves overlapping labels apart: down, and all of them up if the last would leave the canvas.
 fn apart<T, U>(mut names: Vec<(f64, T, U)>) -> Vec<(f64, T, U)> {
     names.sort_by(|one, other| one.0.total_cmp(&other.0));
     for place in 1..names.len() {

@@ -1,14 +1,14 @@
-//! What can be wrong with an event.
+//! Random faults of events.
 
 use fastrand::Rng;
 use serde_json::{Value, json, value::RawValue};
 
 use super::odd;
 
-/// JSON that no [`Value`] can hold goes into the text in place of this, which no event has.
+/// Placeholder for JSON that a [`Value`] cannot hold. It does not occur in events.
 const HOLE: &str = "HOLE";
 
-/// One of the events, or a mixture of two, with one to three faults.
+/// Returns one of the events, or a mixture of two, with one to three faults.
 pub fn event(events: &[Value], random: &mut Rng) -> String {
     let mut event = events[random.usize(..events.len())].clone();
     let mut hole = None;
@@ -21,7 +21,7 @@ pub fn event(events: &[Value], random: &mut Rng) -> String {
             }
             2 => *place(&mut event, random) = json!(odd::text(random)),
             3 => {
-                // A part of another event, where it does not belong.
+                // A part of another event in the wrong place.
                 let mut other = events[random.usize(..events.len())].clone();
                 *place(&mut event, random) = place(&mut other, random).take();
             }
@@ -40,14 +40,14 @@ pub fn event(events: &[Value], random: &mut Rng) -> String {
     if random.u32(..4) == 0 { flipped(&text, random) } else { text }
 }
 
-/// Any value of the event: the whole, or one anywhere within it.
+/// Returns a random value of the event, or the whole event.
 fn place<'a>(value: &'a mut Value, random: &mut Rng) -> &'a mut Value {
     let length = match value {
         Value::Object(fields) => fields.len(),
         Value::Array(items) => items.len(),
         _ => 0,
     };
-    // Seldom the whole: most of what can be wrong is further down.
+    // Rarely the whole, because most faults are further down.
     if length == 0 || random.u32(..8) == 0 {
         return value;
     }
@@ -60,7 +60,6 @@ fn place<'a>(value: &'a mut Value, random: &mut Rng) -> &'a mut Value {
     place(inner.expect("it is there"), random)
 }
 
-/// Takes a field out of some object.
 fn take(event: &mut Value, random: &mut Rng) -> Option<(String, Value)> {
     let fields = place(event, random).as_object_mut().filter(|fields| !fields.is_empty())?;
     let name = fields.keys().nth(random.usize(..fields.len()))?.clone();
@@ -130,7 +129,7 @@ fn field(event: &mut Value, random: &mut Rng) {
     }
 }
 
-/// Sets a body: now and then one of 6 MB, which is as much as Lambda takes.
+/// Sets a body, sometimes of 6 MB, which is Lambda's limit.
 fn body(event: &mut Value, random: &mut Rng) {
     let Some(fields) = event.as_object_mut() else { return };
     let body = match random.u32(..60) {
@@ -167,7 +166,7 @@ fn spoil(value: &mut Value, random: &mut Rng) {
     };
 }
 
-/// Flips one bit of the text, where it stays JSON in UTF-8.
+/// Flips one bit such that the text stays JSON in UTF-8.
 fn flipped(text: &str, random: &mut Rng) -> String {
     for _ in 0..20 {
         let mut bytes = text.as_bytes().to_vec();

@@ -1,9 +1,9 @@
-//! Values and texts that are rarely what is expected.
+//! Unexpected values and texts.
 
 use fastrand::Rng;
 use serde_json::Value;
 
-/// Values of every type that are rarely what is expected; some are not to be had as a [`Value`].
+/// Unexpected values of every type; a [`Value`] cannot hold some of them.
 const ODD: [&str; 24] = [
     "null",
     "true",
@@ -31,7 +31,6 @@ const ODD: [&str; 24] = [
     "\"-1\"",
 ];
 
-/// What hosts, paths, queries, methods, headers and bodies are that are not what they should be.
 const TEXTS: [&str; 28] = [
     "",
     " ",
@@ -63,7 +62,7 @@ const TEXTS: [&str; 28] = [
     "e30=",
 ];
 
-/// Any of them, or one that is deep or long.
+/// Returns any of the values, or a deep or long one.
 pub fn json(random: &mut Rng) -> String {
     match random.u32(..40) {
         0 => format!("{}{}", "[".repeat(5_000), "]".repeat(5_000)),
@@ -74,7 +73,7 @@ pub fn json(random: &mut Rng) -> String {
     }
 }
 
-/// One of them, or `null` for what no [`Value`] can hold.
+/// Returns one of the values; `null` for those that a [`Value`] cannot hold.
 pub fn value(random: &mut Rng) -> Value {
     serde_json::from_str(choice(&ODD, random)).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! A DNS server (RFC 1035) for IPv4 addresses, at an address of this machine, that fails on command.
+//! A DNS server (RFC 1035) for IPv4 addresses, on an address of this machine, with faults on demand.
 
 use std::{
     collections::HashMap,
@@ -14,33 +14,33 @@ use crate::lock;
 
 const PORT: u16 = 53;
 
-/// The question types that matter here: `A` alone has records.
+/// The only question type with records here: `A`.
 const TYPE_A: [u8; 2] = [0, 1];
 
-/// What the server says of a name.
+/// The response for a name.
 #[derive(Clone, Debug, Default)]
 pub enum Resolution {
-    /// These addresses, after a time.
+    /// These addresses, after a delay.
     After(Duration, Vec<Ipv4Addr>),
     /// NXDOMAIN
     #[default]
     Unknown,
     /// SERVFAIL
     Failing,
-    /// Nothing.
+    /// No response.
     Silent,
 }
 
-/// What is known of a name, and how often it was asked for.
+/// The response for a name, and the number of queries.
 #[derive(Default)]
 struct Name {
     resolution: Resolution,
-    asked: usize,
+    queries: usize,
 }
 
 type Names = Arc<Mutex<HashMap<String, Name>>>;
 
-/// A running DNS server; it ends when this is dropped. A name is unknown until it is set.
+/// A running DNS server; dropping it stops it. A name is unknown until it is set.
 pub struct NameServer {
     address: Ipv4Addr,
     names: Names,
@@ -49,10 +49,10 @@ pub struct NameServer {
 
 impl NameServer {
     pub async fn start() -> Result<Self> {
-        // One that nobody else uses.
+        // A random address, so that no other server uses it.
         let address = Ipv4Addr::new(127, fastrand::u8(1..100), fastrand::u8(..), fastrand::u8(1..=254));
         let socket = UdpSocket::bind((address, PORT)).await;
-        let socket = socket.with_context(|| format!("cannot answer at {address}:{PORT}, which takes root"))?;
+        let socket = socket.with_context(|| format!("cannot listen on {address}:{PORT}; run as root"))?;
         let (socket, names) = (Arc::new(socket), Names::default());
         let shared = Arc::clone(&names);
         let serving = JoinSet::from_iter([async move {
@@ -62,7 +62,7 @@ impl NameServer {
                 let resolution = {
                     let mut names = lock(&shared);
                     let name = names.entry(query.name.clone()).or_default();
-                    name.asked += 1;
+                    name.queries += 1;
                     name.resolution.clone()
                 };
                 let socket = Arc::clone(&socket);
@@ -71,7 +71,7 @@ impl NameServer {
                         sleep(*time).await;
                     }
                     if let Some(response) = query.response(&resolution) {
-                        // A caller that does not wait any more asks again.
+                        // A client that no longer waits sends the query again.
                         drop(socket.send_to(&response, caller).await);
                     }
                 });
@@ -80,26 +80,24 @@ impl NameServer {
         Ok(Self { address, names, _serving: serving })
     }
 
-    /// For a `nameserver` line.
+    /// Returns the address for a `nameserver` line.
     pub fn address(&self) -> Ipv4Addr {
         self.address
     }
 
-    /// What is said of a name from now on.
     pub fn set(&self, name: &str, resolution: Resolution) {
         lock(&self.names).entry(name.to_owned()).or_default().resolution = resolution;
     }
 
-    /// How many questions there were for a name.
-    pub fn asked(&self, name: &str) -> usize {
-        lock(&self.names).get(name).map_or(0, |name| name.asked)
+    pub fn queries(&self, name: &str) -> usize {
+        lock(&self.names).get(name).map_or(0, |name| name.queries)
     }
 }
 
 struct Query {
     id: [u8; 2],
     name: String,
-    /// The question section as it came: name, type, class.
+    /// The question section as received: name, type, class.
     question: Vec<u8>,
     is_for_a: bool,
 }

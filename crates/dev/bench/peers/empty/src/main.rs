@@ -1,4 +1,4 @@
-//! Answers every event with 200 and nothing else.
+//! Returns 200 for every event.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::{Value, json};

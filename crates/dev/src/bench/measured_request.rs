@@ -1,4 +1,4 @@
-//! What is asked, in the forms in which the candidates take it.
+//! A measured request, in the forms that the candidates take.
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
@@ -16,24 +16,24 @@ use super::services;
 
 const POSTGREST: &str = include_str!("../../bench/peers/postgrest.sql");
 
-/// More than any request of the bench asks for.
+/// At least the `limit` of every request of the bench.
 const LIMIT_MAX: i64 = 100;
 
-pub struct Question {
-    /// As API Gateway delivers it, in JSON.
+pub struct MeasuredRequest {
+    /// The event of API Gateway, in JSON.
     pub event: String,
     caller: Authenticated,
     request: ListRequest,
 }
 
-/// Which statement a database is asked by itself.
+/// A statement that is sent without a function.
 #[derive(Clone, Copy)]
 pub enum StatementKind {
     Ours,
     Postgrest,
 }
 
-impl Question {
+impl MeasuredRequest {
     pub fn new(account: u32, body: &Value) -> Result<Self> {
         let token = accounts::token(account);
         let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {token}"))?)]);
@@ -41,11 +41,11 @@ impl Question {
         let caller = services::key_ring()?.authenticate(&hash, Timestamp::now()).context("the token is in the ring")?;
         let body = body.to_string();
         let request =
-            ListRequest::parse(body.as_bytes(), LIMIT_MAX).map_err(|_| anyhow::anyhow!("{body} is refused"))?;
+            ListRequest::parse(body.as_bytes(), LIMIT_MAX).map_err(|_| anyhow::anyhow!("{body} is rejected"))?;
         Ok(Self { event: request::post(&token, &body).to_string(), caller, request })
     }
 
-    /// The statement's text. Composing it is the candidate's affair, so it is made before the clock starts.
+    /// Returns the statement's text, which is composed before the measurement starts.
     pub fn statement(&self, kind: StatementKind) -> String {
         match kind {
             StatementKind::Ours => page_statement(&self.caller, &self.request, Reading::default()).fallback(),
@@ -57,14 +57,14 @@ impl Question {
         }
     }
 
-    /// Sends the statement, unnamed, and gives the total that it answers; no row is none.
-    pub async fn send(&self, client: &Client, statement: &str) -> Result<i64> {
+    /// Executes the statement unnamed and returns the total: 0 without rows.
+    pub async fn execute(&self, client: &Client, statement: &str) -> Result<i64> {
         let parameters = page_statement(&self.caller, &self.request, Reading::default()).parameters;
         let rows = client.query_typed(statement, &parameters).await?;
         rows.first().map_or(Ok(0), |row| row.try_get("total")).context("no total")
     }
 
-    /// As in ours: the status is in the text, the other values are parameters.
+    /// Composes the filters as our statement has them: the status in the text, other values as parameters.
     fn filters(&self) -> String {
         let ListRequest { widget_id, status, from_date, .. } = &self.request;
         let widget_id = widget_id.map(|_| "AND chat_sessions.widget_id = $2 ".to_owned());

@@ -1,5 +1,5 @@
-//! Random writers alongside the materialized counts: the set is installed and filled in under them, and in every snapshot what is
-//! kept is what the tables say.
+//! Random writers alongside the materialized counts: the counts are installed and backfilled while they write, and must
+//! equal the tables in every snapshot.
 
 mod check;
 mod writer;
@@ -23,16 +23,16 @@ use crate::{Database, Server, ServerOptions, migrations};
 
 use writer::Writer;
 
-/// Connections that write.
+/// Number of writing connections.
 const WRITERS: u64 = 6;
 
-/// The accounts that they write to, and the widgets of each.
+/// Accounts that they write to, and widgets of each.
 const ACCOUNTS: u64 = 3;
 const WIDGETS: u64 = 30;
 
-/// Lets so many random transactions run; a kept value that is not true is what can be lost.
+/// Runs this many random transactions; every wrong materialized value counts as lost.
 pub async fn run(bar: &ProgressBar, transactions: u64, seed: u64) -> Result<FaultReport> {
-    // A deadlock is what writers like these have often; each would cost them a second.
+    // Such writers often deadlock; with the default, each deadlock would cost them a second.
     let settings = vec!["deadlock_timeout=20ms".to_owned()];
     let server = Server::start_with(ServerOptions { settings, ..ServerOptions::default() })?;
     let database = Database::create(&server).await?;
@@ -43,7 +43,7 @@ pub async fn run(bar: &ProgressBar, transactions: u64, seed: u64) -> Result<Faul
         let writer = Writer::connect(&database, seed.wrapping_add(number)).await?;
         writers.spawn(writer.work(transactions.div_ceil(WRITERS), Arc::clone(&done)));
     }
-    let mut report = FaultReport::new("kept counts: random writers");
+    let mut report = FaultReport::new("materialized counts: random writers");
     let (installer, checker) = (database.client().await?, database.client().await?);
     let is_done = Cell::new(false);
     let work = async {
@@ -66,27 +66,27 @@ pub async fn run(bar: &ProgressBar, transactions: u64, seed: u64) -> Result<Faul
     report.count(check::in_one_snapshot(&checker, true).await?);
     let rest = "SELECT count(*) FROM chat_sessions WHERE message_count IS NULL";
     let rest: i64 = checker.query_typed_one(rest, &[]).await?.get(0);
-    ensure!(rest == 0, "{rest} sessions are not kept");
-    let left = "SELECT count(*) FROM (SELECT user_id FROM chat_session_counts UNION ALL SELECT user_id FROM chat_session_totals) kept
+    ensure!(rest == 0, "{rest} sessions are not backfilled");
+    let left = "SELECT count(*)
+                FROM (SELECT user_id FROM chat_session_counts UNION ALL SELECT user_id FROM chat_session_totals) counts
                 WHERE NOT EXISTS (SELECT FROM users WHERE id = user_id)";
     let left: i64 = checker.query_typed_one(left, &[]).await?.get(0);
-    ensure!(left == 0, "{left} rows of accounts that are gone");
+    ensure!(left == 0, "{left} rows of deleted accounts");
     let sessions = "SELECT count(*) FROM chat_sessions";
     let sessions: i64 = checker.query_typed_one(sessions, &[]).await?.get(0);
     report.remark(&format!(
-        "{transactions} transactions, {retried} of them aborted for others' sake; {sessions} sessions left"
+        "{transactions} transactions, {retried} of them aborted by conflicts; {sessions} sessions left"
     ));
     Ok(report)
 }
 
-/// Installs the set when a fifth of the work is done, and fills it in with small batches.
+/// Installs the counts after a fifth of the work, and backfills them in small batches.
 async fn install(client: &Client, done: &AtomicU64, transactions: u64) -> Result<()> {
     while done.load(Ordering::Relaxed) < transactions / 5 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    migrations::run_kept(client, migrations::KEPT[0]).await?;
-    migrations::run_kept(client, migrations::KEPT[1]).await?;
-    let calls = "VACUUM (ANALYZE) chat_sessions";
-    client.batch_execute(calls).await?;
-    migrations::run_kept(client, migrations::KEPT[2]).await.context("the backfill")
+    migrations::run_materialized_counts(client, migrations::MATERIALIZED_COUNTS[0]).await?;
+    migrations::run_materialized_counts(client, migrations::MATERIALIZED_COUNTS[1]).await?;
+    client.batch_execute("VACUUM (ANALYZE) chat_sessions").await?;
+    migrations::run_materialized_counts(client, migrations::MATERIALIZED_COUNTS[2]).await.context("the backfill")
 }

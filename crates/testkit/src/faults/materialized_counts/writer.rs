@@ -1,4 +1,4 @@
-//! A connection that does at random whatever a product can do to its sessions and messages.
+//! A connection that makes random changes to sessions and messages.
 
 use std::{
     fmt::Write,
@@ -16,7 +16,7 @@ use tokio_postgres::{Client, Error, error::SqlState};
 use super::{ACCOUNTS, WIDGETS};
 use crate::Database;
 
-/// What is there before the set is: rows that only the backfill can count.
+/// Rows from before the installation, which only the backfill can count.
 pub const ROWS: &str = "
     INSERT INTO users SELECT ('00000000-0000-4000-8000-' || lpad(a::text, 12, '0'))::uuid FROM generate_series(0, 2) a;
     INSERT INTO chat_widgets (id, user_id)
@@ -45,7 +45,7 @@ const TIMES: [&str; 10] = [
     "'12000-01-01Z'",
     "'0044-03-15Z BC'",
 ];
-/// What a session may set, or ask for, and what is kept must not depend on.
+/// Settings of a database session that the counts must not depend on.
 const SETTINGS: [&str; 6] = [
     "SET LOCAL counts.changed = 'x'",
     "SET LOCAL counts.changed = '16'",
@@ -54,7 +54,7 @@ const SETTINGS: [&str; 6] = [
     "SET LOCAL row_security = off",
     "SET LOCAL standard_conforming_strings = off",
 ];
-/// What a load would bring of another database's set.
+/// Rows of another database's counts, as a load would bring them.
 const LOADED: &str = "
     DO $$
     BEGIN
@@ -66,8 +66,8 @@ const LOADED: &str = "
     END $$";
 const STATUSES: [&str; 5] = ["'active'", "'closed'", "'active'", "NULL", "'odd'"];
 
-/// What the set says of `TRUNCATE chat_messages` at REPEATABLE READ.
-const REFUSED: &str = "TRUNCATE chat_messages at READ COMMITTED";
+/// The error of the counts for `TRUNCATE chat_messages` at REPEATABLE READ.
+const REJECTED: &str = "TRUNCATE chat_messages at READ COMMITTED";
 
 pub fn account(number: u64) -> String {
     format!("00000000-0000-4000-8000-{number:012}")
@@ -81,7 +81,7 @@ pub struct Writer {
     database: Database,
     client: Client,
     rng: Rng,
-    /// Whether its transaction sees what others commit while it runs.
+    /// Whether its transaction sees concurrent commits.
     is_read_committed: bool,
 }
 
@@ -95,23 +95,24 @@ impl Writer {
         })
     }
 
-    /// Runs so many transactions; gives how many of them PostgreSQL has aborted for the sake of others.
+    /// Runs this many transactions; returns how many of them PostgreSQL aborted because of others.
     pub async fn work(mut self, transactions: u64, done: Arc<AtomicU64>) -> Result<u64> {
         let mut aborted = 0;
         for _ in 0..transactions {
             if let Err(error) = self.transaction().await {
-                // Deadlock, serialization failure, and an account, widget or session that somebody else has deleted or made again.
+                // Deadlock, serialization failure, and an account, widget or session that another transaction has
+                // deleted or created again.
                 let usual = [
                     SqlState::T_R_DEADLOCK_DETECTED,
                     SqlState::T_R_SERIALIZATION_FAILURE,
                     SqlState::FOREIGN_KEY_VIOLATION,
                     SqlState::UNIQUE_VIOLATION,
                 ];
-                let is_refused = error.as_db_error().is_some_and(|refused| refused.message().starts_with(REFUSED));
-                if !is_refused && !error.code().is_some_and(|code| usual.contains(code)) {
+                let is_rejected = error.as_db_error().is_some_and(|rejected| rejected.message().starts_with(REJECTED));
+                if !is_rejected && !error.code().is_some_and(|code| usual.contains(code)) {
                     bail!("a writer: {error:?}");
                 }
-                // Not ROLLBACK: after a COPY that failed, tokio-postgres takes one answer for another's.
+                // Not ROLLBACK: after a failed COPY, tokio-postgres mixes up responses.
                 self.client = self.database.client().await?;
                 aborted += 1;
             }
@@ -151,7 +152,7 @@ impl Writer {
             ),
             150..=179 => return self.copy_sessions().await,
             180..=209 => return self.copy_messages().await,
-            // With the columns of the set, where it is installed.
+            // Includes the materialized columns where they exist.
             210..=229 => format!(
                 "CREATE TEMP TABLE copies ON COMMIT DROP AS SELECT * FROM chat_sessions WHERE id IN ({some});
                  UPDATE copies SET id = gen_random_uuid(); INSERT INTO chat_sessions SELECT * FROM copies; DROP TABLE copies"
@@ -172,9 +173,9 @@ impl Writer {
             900..=959 => format!("UPDATE chat_sessions SET user_id = '{account}', widget_id = '{widget}' WHERE id IN ({some})"),
             960..=964 => SETTINGS[self.rng.usize(..SETTINGS.len())].to_owned(),
             965..=966 => LOADED.to_owned(),
-            967..=970 => return self.passing_account().await,
+            967..=970 => return self.temporary_account().await,
             971..=974 => format!("UPDATE chat_sessions SET page_url = '{words}' WHERE id IN ({some})"),
-            // So many that they wait for the end of the transaction.
+            // So many that they are applied at the end of the transaction.
             975..=989 => format!("UPDATE chat_sessions SET status = {status} WHERE user_id = '{account}'"),
             990..=993 => format!("DELETE FROM chat_widgets WHERE id = '{widget}'; INSERT INTO chat_widgets VALUES ('{widget}', '{account}')"),
             994..=996 => format!(
@@ -187,8 +188,8 @@ impl Writer {
         self.client.batch_execute(&sql).await
     }
 
-    /// An account that comes with its first sessions, is written to, and goes again. At READ COMMITTED it must leave nothing.
-    async fn passing_account(&mut self) -> Result<(), Error> {
+    /// Creates, changes and deletes a temporary account. At READ COMMITTED, it must leave no counts.
+    async fn temporary_account(&mut self) -> Result<(), Error> {
         let number = ACCOUNTS + self.rng.u64(..3);
         let (account, widget, status, time) = (account(number), widget(number, 0), self.status(), self.time());
         let sql = match self.rng.u8(..6) {
@@ -240,12 +241,12 @@ impl Writer {
 
     fn place(&mut self) -> (String, String) {
         let number = self.rng.u64(..ACCOUNTS);
-        // Two of them are busy, and what the others make fills the slots.
+        // Two widgets are busy; the others fill the slots.
         let widgets = if self.rng.bool() { 2 } else { WIDGETS };
         (account(number), widget(number, self.rng.u64(..widgets)))
     }
 
-    /// A query for the ids of some rows.
+    /// Returns a query for the ids of random rows.
     fn some(&mut self, table: &str, n: u8) -> String {
         format!("SELECT id FROM {table} ORDER BY hashtextextended(id::text, {}) LIMIT {n}", self.rng.u32(..))
     }

@@ -1,4 +1,4 @@
-//! Whether what is kept is true.
+//! Compares the materialized counts with the tables.
 
 use anyhow::{Context, Result};
 use list_chat_sessions::{
@@ -15,14 +15,14 @@ use crate::{
     migrations,
 };
 
-/// The first thing that is wrong, all seen in one snapshot: by the set's own query, and by both forms of the function's
+/// Returns the first difference, all in one snapshot: by reconcile.sql, and by both variants of the function's
 /// statement for every combination of filters.
 pub async fn in_one_snapshot(client: &Client, is_backfilled: bool) -> Result<Option<String>> {
-    // The locks first: a snapshot from before a TRUNCATE sees nothing of what it took away.
+    // Locks first: a snapshot from before a TRUNCATE does not see the rows that it removed.
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
                  LOCK TABLE chat_sessions, chat_messages IN ACCESS SHARE MODE";
     while let Err(error) = client.batch_execute(begin).await {
-        // Two TRUNCATEs of one transaction take the same two locks in either order.
+        // Two TRUNCATEs in one transaction can take the same two locks in either order.
         anyhow::ensure!(error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED), "{error:?}");
         client.batch_execute("ROLLBACK").await?;
     }
@@ -53,7 +53,7 @@ async fn compare(client: &Client, is_backfilled: bool) -> Result<Option<String>>
                 pages.push((page.get::<_, Option<Vec<String>>>(0), page.get::<_, bool>(1)));
             }
             let [(materialized, is_complete), (computed, _)] = &pages[..] else { unreachable!("two variants") };
-            // The function reads the computed variant where the backfill is not complete.
+            // The function uses the computed variant where the backfill is incomplete.
             if materialized != computed && (*is_complete || is_backfilled) {
                 return Ok(Some(format!("{request}: materialized {materialized:?}, computed {computed:?}")));
             }
@@ -62,7 +62,7 @@ async fn compare(client: &Client, is_backfilled: bool) -> Result<Option<String>>
     Ok(None)
 }
 
-/// Every combination of filters. The dates are the beginning of a day and of a month, and neither.
+/// Returns every combination of filters. The dates are the beginning of a day, of a month, and neither.
 fn requests(account: u64) -> Vec<Value> {
     let mut requests = Vec::new();
     for widget_id in [None, Some(writer::widget(account, 0))] {
