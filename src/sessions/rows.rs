@@ -17,7 +17,7 @@ const SPARE: Length = 8;
 /// The rows of a page.
 #[derive(Debug)]
 pub struct Rows {
-    rows: Vec<Row>,
+    collected: Vec<Row>,
     size: usize,
     limits: TextLimits,
 }
@@ -26,39 +26,40 @@ impl Rows {
     /// Starts a page with these limits.
     #[must_use]
     pub fn new(limits: TextLimits) -> Self {
-        Self { rows: Vec::new(), size: 0, limits }
+        Self { collected: Vec::new(), size: 0, limits }
     }
 
     /// Whether one of these integer columns is NULL in any row.
     pub(super) fn has_null(&self, columns: &[usize]) -> bool {
-        let mut values = self.rows.iter().flat_map(|row| columns.iter().map(|column| row.try_get(*column)));
+        let mut values = self.collected.iter().flat_map(|row| columns.iter().map(|column| row.try_get(*column)));
         values.any(|value: Result<Option<i64>, _>| matches!(value, Ok(None)))
     }
 
     /// Whether a text was too long to be sent.
     pub(super) fn lacks_texts(&self) -> bool {
         let is_substitute = |text: Option<RawText>| text.is_some_and(|text| text.0 == SUBSTITUTE.as_bytes());
-        let mut texts = self.rows.iter().flat_map(|row| TEXT_COLUMNS.iter().flat_map(|column| row.try_get(*column)));
+        let mut texts =
+            self.collected.iter().flat_map(|row| TEXT_COLUMNS.iter().flat_map(|column| row.try_get(*column)));
         texts.any(is_substitute)
     }
 
     /// The collected rows.
     #[must_use]
     pub fn into_vec(self) -> Vec<Row> {
-        self.rows
+        self.collected
     }
 
     /// Cuts the texts to the length at which the rows so far fit into a response. More rows can only make it shorter.
     fn cut(&mut self) -> Result<(), Error> {
         let limits = self.limits;
-        let sessions = || self.rows.iter().map(|row| ChatSession::read(row, limits));
+        let sessions = || self.collected.iter().map(|row| ChatSession::read(row, limits));
         let length = fit::length(sessions, limits, i64::try_from(MAX_RESPONSE_BYTES).unwrap_or(i64::MAX))?;
         // At a greater length, a text can be complete and needs no ellipsis, which leaves room for more of the others.
         let length = length.saturating_add(SPARE);
-        for row in &mut self.rows {
+        for row in &mut self.collected {
             row.cut(|column, text| first(column, text, limits, length));
         }
-        self.size = self.rows.iter().map(Row::size).sum();
+        self.size = self.collected.iter().map(Row::size).sum();
         Ok(())
     }
 }
@@ -68,7 +69,7 @@ impl Extend<tokio_postgres::Row> for Rows {
         for row in rows {
             let row = Row::from(row);
             self.size += row.size();
-            self.rows.push(row);
+            self.collected.push(row);
             if self.size > 2 * MAX_RESPONSE_BYTES {
                 // An error means that a column is not of the contract's type, which reading the page reports.
                 drop(self.cut());
