@@ -29,7 +29,7 @@ impl Program {
 }
 
 /// The SQL that both interpreters read: snapshots of the function's statements.
-const SQL: [&str; 3] = ["first_page.sql", "page.sql", "deep_page.sql"];
+const SQL: [&str; 3] = ["first_page", "page", "deep_page"];
 
 fn source(path: &str) -> PathBuf {
     repository().join(path)
@@ -42,9 +42,9 @@ fn prepare(name: &str, from: &str, files: &[&str], within: &str) -> Result<PathB
     for file in files {
         fs::copy(source("crates/dev/bench/peers").join(from).join(file), folder.join(file))?;
     }
-    for file in SQL {
-        let snapshot = source("src/sessions/snapshots").join(format!("computed_{file}"));
-        fs::copy(snapshot, folder.join(within).join(file))?;
+    for name in SQL {
+        let snapshot = source("src/sessions/snapshots").join(format!("computed_{name}.snap.sql"));
+        fs::copy(snapshot, folder.join(within).join(format!("{name}.sql")))?;
     }
     Ok(folder)
 }
