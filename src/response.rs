@@ -1,6 +1,6 @@
 //! Builds responses: the JSON of a page or an error, and the headers.
 
-mod page_json;
+use std::borrow::Cow;
 
 use lambda_http::{
     Body, Response,
@@ -14,15 +14,16 @@ use lambda_http::{
     },
 };
 use serde::Serialize;
+use uuid::Uuid;
 
-use self::page_json::page_json;
 pub use crate::sessions::MAX_RESPONSE_BYTES;
 use crate::{
     error::Error,
     sessions::{
-        ChatSession, Page, TextLimits,
-        fit::{self, Length},
+        ChatSession, Page, Text, TextLimits,
+        fit::{self, ELLIPSIS, Length},
     },
+    timestamp::PgTimestamp,
 };
 
 /// The maximum size of the envelope, in bytes: the JSON that Lambda gets has status and headers around the body.
@@ -65,7 +66,7 @@ pub fn page(page: &Page) -> Result<Response<Body>, Error> {
     let size = page.size() + page.len() * SESSION_FRAME_BYTES + PAGE_FRAME_BYTES;
     // Nearly every page is so small that it fits even if each of its bytes is escaped.
     if size > MAX_BYTES / fit::MAX_SIZE_OF_BYTE {
-        let length = fitting_length(&sessions, page.total, page.texts, MAX_BYTES)?;
+        let length = fitting_length(&sessions, page.total, page.texts, MAX_BYTES);
         cut(&mut sessions, page.texts, length);
     }
     let body = page_json(&sessions, page.total, size.min(MAX_BYTES));
@@ -76,12 +77,12 @@ pub fn page(page: &Page) -> Result<Response<Body>, Error> {
 }
 
 /// The length to which texts must be cut so that the page takes at most `max` bytes in the envelope.
-fn fitting_length(sessions: &[ChatSession<'_>], total: i64, limits: TextLimits, max: usize) -> Result<Length, Error> {
+fn fitting_length(sessions: &[ChatSession<'_>], total: i64, limits: TextLimits, max: usize) -> Length {
     // An empty text and `null` take four bytes in the envelope each, as do the quotes around every other text.
     let frame: Vec<_> = sessions.iter().map(ChatSession::without_texts).collect();
     let frame = quoted_size(&page_json(&frame, total, 0));
     let bytes = |size: usize| i64::try_from(size).unwrap_or(i64::MAX);
-    fit::length(|| sessions.iter().copied().map(Ok), limits, bytes(max) - bytes(frame))
+    fit::length(|| sessions.iter().flat_map(|session| session.texts(limits)), bytes(max) - bytes(frame))
 }
 
 fn cut(sessions: &mut [ChatSession<'_>], limits: TextLimits, length: Length) {
@@ -165,6 +166,99 @@ fn json(status: StatusCode, body: String) -> Response<Body> {
     response
 }
 
+/// The JSON of a page, written by hand: serde takes 19 µs more for a page of 50 and 59 µs more for a page of 100, which is
+/// 3.7 % of that request (`cargo bench --bench parts`). `capacity` is the expected size, in bytes.
+fn page_json(sessions: &[ChatSession<'_>], total: i64, capacity: usize) -> String {
+    let mut json = Json(Vec::with_capacity(capacity));
+    json.raw(r#"{"sessions":["#);
+    for (index, session) in sessions.iter().enumerate() {
+        json.raw(if index == 0 { "" } else { "," });
+        json.session(session);
+    }
+    json.raw(r#"],"total":"#);
+    json.value(&total);
+    json.raw("}");
+    String::from_utf8(json.0).expect("only texts are written")
+}
+
+struct Json(Vec<u8>);
+
+impl Json {
+    fn session(&mut self, session: &ChatSession) {
+        self.raw(r#"{"id":"#);
+        self.uuid(session.id);
+        self.raw(r#","widget_id":"#);
+        self.uuid(session.widget_id);
+        self.raw(r#","widget_name":"#);
+        self.text(session.widget_name);
+        self.raw(r#","visitor_id":"#);
+        self.text(Some(session.visitor_id));
+        self.raw(r#","visitor_name":"#);
+        self.text(session.visitor_name);
+        self.raw(r#","visitor_email":"#);
+        self.text(session.visitor_email);
+        self.raw(r#","status":"#);
+        self.text(session.status);
+        self.raw(r#","last_message":"#);
+        self.text(session.last_message);
+        self.raw(r#","last_message_at":"#);
+        self.time(session.last_message_at);
+        self.raw(r#","message_count":"#);
+        self.value(&session.message_count);
+        self.raw(r#","page_url":"#);
+        self.text(session.page_url);
+        self.raw(r#","created_at":"#);
+        self.time(session.created_at);
+        self.raw("}");
+    }
+
+    fn raw(&mut self, json: &str) {
+        self.0.extend_from_slice(json.as_bytes());
+    }
+
+    /// U+FFFD replaces bytes that are not UTF-8, and a text that was cut ends with `…`. Nearly all texts need no escapes and
+    /// are copied.
+    fn text(&mut self, text: Option<Text>) {
+        let Some(text) = text else { return self.raw("null") };
+        match str::from_utf8(text.bytes()).map_or_else(|_| String::from_utf8_lossy(text.bytes()), Cow::Borrowed) {
+            Cow::Borrowed(text) if is_plain(text) => self.quoted(text),
+            text => self.value(&text),
+        }
+        if text.is_cut() {
+            self.0.pop();
+            self.raw(ELLIPSIS.encode_utf8(&mut [0; 4]));
+            self.raw("\"");
+        }
+    }
+
+    fn uuid(&mut self, uuid: Uuid) {
+        self.quoted(uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+    }
+
+    fn time(&mut self, time: Option<PgTimestamp>) {
+        match time.and_then(PgTimestamp::rfc_3339) {
+            Some(time) => self.quoted(&time),
+            None => self.raw("null"),
+        }
+    }
+
+    fn quoted(&mut self, text: &str) {
+        self.0.push(b'"');
+        self.raw(text);
+        self.0.push(b'"');
+    }
+
+    fn value(&mut self, value: &impl Serialize) {
+        serde_json::to_writer(&mut self.0, value).expect("texts and numbers are JSON");
+    }
+}
+
+/// Checks every byte without an early exit, which the compiler vectorizes.
+fn is_plain(text: &str) -> bool {
+    let escape = |byte| u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\');
+    text.bytes().fold(0, |found, byte| found | escape(byte)) == 0
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -172,13 +266,12 @@ mod tests {
     use proptest::{prelude::*, proptest};
     use schemars::{JsonSchema, generate::SchemaSettings};
     use serde_json::Value;
-    use uuid::Uuid;
 
-    use super::{ChatSession, ErrorBody, Length, TextLimits, cut, fitting_length, page_json, quoted_size};
-    use crate::{
-        sessions::{Text, TextLimit},
-        timestamp::PgTimestamp,
+    use super::{
+        ChatSession, ErrorBody, Length, PgTimestamp, Text, TextLimits, Uuid, cut, fitting_length, page_json,
+        quoted_size,
     };
+    use crate::sessions::TextLimit;
 
     #[derive(JsonSchema)]
     #[expect(dead_code, reason = "only its schema is used")]
@@ -333,7 +426,7 @@ mod tests {
             let least = quoted_size(&body(&sessions, limits, 0));
             let max = least + quoted_size(&whole).saturating_sub(least) * share / 100;
 
-            let length = fitting_length(&sessions, 1, limits, max).unwrap();
+            let length = fitting_length(&sessions, 1, limits, max);
             let cut = body(&sessions, limits, length);
             prop_assert!(quoted_size(&cut) <= max);
             if quoted_size(&whole) <= max {

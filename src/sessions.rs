@@ -1,22 +1,20 @@
 //! Lists a page of an account's sessions, with the total of all that match.
 
-mod chat_session;
-mod filters;
 pub(crate) mod fit;
 mod materialized;
-mod row;
 mod rows;
 mod statement;
 mod text;
 
 use std::time::{Duration, SystemTime};
 
-use self::chat_session::{COUNT_COLUMNS, TOTAL_COLUMN, column};
+use tokio_postgres::types::FromSql;
+use uuid::Uuid;
+
+use self::text::RawText;
 pub use self::{
-    chat_session::ChatSession,
     materialized::SCHEMA,
-    row::Row,
-    rows::Rows,
+    rows::{Row, Rows},
     statement::{DEEP_OFFSET, Reading, Texts, page as page_statement, total as total_statement},
     text::{MAX_RESPONSE_BYTES, Text, TextLimit, TextLimits},
 };
@@ -28,6 +26,10 @@ use crate::{
     request::ListRequest,
     timestamp::PgTimestamp,
 };
+
+/// The columns that are counts. The total follows the columns of [`ChatSession`].
+const COUNT_COLUMNS: [usize; 2] = [9, TOTAL_COLUMN];
+const TOTAL_COLUMN: usize = 12;
 
 /// Up to this age of `from_date`, the total counts sessions and does not use the materialized counts: those are for whole
 /// days, so nearly all sessions would be counted anyway.
@@ -41,6 +43,25 @@ pub struct Page {
     pub texts: TextLimits,
     /// The number of all sessions that match the filters.
     pub total: i64,
+}
+
+/// A session as callers see it, in the contract's order of keys. It borrows its texts from the [`Page`].
+#[derive(Clone, Copy)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[expect(missing_docs, reason = "the contract defines the fields")]
+pub struct ChatSession<'a> {
+    pub id: Uuid,
+    pub widget_id: Uuid,
+    pub widget_name: Option<Text<'a>>,
+    pub visitor_id: Text<'a>,
+    pub visitor_name: Option<Text<'a>>,
+    pub visitor_email: Option<Text<'a>>,
+    pub status: Option<Text<'a>>,
+    pub last_message: Option<Text<'a>>,
+    pub last_message_at: Option<PgTimestamp>,
+    pub message_count: i64,
+    pub page_url: Option<Text<'a>>,
+    pub created_at: Option<PgTimestamp>,
 }
 
 /// Lists the sessions of the caller's account that match the request. Adds to `resent` as [`Database::query`] does.
@@ -121,4 +142,57 @@ impl Page {
     pub fn size(&self) -> usize {
         self.rows.iter().map(Row::size).sum()
     }
+}
+
+impl<'a> ChatSession<'a> {
+    /// The session without any text.
+    #[must_use]
+    pub fn without_texts(&self) -> Self {
+        Self {
+            widget_name: None,
+            visitor_id: "".into(),
+            visitor_name: None,
+            visitor_email: None,
+            status: None,
+            last_message: None,
+            page_url: None,
+            ..*self
+        }
+    }
+
+    /// Its texts with their limits.
+    pub(crate) fn texts(&self, limits: TextLimits) -> impl Iterator<Item = (Text<'a>, TextLimit)> {
+        let Self { widget_name, visitor_id, visitor_name, visitor_email, status, last_message, page_url, .. } = *self;
+        let others = [widget_name, Some(visitor_id), visitor_name, visitor_email, status, page_url];
+        let others = others.into_iter().flatten().map(move |text| (text, limits.other));
+        others.chain(last_message.map(|text| (text, limits.message)))
+    }
+
+    /// Reads columns by position: looking one up by its name takes longer than reading it.
+    /// `the_columns_stand_in_the_contracts_order` tests the positions.
+    fn read(row: &'a Row, limits: TextLimits) -> Result<Self, Error> {
+        let text = |index: usize, limit| {
+            let text = column::<Option<RawText>>(row, index)?;
+            Ok::<_, Error>(text.map(|text| Text::read(text.0, limit).or_cut(row.is_cut(index))))
+        };
+        let TextLimits { message, other } = limits;
+        Ok(Self {
+            id: column(row, 0)?,
+            widget_id: column(row, 1)?,
+            widget_name: text(2, other)?,
+            visitor_id: Text::read(column::<RawText>(row, 3)?.0, other).or_cut(row.is_cut(3)),
+            visitor_name: text(4, other)?,
+            visitor_email: text(5, other)?,
+            status: text(6, other)?,
+            last_message: text(7, message)?,
+            last_message_at: column(row, 8)?,
+            message_count: column(row, 9)?,
+            page_url: text(10, other)?,
+            created_at: column(row, 11)?,
+        })
+    }
+}
+
+fn column<'a, T: FromSql<'a>>(row: &'a Row, index: usize) -> Result<T, Error> {
+    row.try_get(index).map_err(|error| Error::Internal(format!("column {index}: {error}")))
 }

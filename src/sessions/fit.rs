@@ -1,10 +1,6 @@
 //! Finds the common length to which a page's longest texts are cut if the response would be too large for Lambda.
 
-use super::{
-    chat_session::ChatSession,
-    text::{Text, TextLimit, TextLimits},
-};
-use crate::error::Error;
+use super::text::{Text, TextLimit};
 
 /// Marks the end of a text that was cut.
 pub const ELLIPSIS: char = '…';
@@ -32,33 +28,19 @@ const MARK_SIZE: i64 = 3;
 /// The largest [`size`] of a byte.
 pub const MAX_SIZE_OF_BYTE: usize = 7;
 
-/// The greatest length at which the sessions' texts take at most `budget` bytes of the response; [`Length::MAX`] if they fit
+/// The greatest length at which the texts take at most `budget` bytes of the response; [`Length::MAX`] if they fit
 /// uncut, 0 if they do not fit even at [`TextLimit::uncut_chars`].
 ///
 /// Reads each text twice: the first pass compares lengths that are [`STEP`] apart, the second those between two of them.
-pub fn length<'a, S: Iterator<Item = Result<ChatSession<'a>, Error>>>(
-    sessions: impl Fn() -> S,
-    limits: TextLimits,
-    budget: i64,
-) -> Result<Length, Error> {
-    let total = |mut steps: Steps| -> Result<Steps, Error> {
-        for session in sessions() {
-            texts(&session?, limits).for_each(|(text, limit)| steps.add(text, limit));
-        }
-        Ok(steps)
+pub fn length<'a, T: Iterator<Item = (Text<'a>, TextLimit)>>(texts: impl Fn() -> T, budget: i64) -> Length {
+    let total = |mut steps: Steps| {
+        texts().for_each(|(text, limit)| steps.add(text, limit));
+        steps
     };
-    let coarse = total(Steps { from: 0, width: STEP, base: 0, more: Vec::new() })?;
-    let Some(from) = coarse.last_that_fits(budget) else { return Ok(Length::MAX) };
-    let fine = total(Steps { from, width: 1, base: 0, more: Vec::new() })?;
-    Ok(fine.last_that_fits(budget).unwrap_or(from))
-}
-
-fn texts<'a>(session: &ChatSession<'a>, limits: TextLimits) -> impl Iterator<Item = (Text<'a>, TextLimit)> {
-    let ChatSession { widget_name, visitor_id, visitor_name, visitor_email, status, last_message, page_url, .. } =
-        *session;
-    let others = [widget_name, Some(visitor_id), visitor_name, visitor_email, status, page_url];
-    let others = others.into_iter().flatten().map(move |text| (text, limits.other));
-    others.chain(last_message.map(|text| (text, limits.message)))
+    let coarse = total(Steps { from: 0, width: STEP, base: 0, more: Vec::new() });
+    let Some(from) = coarse.last_that_fits(budget) else { return Length::MAX };
+    let fine = total(Steps { from, width: 1, base: 0, more: Vec::new() });
+    fine.last_that_fits(budget).unwrap_or(from)
 }
 
 /// The size of all texts at lengths that are `width` apart.

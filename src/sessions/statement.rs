@@ -4,10 +4,15 @@
 //! values. `limit`, `offset` and `status` are validated and part of the text, so that PostgreSQL plans for their values.
 //! `snapshots/` has every text that can be composed; each can be pasted into psql, with values for `$1`, `$2`, `$3`.
 
+use std::fmt::Write;
+
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::{filters::Filters, materialized, text::TextLimits};
+use super::{
+    materialized::{self, CountFilters, FromDate},
+    text::TextLimits,
+};
 use crate::{
     auth::Authenticated,
     database::{Parameters, Statement},
@@ -74,6 +79,44 @@ enum Variant {
     Computed,
 }
 
+/// The filters of a request as SQL conditions.
+struct Filters {
+    /// On `chat_sessions`, each with a leading ` AND `.
+    sessions: String,
+    counts: CountFilters,
+    /// Names the filters in the statement's first line.
+    label: String,
+}
+
+impl Filters {
+    /// Composes the conditions and adds their values to `parameters`.
+    fn new<'a>(request: &'a ListRequest, parameters: &mut Parameters<'a>) -> Self {
+        let (mut key, mut label) = (String::new(), String::new());
+        if let Some(widget_id) = &request.widget_id {
+            parameters.push((widget_id, Type::UUID));
+            let _ = write!(key, " AND widget_id = ${}", parameters.len());
+            label.push_str(", widget_id");
+        }
+        if let Some(status) = request.status {
+            let _ = write!(key, " AND status = '{}'", status.as_str());
+            label.push_str(", status");
+        }
+        let (mut sessions, mut from) = (key.clone(), None);
+        if let Some(from_date) = &request.from_date {
+            parameters.push((from_date, Type::TIMESTAMPTZ));
+            let parameter = format!("${}", parameters.len());
+            let _ = write!(sessions, " AND created_at >= {parameter}");
+            label.push_str(", from_date");
+            from = from_date.first_whole_day().map(|(first_whole_day, is_midnight)| FromDate {
+                parameter,
+                first_whole_day,
+                is_midnight,
+            });
+        }
+        Self { sessions, label, counts: CountFilters { key, has_widget: request.widget_id.is_some(), from } }
+    }
+}
+
 struct Parts<'a> {
     request: &'a ListRequest,
     filters: &'a Filters,
@@ -90,13 +133,13 @@ fn statement<'a>(
     text: fn(&Parts) -> String,
 ) -> Statement<'a> {
     let filters = Filters::new(request, &mut parameters);
-    let is_total_counted = reading.counted_total && (request.from_date.is_none() || filters.from.is_some());
+    let is_total_counted = reading.counted_total && (request.from_date.is_none() || filters.counts.from.is_some());
     Statement::new(parameters, move |is_preferred| {
         let variant = if is_preferred && reading.counts { Variant::Materialized } else { Variant::Computed };
         let computed = || format!("(SELECT count(*) FROM chat_sessions WHERE user_id = $1{})", filters.sessions);
         let (name, total) = match variant {
             Variant::Computed => ("computed", computed()),
-            Variant::Materialized if is_total_counted => ("materialized", materialized::total(&filters)),
+            Variant::Materialized if is_total_counted => ("materialized", materialized::total(&filters.counts)),
             Variant::Materialized => ("materialized, computed total", computed()),
         };
         let parts = Parts { request, filters: &filters, variant, texts: reading.texts, total: &total };
