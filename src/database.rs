@@ -216,26 +216,25 @@ impl Database {
         deadline: Deadline,
     ) -> Result<R, AttemptError> {
         let mut connection = self.connection(deadline).await.map_err(AttemptError::Open)?;
-        match connection.execute(statement, new_rows, self.query_timeout, deadline).await {
-            Ok(rows) => Ok(rows),
-            // The connection is still usable.
-            Err(ExecuteError::Rejected(error)) => Err(AttemptError::Final(error::classify(&error))),
-            Err(error) => {
-                discard(connection, error.may_still_be_running()).await;
-                Err(match error {
-                    ExecuteError::Dead | ExecuteError::RowSecurityEnabled => AttemptError::IdleConnectionDead,
-                    ExecuteError::Lost(error) => AttemptError::ConnectionLost(error::log_text(&error)),
-                    ExecuteError::Rejected(error) | ExecuteError::CheckRejected(error) => {
-                        AttemptError::Final(error::classify(&error))
-                    }
-                    ExecuteError::RowsHidden(tables) => AttemptError::Final(schema::rows_hidden(&tables)),
-                    ExecuteError::TimedOut => {
-                        let cause = format!("cancelled after {:?} at most", self.query_timeout);
-                        AttemptError::Final(Error::Timeout(cause))
-                    }
-                })
-            }
+        let error = match connection.execute(statement, new_rows, self.query_timeout, deadline).await {
+            Ok(rows) => return Ok(rows),
+            Err(error) => error,
+        };
+        // After a rejected statement, the connection is still usable.
+        if !matches!(error, ExecuteError::Rejected(_)) {
+            discard(connection, error.may_still_be_running()).await;
         }
+        Err(match error {
+            ExecuteError::Dead | ExecuteError::RowSecurityEnabled => AttemptError::IdleConnectionDead,
+            ExecuteError::Lost(error) => AttemptError::ConnectionLost(error::log_text(&error)),
+            ExecuteError::Rejected(error) | ExecuteError::CheckRejected(error) => {
+                AttemptError::Final(error::classify(&error))
+            }
+            ExecuteError::RowsHidden(tables) => AttemptError::Final(schema::rows_hidden(&tables)),
+            ExecuteError::TimedOut => {
+                AttemptError::Final(Error::Timeout(format!("cancelled after {:?} at most", self.query_timeout)))
+            }
+        })
     }
 
     async fn connection(&self, deadline: Deadline) -> Result<Object<Connector>, OpenError> {
