@@ -8,6 +8,7 @@ pub mod client;
 mod connections;
 pub mod contract;
 pub mod database;
+pub mod edge_function;
 pub mod environment;
 pub mod faults;
 pub mod function;
@@ -42,6 +43,7 @@ pub use self::{
     chaos::{Chaos, DeadAddress, NetworkFault, Phase},
     connections::{assert_nothing_runs, end_connections, processes, running, wait_for_running},
     database::Database,
+    edge_function::EdgeFunction,
     faults::{FaultReport, Harness},
     function::{Function, FunctionOptions},
     gateway::{Arrival, Gateway},
