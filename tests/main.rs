@@ -54,6 +54,7 @@ mod secrets {
 
 /// Tests of the support code that the other tests depend on.
 mod tooling {
+    mod edge_function;
     mod gateway;
     mod lambda;
     mod migrations;

@@ -4,9 +4,11 @@
 mod bench;
 mod build;
 mod commit;
+mod edge_function;
 mod invoke;
 mod local;
 mod measure;
+mod parity;
 mod pretty_json;
 mod seed;
 mod services;
@@ -56,6 +58,20 @@ enum Command {
     Soak(soak::SoakOptions),
     /// Measure the function against other implementations, and write a table and plots
     Bench(bench::BenchOptions),
+    /// Compare a new endpoint with the old one before clients move
+    ///
+    /// Sends every documented form of a request, with the account's own widgets, to the old endpoint, the new one, and the
+    /// old one again. Differences between the old one's own two responses are its noise. Times are compared as instants,
+    /// and a missing key is `null`. What is left is one of the departures that docs/contract.md lists, or unexplained.
+    ///
+    /// The table has a line for each request: `same`, `departs`, `DIFFERS` or `undecided`. No text of the account, no name
+    /// and no token is printed or written: lengths and salted hashes are.
+    ///
+    /// Exit codes: 0 no unexplained difference; 1 some; 2 undecided, for example because an endpoint is unreachable or
+    /// rejects the token; 130 interrupted, after printing what was compared.
+    Parity(parity::ParityOptions),
+    /// Serve a stand-in for the edge function that this project replaces, over a database, to try `parity`
+    EdgeFunction(edge_function::EdgeFunctionOptions),
     /// Print a new token and its entry for the key ring
     NewToken(token::TokenOptions),
     /// Print the hash of the token on standard input
@@ -76,14 +92,14 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error.into()),
     };
     let command = arguments.command.unwrap_or(Command::Up(arguments.up));
-    // These two run until they are stopped; the others have not finished then.
-    let is_finished = matches!(command, Command::Up(_) | Command::Services(_));
+    // These run until they are stopped; the others have not finished then.
+    let is_finished = matches!(command, Command::Up(_) | Command::Services(_) | Command::EdgeFunction(_));
     let unfinished = |code| ExitCode::from(if is_finished { 0 } else { code });
     let result = runtime.block_on(async {
         // Everything that was started is stopped when `run` is dropped.
         tokio::select! {
             biased;
-            result = run(command) => result.map(|()| ExitCode::SUCCESS),
+            result = run(command) => result,
             result = interrupted() => result.map(|()| unfinished(INTERRUPTED)),
             error = terminal::failed() => match error.kind() {
                 ErrorKind::BrokenPipe => Ok(unfinished(BROKEN_PIPE)),
@@ -101,8 +117,10 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn run(command: Command) -> anyhow::Result<()> {
-    match command {
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let result = match command {
+        Command::Parity(options) => return parity::parity(options).await,
+        Command::EdgeFunction(options) => edge_function::edge_function(options).await,
         Command::Up(options) => up::up(options).await,
         Command::Services(options) => services::services(options).await,
         Command::Invoke { file, options, run } => invoke::invoke(&file, options, run).await,
@@ -111,7 +129,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Bench(options) => bench::bench(options).await,
         Command::NewToken(options) => token::new(&options),
         Command::HashToken => token::hash(),
-    }
+    };
+    result.map(|()| ExitCode::SUCCESS)
 }
 
 /// Returns on Ctrl-C, `kill`, or when the terminal closes.
