@@ -58,7 +58,7 @@ async fn every_form_of_a_request_gets_the_edge_functions_response() {
         (r#"{"limit":2,"offset":-3}"#, range),
         (r#"{"offset":5}"#, Ok(0)),
         (r#"{"offset":6}"#, range),
-        (r#"{"offset":1e30}"#, all),
+        (r#"{"offset":1e30}"#, Ok(1)),
         (r#"{"status":"archived"}"#, Ok(0)),
         (r#"{"status":false,"widget_id":0,"from_date":""}"#, all),
         (r#"{"widget_id":"abc"}"#, Err("invalid input syntax for type uuid: \"abc\"")),

@@ -338,6 +338,31 @@ async fn what_the_old_endpoint_disagrees_with_itself_about_is_noise() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn data_that_changes_between_the_requests_is_not_a_difference() {
+    let endpoints = Endpoints::start().await;
+    let writer = endpoints.database.client().await.unwrap();
+    let write = async move {
+        loop {
+            let statements = "INSERT INTO chat_messages (session_id, role, content)
+                              SELECT id, 'visitor', 'written ' || random() FROM chat_sessions
+                              WHERE user_id = '11111111-1111-4111-8111-111111111111' ORDER BY random() LIMIT 1;
+                              UPDATE chat_messages SET read_at = now() WHERE id IN
+                                (SELECT id FROM chat_messages WHERE content <> '' ORDER BY random() LIMIT 1);
+                              INSERT INTO chat_sessions (widget_id, user_id, visitor_id)
+                              VALUES ('aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa', '11111111-1111-4111-8111-111111111111', 'new')";
+            writer.batch_execute(statements).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let _writing = JoinSet::<()>::from_iter([write]);
+    let requests =
+        format!("{LISTS}{{\"body\":{{\"limit\":1}}}}\n{{\"body\":{{\"limit\":2,\"offset\":1}}}}\n").repeat(15);
+    let comparison = parity(endpoints.old.url(), &endpoints.new, &requests, &[], TOKEN).await;
+    assert_eq!(comparison.code, Some(0), "{}", comparison.output);
+    assert!(comparison.report["classes"]["old one's noise"]["requests"].as_u64() > Some(0), "{}", comparison.output);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_comparison_that_shows_nothing_says_why_and_exits_with_2() {
     let (endpoints, mut servers) = (Endpoints::start().await, JoinSet::new());
     let old = endpoints.old.url();

@@ -89,6 +89,12 @@ impl Page {
     pub fn session(&self, id: &str) -> Option<&Session> {
         self.sessions.iter().find(|session| session.id == id)
     }
+
+    /// A session's index on the page, and its time.
+    pub fn place(&self, id: &str) -> Option<(usize, Option<&Value>)> {
+        let place = self.sessions.iter().position(|session| session.id == id)?;
+        Some((place, self.sessions[place].members.get("last_message_at")))
+    }
 }
 
 pub enum Content {

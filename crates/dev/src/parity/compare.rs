@@ -106,7 +106,8 @@ impl Comparison<'_> {
         for session in &new.sessions {
             let olds = old.map(|page| page.session(&session.id));
             let (Some(first), Some(last)) = (olds[0].or(olds[1]), olds[1].or(olds[0])) else { continue };
-            self.session([first, last], session, bytes);
+            let is_once = olds.iter().any(Option::is_none);
+            self.session([first, last], session, is_once, bytes);
         }
     }
 
@@ -127,10 +128,13 @@ impl Comparison<'_> {
         let is_in_both = |session: &&Session| old[1].session(&session.id).is_some();
         let is_missing = |session: &&Session| new.session(&session.id).is_none();
         for session in old[0].sessions.iter().filter(is_in_both).filter(is_missing) {
+            let places = old.map(|page| page.place(&session.id));
+            let class = if places[0] == places[1] { class } else { Class::Noise };
             self.note(class, format!("session {}", self.mask.id(&session.id)), "listed", "missing");
         }
         let is_unknown = |id: &str| old.iter().all(|page| page.session(id).is_none());
-        for session in new.sessions.iter().filter(|session| is_unknown(&session.id)) {
+        for (place, session) in new.sessions.iter().enumerate().filter(|(_, session)| is_unknown(&session.id)) {
+            let class = if is_moving(old, place, session) { Class::Noise } else { class };
             self.note(class, format!("session {}", self.mask.id(&session.id)), "missing", "listed");
         }
     }
@@ -151,7 +155,8 @@ impl Comparison<'_> {
         self.note(class, "order of the sessions", "its order", "another order");
     }
 
-    fn session(&mut self, old: [&Session; 2], new: &Session, bytes: usize) {
+    /// `is_once`: only one of the old pages has the session, so a message may have come that the other would have shown.
+    fn session(&mut self, old: [&Session; 2], new: &Session, is_once: bool, bytes: usize) {
         let id = self.mask.id(&new.id);
         if old.iter().all(|old| is_other_order(&names(old), &names(new))) {
             self.note(Class::KeyOrder, format!("session {id}"), "its order", "another order");
@@ -159,8 +164,12 @@ impl Comparison<'_> {
         let mut fields = names(old[0]);
         fields.extend(names(new).into_iter().filter(|name| !fields.contains(name)).collect::<Vec<_>>());
         for name in fields {
-            // A message that came before the new response, and another one after it.
-            let is_changing = name == "last_message" && message_count(old[0]) != message_count(old[1]);
+            // A message came before the new response, and another one after it.
+            let is_changing = match name.as_str() {
+                "last_message" => is_once || message_count(old[0]) != message_count(old[1]),
+                "last_message_at" | "message_count" => is_once,
+                _ => false,
+            };
             let explain = |old| explain(&name, old, new, bytes).or(is_changing.then_some(Class::Noise));
             let place = format!("session {id}, {}", self.mask.name(&name));
             let values = old.map(|session| session.members.get(&name));
@@ -263,6 +272,15 @@ fn differ_by_ties(old: &Page, new: &Page) -> bool {
         && !is_whole
         && is_in_contracts_order(new)
         && others.all(|session| is_at_an_end(session.last_message_at().and_then(Result::ok)))
+}
+
+/// Returns whether the old pages have different sessions or times in a place, and this session's time lies between theirs:
+/// several sessions moved up, each of them through this place.
+fn is_moving(old: [&Page; 2], place: usize, session: &Session) -> bool {
+    let [Some(first), Some(last)] = old.map(|page| page.sessions.get(place)) else { return false };
+    let time = |session: &Session| session.last_message_at().and_then(Result::ok);
+    let (low, high) = (time(first).min(time(last)), time(first).max(time(last)));
+    (first.id != last.id || low != high) && (low..=high).contains(&time(session))
 }
 
 /// Reads a time as both endpoints write them.
