@@ -61,14 +61,17 @@ enum Command {
     /// Compare a new endpoint with the old one before clients move
     ///
     /// Sends every documented form of a request, with the account's own widgets, to the old endpoint, the new one, and the
-    /// old one again. Differences between the old one's own two responses are its noise. Times are compared as instants,
-    /// and a missing key is `null`. What is left is one of the departures that docs/contract.md lists, or unexplained.
+    /// old one again. What the two old responses disagree about is noise. Times are compared as instants, and a missing
+    /// key is `null`. Every other difference is a departure that docs/contract.md lists, or unexplained.
     ///
-    /// The table has a line for each request: `same`, `departs`, `DIFFERS` or `undecided`. No text of the account, no name
-    /// and no token is printed or written: lengths and salted hashes are.
+    /// The table has a line for each request: `same` in meaning, `departs` as documented, `DIFFERS`, or `undecided` because
+    /// the old endpoint failed twice. Nothing is retried: a failure of the new endpoint is a difference. A response may take
+    /// 31 seconds and have 32 MiB. Texts of the account and tokens are neither printed nor written, only their lengths and
+    /// salted hashes.
     ///
-    /// Exit codes: 0 no unexplained difference; 1 some; 2 undecided, for example because an endpoint is unreachable or
-    /// rejects the token; 130 interrupted, after printing what was compared.
+    /// Only reads are sent, but the edge function writes `api_keys.last_used_at`. Use a key of an account with many
+    /// sessions, which both endpoints know.
+    #[command(after_long_help = parity::EXIT_CODES)]
     Parity(parity::ParityOptions),
     /// Serve a stand-in for the edge function that this project replaces, over a database, to try `parity`
     EdgeFunction(edge_function::EdgeFunctionOptions),

@@ -37,6 +37,12 @@ use requests::{Account, ParityRequest};
 const PAGES: usize = 3;
 const PAGE: usize = 100;
 
+pub const EXIT_CODES: &str = "Exit codes:
+  0    equal, except for documented departures
+  1    an unexplained difference, or invalid options
+  2    undecided, for example because an endpoint is unreachable or rejects the token
+  130  interrupted before a difference was found; what was compared is printed and in the report";
+
 /// The exit code of a comparison that shows nothing.
 const UNDECIDED: u8 = 2;
 

@@ -416,6 +416,23 @@ async fn requests_of_a_file_have_their_own_method_headers_and_body() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_gateways_404_for_another_method_is_a_departure_and_for_post_a_difference() {
+    let (endpoints, mut servers) = (Endpoints::start().await, JoinSet::new());
+    let not_found = |number, parts: &mut Parts, page: &mut Value| {
+        if number > 0 {
+            (parts.status, *page) = (StatusCode::NOT_FOUND, json!({ "message": "Not Found" }));
+            parts.headers.clear();
+        }
+    };
+    let new = altered(&mut servers, &endpoints.new, not_found).await;
+    for (method, code) in [("GET", 0), ("POST", 1)] {
+        let request = json!({ "method": method }).to_string();
+        let comparison = parity(endpoints.old.url(), &new, &request, &[], TOKEN).await;
+        assert_eq!(comparison.code, Some(code), "{}", comparison.output);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_comparison_prints_and_writes_what_it_has_compared() {
     let endpoints = Endpoints::start().await;
     let folder = tempfile::tempdir().unwrap();

@@ -21,7 +21,7 @@ pub fn departure(request: &ParityRequest, old: &Answer, new: &Answer) -> Option<
     let is_listing = old.page().is_some();
     let is_rejected = old.status == 500 && matches!(old.code(), Some("query_error" | "server_error"));
     match (new.status, new.code()) {
-        (405, Some("method_not_allowed")) => {
+        (405, Some("method_not_allowed")) | (404, None) => {
             let is_other = !matches!(request.method.as_str(), "POST" | "OPTIONS");
             (is_other && (is_listing || is_rejected || old.status == 401)).then_some(Class::Method)
         }

@@ -236,7 +236,10 @@ impl Run {
                 format!("{} requests: {}", self.rows.len(), counts.join(", "))
             }
         };
-        lines.push(format!("\nverdict: {}", wrapped(&format!("{}; {result}", self.verdict().name()), 0)));
+        let has_departures = self.verdict() == Verdict::Equal && self.count(Outcome::Departs) > 0;
+        let except = if has_departures { " except for documented departures" } else { "" };
+        let verdict = format!("verdict: {}{except}; {result}", self.verdict().name());
+        lines.push(format!("\n{}", wrapped(&verdict, 0)));
         lines.join("\n")
     }
 
