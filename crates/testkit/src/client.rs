@@ -1,4 +1,4 @@
-//! A small HTTP client.
+//! A small HTTP client, and one that speaks HTTPS.
 
 use std::{error::Error, time::Duration};
 
@@ -8,29 +8,42 @@ use axum::{
     http::{Request, Response, uri::Scheme},
 };
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::HttpsConnectorBuilder;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
-    client::legacy::{Client, connect::Connect},
+    client::legacy::{
+        Client,
+        connect::{Connect, HttpConnector},
+    },
     rt::TokioExecutor,
 };
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 
 /// Timeout of a response: slightly more than that of API Gateway.
-pub const TIMEOUT: Duration = Duration::from_secs(31);
+const TIMEOUT: Duration = Duration::from_secs(31);
 
 /// Limit of a response's body: several times Lambda's 6 MB.
-pub const RESPONSE_MAX: usize = 32 * 1024 * 1024;
+const RESPONSE_MAX: usize = 32 * 1024 * 1024;
 
-/// Sends a request to an `http://` or `https://` address and returns the whole response. The system's certificates, or
-/// those of `SSL_CERT_FILE`, verify a server. Redirects are not followed.
+/// A client for `https://` and `http://` that keeps connections.
+pub type HttpsClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
+/// Returns a client that trusts the system's certificate authorities, or those in the file that `SSL_CERT_FILE` names.
+pub fn https() -> Result<HttpsClient> {
+    let connector =
+        HttpsConnectorBuilder::new().with_provider_and_native_roots(aws_lc_rs::default_provider()).context(
+            "the system's certificate authorities cannot be read: install ca-certificates, or set SSL_CERT_FILE",
+        )?;
+    Ok(Client::builder(TokioExecutor::new()).build(connector.https_or_http().enable_http1().build()))
+}
+
+/// Sends a request to an `http://` or `https://` address and returns the whole response. Redirects are not followed.
 pub async fn send(request: Request<Bytes>) -> Result<Response<Bytes>> {
-    let builder = Client::builder(TokioExecutor::new());
-    if request.uri().scheme() != Some(&Scheme::HTTPS) {
-        return exchange(builder.build_http(), request).await;
+    // A test needs no certificate authorities for loopback.
+    if request.uri().scheme() == Some(&Scheme::HTTPS) {
+        exchange(https()?, request).await
+    } else {
+        exchange(Client::builder(TokioExecutor::new()).build_http(), request).await
     }
-    let tls = HttpsConnectorBuilder::new().with_provider_and_native_roots(aws_lc_rs::default_provider());
-    let tls = tls.context("the system has no certificates to verify a server with; set SSL_CERT_FILE")?;
-    exchange(builder.build(tls.https_only().enable_http1().build()), request).await
 }
 
 async fn exchange(
