@@ -440,8 +440,9 @@ def check_upstream(http, rest):
             ({"UpstreamUrl": UPSTREAM, "UpstreamServes": "all"}, old | others),
         ):
             stack = Stack(template, parameters)
+            definition = template["Resources"][resource]["Properties"]["DefinitionBody"]
             found = {}
-            for path, operations in stack.chosen(template["Resources"][resource]["Properties"]["DefinitionBody"]["paths"]).items():
+            for path, operations in stack.chosen(definition["paths"]).items():
                 for method, operation in operations.items():
                     one = operation["x-amazon-apigateway-integration"]
                     uri = stack.text(one["uri"]) if one["type"] == "http_proxy" else None

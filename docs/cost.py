@@ -153,8 +153,8 @@ def chapter():
         f"{per_million}\n\n"
         f"With little traffic X-Ray records nearly every request, which costs up to {TRACES} a million. With\n"
         f"`ApiType=rest` the first line is {REST_API} and the sum {rest}; AWS WAF adds {WAF_REQUESTS} a million.\n\n"
-        f"A million requests that are passed to `UpstreamUrl` cost {passed} (`ApiType=rest`: {passed - HTTP_API + REST_API}) in addition to\n"
-        f"what the old host costs: the first line, one line of the log instead of two, and the responses.\n\n"
+        f"A million requests that are passed to `UpstreamUrl` cost {passed} (with `ApiType=rest` {passed - HTTP_API + REST_API}):\n"
+        f"the first line, one line of the log instead of two, and the responses. The old host costs what it did.\n\n"
         f"{month()[0]}\n"
     )
 
