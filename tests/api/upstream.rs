@@ -1,6 +1,10 @@
 //! One host name for this function and for others: the gateway passes those to an upstream.
 
-use std::{process::Stdio, sync::Arc, time::Duration};
+use std::{
+    process::Stdio,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use anyhow::Result;
 use axum::{
@@ -152,6 +156,23 @@ async fn with_an_upstream_the_function_gets_every_method_on_its_route_and_below(
     }
     assert!(stub.received().is_empty(), "{:?}", stub.received());
     assert_eq!(app.call("POST", &format!("{LIST}2")).await?.body(), "no such function");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_upstream_that_serves_all_gets_this_function_too_until_it_serves_the_others_only() -> Result<()> {
+    let stub = UpstreamStub::start().await?;
+    let upstream = Upstream::new(&stub.url())?;
+    let serves_all = upstream.serves_all();
+    let app = App::start(upstream).await?;
+    for (all, body) in [(true, "no such function"), (false, "ok"), (true, "no such function")] {
+        serves_all.store(all, Ordering::Relaxed);
+        for path in [LIST.to_owned(), format!("{LIST}/a")] {
+            assert_eq!(app.call("OPTIONS", &path).await?.body(), body, "{path} with serves_all={all}");
+        }
+        assert_eq!(app.call("GET", "/functions/v1/list-agents").await?.status(), StatusCode::OK);
+    }
+    assert_eq!(stub.received().len(), 7);
     Ok(())
 }
 

@@ -23,7 +23,7 @@ pub use upstream::Upstream;
 
 use crate::{Function, Outcome, request::PATH};
 
-/// The path of the functions that an upstream serves: all but this one.
+/// The path of the functions that an upstream may serve.
 const FUNCTIONS: &str = "/functions/v1/";
 
 /// API Gateway's limit for the body of a request, and of an upstream's response.
@@ -77,7 +77,7 @@ impl Gateway {
 
 /// Returns whether a path is the function's route or below it, as on Supabase. All methods are routed, so that the
 /// function itself returns 405; without an upstream, the routes of API Gateway are narrower (template.yaml).
-fn is_routed(path: &str) -> bool {
+fn is_own_path(path: &str) -> bool {
     path.strip_prefix(PATH).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
@@ -100,9 +100,8 @@ async fn forward(
         report(if cause.is_empty() { "WARN" } else { "ERROR" }, status, text, cause);
         message(status, text)
     };
-    let is_other = path.strip_prefix(FUNCTIONS).is_some_and(|name| !name.is_empty());
-    let upstream = upstream.as_ref().filter(|_| is_other && !is_routed(path));
-    if upstream.is_none() && !is_routed(path) {
+    let upstream = upstream.as_ref().filter(|upstream| upstream.serves(path));
+    if upstream.is_none() && !is_own_path(path) {
         return reject(StatusCode::NOT_FOUND, "Not Found", "");
     }
     let body = match Limited::new(body, BODY_MAX).collect().await {

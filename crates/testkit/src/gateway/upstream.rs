@@ -1,7 +1,14 @@
 //! API Gateway's HTTP integration: passes a request to another host and its response back.
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-http.html>
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use axum::{
@@ -10,7 +17,7 @@ use axum::{
 };
 use http_body_util::{BodyExt, Full, Limited};
 
-use super::{BODY_MAX, FUNCTIONS};
+use super::{BODY_MAX, FUNCTIONS, is_own_path};
 use crate::client::{self, HttpsClient};
 
 /// API Gateway's time-out of an integration:
@@ -34,6 +41,7 @@ const CONNECTION_HEADERS: [HeaderName; 8] = [
 pub struct Upstream {
     url: String,
     timeout: Duration,
+    serves_all: Arc<AtomicBool>,
     client: HttpsClient,
 }
 
@@ -55,7 +63,7 @@ impl Upstream {
             "{url} must not end with {}: each request's whole path follows it",
             FUNCTIONS.trim_end_matches('/')
         );
-        Ok(Self { url: url.to_owned(), timeout: TIMEOUT, client: client::https()? })
+        Ok(Self { url: url.to_owned(), timeout: TIMEOUT, serves_all: Arc::default(), client: client::https()? })
     }
 
     /// Replaces API Gateway's time-out of 30 s.
@@ -67,6 +75,17 @@ impl Upstream {
 
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Returns whether the upstream serves this function too: `UpstreamServes` in `template.yaml`. It may change while
+    /// the gateway serves.
+    pub fn serves_all(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.serves_all)
+    }
+
+    pub(super) fn serves(&self, path: &str) -> bool {
+        path.strip_prefix(FUNCTIONS).is_some_and(|name| !name.is_empty())
+            && (self.serves_all.load(Ordering::Relaxed) || !is_own_path(path))
     }
 
     /// Passes a request on and returns the whole response. Fails if the upstream is unavailable or slow, or if its body
