@@ -16,7 +16,7 @@ mod table;
 use std::{collections::BTreeSet, time::Duration};
 
 use aws_config::SdkConfig;
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use jiff::Timestamp;
 use lambda_http::Context;
 use serde::Serialize;
@@ -163,7 +163,7 @@ impl SyncKeys {
             // The first secret has the label.
             shards.insert(0);
             let mut rings = Vec::new();
-            for outcome in self.read_all(&shards).await {
+            for outcome in deadline.timeout(self.read_all(&shards).map(Ok)).await? {
                 match outcome {
                     Ok(ring) => rings.push(ring),
                     Err(error) => failure = failure.or(Some(error)),
@@ -185,6 +185,11 @@ impl SyncKeys {
             shards = BTreeSet::new();
             // The first secret last: with its new version, the label is gone.
             for (read, comparison) in rings.iter().zip(&comparisons).rev() {
+                if deadline.remaining().is_zero() {
+                    let problem = format!("out of time after {} new versions; the next run continues", summary.written);
+                    failure = failure.or(Some(Error::Unavailable(problem)));
+                    break;
+                }
                 let outcome = self.write(read, comparison, deadline, summary).await;
                 seen[read.shard] = None;
                 match outcome {

@@ -51,6 +51,7 @@ mod secrets {
     mod rotation;
     mod secrecy;
     mod secret_faults;
+    mod sync_keys;
 }
 
 /// Tests of the support code that the other tests depend on.
