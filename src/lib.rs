@@ -25,7 +25,7 @@
 //! - `request_log` writes a request's log line with its metrics.
 //! - `response` builds the body and the headers of every response.
 //! - `sessions` lists a page of sessions: the SQL, its rows, the total.
-//! - `api_keys` changes the secret with the key ring, for the programs that do.
+//! - `api_keys` selects the secret with a token's key; for other programs, it changes key rings.
 //! - `auth` authenticates a token against the key ring.
 //! - `request` parses and validates the body.
 //! - `timestamp` reads and writes timestamps as PostgreSQL, ISO 8601 and RFC 3339 have them.

@@ -18,6 +18,7 @@ mod auth {
     mod authentication;
     mod compact;
     mod key_ring;
+    mod shards;
 }
 
 mod database {
