@@ -113,8 +113,7 @@ impl SyncKeys {
         let client = secret::client(aws);
         let database = app::database(config, &client, aws, &table::SCHEMA);
         let id = &config.api_keys_secret_id;
-        let secrets: Vec<_> =
-            (0..id.count()).map(|shard| WritableSecret::new(client.clone(), id.id(shard))).collect();
+        let secrets: Vec<_> = (0..id.count()).map(|shard| WritableSecret::new(client.clone(), id.id(shard))).collect();
         let seen = Mutex::new(vec![None; secrets.len()]);
         Self { id: id.clone(), secrets, database, seen }
     }
