@@ -1,17 +1,20 @@
 //! The state that outlives a request.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use aws_config::SdkConfig;
 
 use crate::{
     api_keys::ApiKeys,
     config::{Config, DatabaseSource},
-    database::{AuthMethod, AuthTokenGenerator, ConnectionSettings, Database, SettingsSource},
+    database::{AuthMethod, AuthTokenGenerator, ConnectionSettings, Database, Schema, SettingsSource},
     error::Error,
     log,
     request_log::UnknownTokens,
-    secret::{self, Lifetime},
+    secret::{self, Client, Lifetime},
     sessions,
 };
 
@@ -32,20 +35,12 @@ impl App {
     /// unavailable database fails requests, not the environment.
     pub async fn start(config: Config, aws: &SdkConfig) -> Self {
         let client = secret::client(aws);
-        let settings = match config.database {
-            DatabaseSource::Url(settings) => SettingsSource::Fixed(settings),
-            DatabaseSource::Secret { id, defaults } => {
-                let policy = config.database_policy.clone();
-                let parse = move |secret: &str| ConnectionSettings::from_secret(secret, &defaults, &policy);
-                SettingsSource::from_secret(client.clone(), id, config.secret_lifetime, parse)
-            }
-        };
-        let auth_tokens = (config.database_policy.auth == AuthMethod::Iam).then(|| AuthTokenGenerator::new(aws));
+        let database = database(&config, &client, aws, &sessions::SCHEMA);
         let lifetime = config.secret_lifetime;
         let max_age = config.api_keys_max_age.unwrap_or(lifetime.max_age);
         let app = Self {
             api_keys: ApiKeys::new(&client, config.api_keys_secret_id, Lifetime { max_age, ..lifetime }),
-            database: Database::new(settings, auth_tokens, &sessions::SCHEMA, config.query_timeout),
+            database,
             limit_max: config.limit_max,
             unknown_tokens: UnknownTokens::default(),
             has_served: AtomicBool::new(false),
@@ -56,8 +51,8 @@ impl App {
         app
     }
 
-    /// Fetches the key ring, unless it has shards, and opens the connection, concurrently, unless both are ready. Adds to `resent` as
-    /// [`Database::query`] does.
+    /// Fetches the key ring, unless it has shards, and opens the connection, concurrently, unless both are ready. Adds to
+    /// `resent` as [`Database::query`] does.
     ///
     /// # Errors
     ///
@@ -76,4 +71,18 @@ impl App {
     pub(crate) fn take_cold_start(&self) -> bool {
         !self.has_served.swap(true, Ordering::Relaxed)
     }
+}
+
+/// The database of a configuration; nothing is connected yet.
+pub(crate) fn database(config: &Config, client: &Client, aws: &SdkConfig, schema: &'static Schema) -> Database {
+    let settings = match &config.database {
+        DatabaseSource::Url(settings) => SettingsSource::Fixed(Arc::clone(settings)),
+        DatabaseSource::Secret { id, defaults } => {
+            let (defaults, policy) = (defaults.clone(), config.database_policy.clone());
+            let parse = move |secret: &str| ConnectionSettings::from_secret(secret, &defaults, &policy);
+            SettingsSource::from_secret(client.clone(), id.clone(), config.secret_lifetime, parse)
+        }
+    };
+    let auth_tokens = (config.database_policy.auth == AuthMethod::Iam).then(|| AuthTokenGenerator::new(aws));
+    Database::new(settings, auth_tokens, schema, config.query_timeout)
 }

@@ -83,7 +83,7 @@ impl TokenHash {
         Self([0, 8, 16, 24].map(|start| u64::from_be_bytes(std::array::from_fn(|index| digest[start + index]))))
     }
 
-    fn bytes(&self) -> [u8; 32] {
+    pub(crate) fn bytes(&self) -> [u8; 32] {
         let mut bytes = [0; 32];
         for (bytes, word) in bytes.chunks_exact_mut(8).zip(self.0) {
             bytes.copy_from_slice(&word.to_be_bytes());

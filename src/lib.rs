@@ -18,6 +18,7 @@
 //!
 //! - `runtime` polls the Runtime API for events and posts the responses.
 //! - `event` turns an event into a request, and a response into JSON; `event::sanitize` works around `lambda_http`.
+//! - `sync_keys` is the other function: it copies the product's table of keys into the key ring.
 //! - `handler` runs the steps of one request in order.
 //! - `app` holds what outlives a request: key ring, database, settings.
 //! - `config` reads the environment.
@@ -61,7 +62,7 @@ pub mod clock;
 pub mod config;
 pub mod database;
 pub mod error;
-mod event;
+pub mod event;
 pub mod handler;
 pub mod log;
 pub mod request;
@@ -70,4 +71,5 @@ pub mod response;
 pub mod runtime;
 pub mod secret;
 pub mod sessions;
+pub mod sync_keys;
 pub mod timestamp;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::{
     auth::{
         ApiKey, KeyRing,
-        compact::{self, CompactKey},
+        compact::{self, CompactKey, HASH_BYTES},
     },
     secret::MAX_SECRET_BYTES,
 };
@@ -83,6 +83,17 @@ impl EditableRing {
     #[must_use]
     pub fn synchronised(&self) -> usize {
         self.entries.iter().filter(|entry| entry.source() == Source::Table).count() + self.compact.len()
+    }
+
+    /// The keys of a source, in both forms: the compact hash of each, and the key if it is active.
+    pub(crate) fn keys(&self, source: Source) -> Vec<([u8; HASH_BYTES], Option<CompactKey>)> {
+        let entries = self.entries.iter().filter(|entry| entry.source() == source);
+        let entries = entries.filter_map(|entry| ApiKey::parse(&Value::Object(entry.0.clone())).ok());
+        let compact = self.compact.iter().filter(|_| source == Source::Table);
+        entries
+            .map(|key| (key.hash.compact(), key.to_compact()))
+            .chain(compact.map(|key| (key.hash, Some(key.clone()))))
+            .collect()
     }
 
     /// Replaces all synchronised keys by these. Keys that were added by hand stay.
