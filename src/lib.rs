@@ -44,7 +44,7 @@
 //! - Only `runtime` calls the Runtime API, and only `event` knows the forms of events.
 //! - Only `handler` knows the order of the steps.
 //! - Only `error` and `response` choose a status, and only `response` writes JSON for callers.
-//! - Only `database`, `sessions` and `timestamp` know PostgreSQL; only `secret` knows Secrets Manager.
+//! - Only `database`, `sessions`, `sync_keys` and `timestamp` know PostgreSQL; only `secret` knows Secrets Manager.
 //! - `database` knows neither tables nor callers: it does not import `sessions`, `request` or `auth`.
 //! - `auth` and `request` are pure: they use no clock, network, database or environment.
 //! - `log` imports no other module.

@@ -52,6 +52,7 @@ mod secrets {
     mod rotation;
     mod secrecy;
     mod secret_faults;
+    mod sync_keys;
 }
 
 /// Tests of the support code that the other tests depend on.
