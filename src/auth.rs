@@ -61,7 +61,7 @@ impl fmt::Debug for BearerToken<'_> {
 }
 
 /// The SHA-256 of a token. The secret and the product's `api_keys.key_hash` have it in lower-case hex.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenHash([u64; 4]);
 
 impl TokenHash {
