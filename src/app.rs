@@ -51,8 +51,8 @@ impl App {
         app
     }
 
-    /// Fetches the key ring, unless it has shards, and opens the connection, concurrently, unless both are ready. Adds to `resent` as
-    /// [`Database::query`] does.
+    /// Fetches the key ring, unless it has shards, and opens the connection, concurrently, unless both are ready. Adds to
+    /// `resent` as [`Database::query`] does.
     ///
     /// # Errors
     ///
