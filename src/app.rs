@@ -1,17 +1,20 @@
 //! The state that outlives a request.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use aws_config::SdkConfig;
 
 use crate::{
-    auth::KeyRing,
+    api_keys::ApiKeys,
     config::{Config, DatabaseSource},
-    database::{AuthMethod, AuthTokenGenerator, ConnectionSettings, Database, SettingsSource},
+    database::{AuthMethod, AuthTokenGenerator, ConnectionSettings, Database, Schema, SettingsSource},
     error::Error,
     log,
     request_log::UnknownTokens,
-    secret::{self, Secret},
+    secret::{self, Client, Lifetime},
     sessions,
 };
 
@@ -19,7 +22,7 @@ use crate::{
 #[derive(Debug)]
 pub struct App {
     /// The accepted tokens.
-    pub api_keys: Secret<KeyRing>,
+    pub api_keys: ApiKeys,
     /// The database with the sessions.
     pub database: Database,
     pub(crate) limit_max: i64,
@@ -32,18 +35,12 @@ impl App {
     /// unavailable database fails requests, not the environment.
     pub async fn start(config: Config, aws: &SdkConfig) -> Self {
         let client = secret::client(aws);
-        let settings = match config.database {
-            DatabaseSource::Url(settings) => SettingsSource::Fixed(settings),
-            DatabaseSource::Secret { id, defaults } => {
-                let policy = config.database_policy.clone();
-                let parse = move |secret: &str| ConnectionSettings::from_secret(secret, &defaults, &policy);
-                SettingsSource::from_secret(client.clone(), id, config.secret_lifetime, parse)
-            }
-        };
-        let auth_tokens = (config.database_policy.auth == AuthMethod::Iam).then(|| AuthTokenGenerator::new(aws));
+        let database = database(&config, &client, aws, &sessions::SCHEMA);
+        let lifetime = config.secret_lifetime;
+        let max_age = config.api_keys_max_age.unwrap_or(lifetime.max_age);
         let app = Self {
-            api_keys: Secret::new(client, config.api_keys_secret_id, config.secret_lifetime, KeyRing::parse),
-            database: Database::new(settings, auth_tokens, &sessions::SCHEMA, config.query_timeout),
+            api_keys: ApiKeys::new(&client, config.api_keys_secret_id, Lifetime { max_age, ..lifetime }),
+            database,
             limit_max: config.limit_max,
             unknown_tokens: UnknownTokens::default(),
             has_served: AtomicBool::new(false),
@@ -54,14 +51,14 @@ impl App {
         app
     }
 
-    /// Fetches the key ring and opens the connection, concurrently, unless both are ready. Adds to `resent` as
-    /// [`Database::query`] does.
+    /// Fetches the key ring, unless it has shards, and opens the connection, concurrently, unless both are ready. Adds to
+    /// `resent` as [`Database::query`] does.
     ///
     /// # Errors
     ///
     /// The first failure; of two, the key ring's.
     pub async fn warm_up(&self, resent: &mut u32) -> Result<(), Error> {
-        let (api_keys, database) = tokio::join!(self.api_keys.current(), sessions::warm_up(&self.database, resent));
+        let (api_keys, database) = tokio::join!(self.api_keys.warm_up(), sessions::warm_up(&self.database, resent));
         api_keys.and(database)
     }
 
@@ -74,4 +71,18 @@ impl App {
     pub(crate) fn take_cold_start(&self) -> bool {
         !self.has_served.swap(true, Ordering::Relaxed)
     }
+}
+
+/// The database of a configuration; nothing is connected yet.
+pub(crate) fn database(config: &Config, client: &Client, aws: &SdkConfig, schema: &'static Schema) -> Database {
+    let settings = match &config.database {
+        DatabaseSource::Url(settings) => SettingsSource::Fixed(Arc::clone(settings)),
+        DatabaseSource::Secret { id, defaults } => {
+            let (defaults, policy) = (defaults.clone(), config.database_policy.clone());
+            let parse = move |secret: &str| ConnectionSettings::from_secret(secret, &defaults, &policy);
+            SettingsSource::from_secret(client.clone(), id.clone(), config.secret_lifetime, parse)
+        }
+    };
+    let auth_tokens = (config.database_policy.auth == AuthMethod::Iam).then(|| AuthTokenGenerator::new(aws));
+    Database::new(settings, auth_tokens, schema, config.query_timeout)
 }

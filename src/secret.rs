@@ -3,6 +3,8 @@
 //! AWS's own `aws_secretsmanager_caching` adds 2.8 MB and a second TLS stack, has no single flight, does not retry when it
 //! is throttled, and prints secrets in `Debug`.
 
+mod update;
+
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -18,6 +20,7 @@ use aws_sdk_secretsmanager::{
 };
 use tokio::time::timeout;
 
+pub use self::update::{Change, SecretVersion, WritableSecret};
 use crate::{
     clock::FreezeProofInstant,
     error::{Error, display_chain},
@@ -46,7 +49,8 @@ const RETRY_BACKOFF: Duration = Duration::from_millis(100);
 
 /// The client for Secrets Manager. Its attempts have no timeout except for connecting: [`Secret::fetch`] limits the whole
 /// fetch, so that a slow response has all of that time and retries have the rest.
-pub(crate) fn client(aws: &SdkConfig) -> Client {
+#[must_use]
+pub fn client(aws: &SdkConfig) -> Client {
     let timeouts = TimeoutConfig::builder().connect_timeout(SECRETS_CONNECT_TIMEOUT);
     let retries = RetryConfig::standard().with_initial_backoff(RETRY_BACKOFF);
     Client::from_conf(Builder::from(aws).timeout_config(timeouts.build()).retry_config(retries).build())

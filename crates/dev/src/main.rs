@@ -6,6 +6,7 @@ mod build;
 mod commit;
 mod edge_function;
 mod invoke;
+mod keys;
 mod local;
 mod measure;
 mod parity;
@@ -75,6 +76,9 @@ enum Command {
     Parity(parity::ParityOptions),
     /// Serve a stand-in for the edge function that this project replaces, over a database, to try `parity`
     EdgeFunction(edge_function::EdgeFunctionOptions),
+    /// Add, list, revoke and import the keys of a key ring in Secrets Manager
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Print a new token and its entry for the key ring
     NewToken(token::TokenOptions),
     /// Print the hash of the token on standard input
@@ -130,6 +134,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Seed(options) => seed::seed(options).await,
         Command::Soak(options) => soak::soak(options).await,
         Command::Bench(options) => bench::bench(options).await,
+        Command::Keys(command) => keys::keys(command).await,
         Command::NewToken(options) => token::new(&options),
         Command::HashToken => token::hash(),
     };
