@@ -17,8 +17,8 @@ WITH settings AS (
          'public'             AS schema,               -- of the tables
          20                   AS reserved_concurrency, -- ReservedConcurrency
          5000                 AS query_timeout_ms,     -- QueryTimeoutMs
-         false                AS pooler,               -- true if the function connects through PgBouncer, Supavisor or RDS Proxy
-         false                AS counts_planned,       -- true to check publications before the materialized counts are installed
+         false                AS pooler,               -- true behind PgBouncer, Supavisor or RDS Proxy
+         false                AS counts_planned,       -- true before you install the materialized counts
          'sync_keys'          AS sync_role             -- of docs/sync-keys-role.sql; checked if it exists
 ),
 
@@ -88,7 +88,8 @@ wanted AS (
   -- An index can be read in both directions: all of the columns that give the order are ascending, or all are DESC.
   SELECT w.name AS wanted, e.*
   FROM wanted w JOIN existing e ON e.indrelid = w.oid AND is_btree AND e.columns[1 : w.n] = w.columns
-   AND e.options[w.compared + 1 : w.n] IN (array_fill(0::smallint, ARRAY[w.n - w.compared]), array_fill(3::smallint, ARRAY[w.n - w.compared]))
+   AND e.options[w.compared + 1 : w.n] IN (array_fill(0::smallint, ARRAY[w.n - w.compared]),
+         array_fill(3::smallint, ARRAY[w.n - w.compared]))
    AND CASE WHEN w.status IS NULL THEN NOT is_partial ELSE e.status = w.status END
 ), building AS (
   SELECT EXISTS (SELECT FROM pg_stat_progress_create_index WHERE datname = current_database()) AS is_running
@@ -118,7 +119,8 @@ row_security AS (
                WHERE a.grantee NOT IN (coalesce(role_oid, 0), s.relowner)), 'CURRENT_USER')), E'\n')
      FROM unnest(s.hiding) hidden_by),
     CASE WHEN NOT names_role THEN format('CREATE POLICY %I ON %s FOR SELECT TO %s USING (true);',
-      CASE WHEN EXISTS (SELECT FROM pg_policy WHERE polrelid = s.oid AND polname = role) THEN left(role, 50) || '_select' ELSE role END,
+      CASE WHEN EXISTS (SELECT FROM pg_policy WHERE polrelid = s.oid AND polname = role) THEN left(role, 50) || '_select'
+          ELSE role END,
       s.q, me.q) END) AS fix
   FROM me CROSS JOIN row_security s
 ),
@@ -145,7 +147,8 @@ desired AS (
 
 -- Every privilege that was granted to a role, in any schema, and what the role needs.
 roles AS (
-  SELECT role, role_oid AS oid, q, '{chat_widgets,chat_sessions,chat_messages,chat_session_counts,chat_session_counted,chat_session_totals}'::text[] AS may_read
+  SELECT role, role_oid AS oid, q,
+      '{chat_widgets,chat_sessions,chat_messages,chat_session_counts,chat_session_counted,chat_session_totals}'::text[] AS may_read
   FROM me
   UNION ALL
   SELECT rolname, pg_roles.oid, quote_ident(rolname), '{api_keys}' FROM settings JOIN pg_roles ON rolname = sync_role
@@ -161,7 +164,8 @@ roles AS (
   SELECT roles.role, roles.q, object.identity, string_agg(DISTINCT privilege_type, ', ') AS privileges,
          CASE WHEN object.type = 'sequence' THEN 'SEQUENCE' WHEN class = 'pg_class'::regclass THEN 'TABLE'
               WHEN class = 'pg_proc'::regclass THEN 'ROUTINE' ELSE upper(object.type) END AS kind
-  FROM me CROSS JOIN roles CROSS JOIN acls CROSS JOIN LATERAL aclexplode(acl) CROSS JOIN LATERAL pg_identify_object(class, acls.oid, 0) object
+  FROM me CROSS JOIN roles CROSS JOIN acls CROSS JOIN LATERAL aclexplode(acl) CROSS JOIN LATERAL pg_identify_object(class,
+        acls.oid, 0) object
   WHERE grantee = roles.oid
     AND NOT (class = 'pg_class'::regclass AND privilege_type = 'SELECT'
              AND EXISTS (SELECT FROM relations r WHERE r.oid = acls.oid AND r.name = ANY (may_read)))
@@ -199,7 +203,8 @@ triggers AS (
   WHERE oid IS NULL AND (kind = 'counts' OR name IN ('chat_session_changes', 'chat_session_tasks'))
   UNION ALL
   SELECT format('trigger %s on %s', t.name, relation), relation IN ('chat_sessions', 'chat_messages') AND is_definer
-         AND (relation = 'chat_messages' OR EXISTS (SELECT FROM relations WHERE name = 'chat_session_counts' AND oid IS NOT NULL))
+         AND (relation = 'chat_messages' OR EXISTS (SELECT FROM relations WHERE name = 'chat_session_counts'
+                 AND oid IS NOT NULL))
   FROM triggers t WHERE relation_oid IS NOT NULL AND (oid IS NULL OR proname <> t.name)
   UNION ALL
   SELECT 'function ' || name, false
@@ -227,12 +232,14 @@ readable AS (
 ), sample AS (
   SELECT query_to_xml(format($sql$
     WITH sample AS MATERIALIZED (
-      SELECT id, user_id, message_count, last_message, last_message_id FROM %1$I.chat_sessions TABLESAMPLE SYSTEM (%2$s) LIMIT %3$s
+      SELECT id, user_id, message_count, last_message, last_message_id
+      FROM %1$I.chat_sessions TABLESAMPLE SYSTEM (%2$s) LIMIT %3$s
     ), sessions AS (
-      SELECT count(*) AS compared, count(*) FILTER (WHERE message_count IS NULL) AS todo, count(*) FILTER (WHERE is_wrong) AS wrong,
-             min(s.id::text) FILTER (WHERE is_wrong) AS example
+      SELECT count(*) AS compared, count(*) FILTER (WHERE message_count IS NULL) AS todo,
+             count(*) FILTER (WHERE is_wrong) AS wrong, min(s.id::text) FILTER (WHERE is_wrong) AS example
       FROM sample s
-      CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT FROM %1$I.chat_messages m WHERE m.session_id = s.id LIMIT %4$s + 1) m) c
+      CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT FROM %1$I.chat_messages m
+                          WHERE m.session_id = s.id LIMIT %4$s + 1) m) c
       LEFT JOIN LATERAL (SELECT m.id, m.content FROM %1$I.chat_messages m WHERE m.session_id = s.id
                          ORDER BY m.created_at DESC, m.id DESC LIMIT 1) newest ON true
       CROSS JOIN LATERAL (SELECT message_count IS NOT NULL AND (least(message_count, %4$s + 1) <> c.n
@@ -246,11 +253,13 @@ readable AS (
       SELECT user_id, max(month) FILTER (WHERE newer > %6$s) AS before, coalesce(sum(n) FILTER (WHERE newer <= %6$s), 0) AS n
       FROM months GROUP BY user_id
     ), accounts AS (
-      SELECT count(*) AS compared, count(*) FILTER (WHERE is_wrong) AS wrong, min(user_id::text) FILTER (WHERE is_wrong) AS example
+      SELECT count(*) AS compared, count(*) FILTER (WHERE is_wrong) AS wrong,
+             min(user_id::text) FILTER (WHERE is_wrong) AS example
       FROM parts p
       CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT FROM %1$I.chat_sessions s WHERE s.user_id = p.user_id
-        AND s.created_at >= CASE WHEN before IS NULL THEN '-infinity' ELSE
-              greatest((before + interval '1 month') AT TIME ZONE 'UTC', '4713-01-01 00:00:00+00 BC') END LIMIT %6$s + 1) s) dated
+        AND s.created_at >= CASE WHEN before IS NULL THEN '-infinity'
+              ELSE greatest((before + interval '1 month') AT TIME ZONE 'UTC', '4713-01-01 00:00:00+00 BC') END
+        LIMIT %6$s + 1) s) dated
       CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT FROM %1$I.chat_sessions s WHERE s.user_id = p.user_id
         AND s.created_at IS NULL AND before IS NULL LIMIT %6$s + 1) s) undated
       CROSS JOIN LATERAL (SELECT coalesce(sum(n), 0) AS n FROM (
@@ -267,12 +276,15 @@ readable AS (
   FROM me CROSS JOIN relations r CROSS JOIN readable
   -- Without these indexes the sample would read the whole tables.
   WHERE r.name = 'chat_sessions' AND is_readable
-    AND 2 = (SELECT count(DISTINCT wanted) FROM matches WHERE is_valid AND wanted IN ('chat_messages_session_last', 'chat_sessions_user_created'))
+    AND 2 = (SELECT count(DISTINCT wanted) FROM matches WHERE is_valid AND wanted IN ('chat_messages_session_last',
+            'chat_sessions_user_created'))
 ), compared AS (
   SELECT substring(xml FROM '<sessions>(\d+)<')::bigint AS sessions, substring(xml FROM '<todo>(\d+)<')::bigint AS todo,
-         substring(xml FROM '<wrong_sessions>(\d+)<')::bigint AS wrong_sessions, substring(xml FROM '<session>([^<]+)<') AS session,
+         substring(xml FROM '<wrong_sessions>(\d+)<')::bigint AS wrong_sessions,
+         substring(xml FROM '<session>([^<]+)<') AS session,
          substring(xml FROM '<accounts>(\d+)<')::bigint AS accounts,
-         substring(xml FROM '<wrong_accounts>(\d+)<')::bigint AS wrong_accounts, substring(xml FROM '<account>([^<]+)<') AS account
+         substring(xml FROM '<wrong_accounts>(\d+)<')::bigint AS wrong_accounts,
+         substring(xml FROM '<account>([^<]+)<') AS account
   FROM sample
 ),
 
@@ -283,7 +295,7 @@ publications AS (
          concat_ws(', ', CASE WHEN pubinsert THEN 'insert' END, CASE WHEN pubupdate THEN 'update' END,
                    CASE WHEN pubdelete THEN 'delete' END, CASE WHEN pubtruncate THEN 'truncate' END) AS operations, pubviaroot,
          EXISTS (SELECT FROM pg_publication_rel WHERE prpubid = p.oid AND prrelid = s.oid) AS is_listed,
-         (SELECT ' WHERE (' || pg_get_expr(prqual, prrelid) || ')' FROM pg_publication_rel WHERE prpubid = p.oid AND prrelid = s.oid) AS filter,
+         ' WHERE (' || (to_jsonb(t) ->> 'rowfilter') || ')' AS filter,
          s.q AS sessions, s.oid AS sessions_oid, s.relreplident, listed.columns
   FROM me CROSS JOIN counts c CROSS JOIN pg_publication p
   JOIN pg_publication_tables t ON t.pubname = p.pubname AND t.schemaname = me.schema AND t.tablename = 'chat_sessions'
@@ -292,7 +304,8 @@ publications AS (
     FROM columns o WHERE relation = 'chat_sessions' AND o.name <> ALL (c.columns)) listed
   WHERE (c.is_installed OR counts_planned)
     -- A replica that receives the counts as rows, as docs/materialized-counts.md describes.
-    AND NOT (NOT p.puballtables AND 3 = (SELECT count(*) FROM pg_publication_rel JOIN relations r ON r.oid = prrelid AND r.kind = 'counts' WHERE prpubid = p.oid))
+    AND NOT (NOT p.puballtables AND 3 = (SELECT count(*) FROM pg_publication_rel JOIN relations r ON r.oid = prrelid
+            AND r.kind = 'counts' WHERE prpubid = p.oid))
 ), sent AS (
   -- Through logical replication: the columns that the publication has.
   SELECT p.* FROM publications p CROSS JOIN counts c
@@ -310,7 +323,8 @@ publications AS (
   CROSS JOIN LATERAL (
     SELECT string_agg(quote_ident(rolname), ', ' ORDER BY rolname) AS roles FROM pg_roles r
     WHERE rolname IN ('anon', 'authenticated')
-      AND CASE WHEN c.is_installed THEN EXISTS (SELECT FROM columns o WHERE relation = 'chat_sessions' AND o.name = ANY (c.columns)
+      AND CASE WHEN c.is_installed THEN EXISTS (SELECT FROM columns o WHERE relation = 'chat_sessions'
+            AND o.name = ANY (c.columns)
                                                   AND has_column_privilege(r.oid, sessions_oid, attnum, 'SELECT'))
                ELSE has_table_privilege(r.oid, sessions_oid, 'SELECT') END) readers
   WHERE pubname = 'supabase_realtime' AND readers.roles IS NOT NULL
@@ -324,13 +338,16 @@ publications AS (
 role_findings (place, name, level, what_is_wrong, what_to_run) AS (
   SELECT 11, 'login', 'error', role || ' may not log in', format('ALTER ROLE %s LOGIN;', q) FROM me WHERE NOT rolcanlogin
   UNION ALL
-  SELECT 11, 'login', 'error', format('the password of %s expired at %s', role, rolvaliduntil), format('ALTER ROLE %s VALID UNTIL ''infinity'';', q)
+  SELECT 11, 'login', 'error', format('the password of %s expired at %s', role, rolvaliduntil),
+      format('ALTER ROLE %s VALID UNTIL ''infinity'';', q)
   FROM me WHERE rolvaliduntil <= now()
   UNION ALL
-  SELECT 11, 'login', 'error', format('%s may not connect to this database', role), format('GRANT CONNECT ON DATABASE %I TO %s;', current_database(), q)
+  SELECT 11, 'login', 'error', format('%s may not connect to this database', role),
+      format('GRANT CONNECT ON DATABASE %I TO %s;', current_database(), q)
   FROM me WHERE NOT has_database_privilege(role_oid, current_database(), 'CONNECT')
   UNION ALL
-  SELECT 12, 'grant', 'error', format('%s may not use the schema %s', role, schema), format('GRANT USAGE ON SCHEMA %s TO %s;', qs, q)
+  SELECT 12, 'grant', 'error', format('%s may not use the schema %s', role, schema), format('GRANT USAGE ON SCHEMA %s TO %s;',
+        qs, q)
   FROM me WHERE schema_oid IS NOT NULL AND NOT coalesce(has_schema_privilege(role_oid, schema_oid, 'USAGE'), false)
   UNION ALL
   SELECT 12, 'grant', 'error', format('%s may not read %s', role, r.name), format('GRANT SELECT ON %s TO %s;', r.q, me.q)
@@ -341,13 +358,16 @@ role_findings (place, name, level, what_is_wrong, what_to_run) AS (
   UNION ALL
   SELECT 13, 'row level security', 'error',
          format('row level security may hide rows from the function''s role: %s. Run docs/role.sql, which makes the policies that the role needs',
-                string_agg(name || coalesce(' (restrictive policy ' || hiding[1] || ' is for PUBLIC)', ''), ', ' ORDER BY place)),
-         E'SET lock_timeout = ''2s'';\n' || (SELECT string_agg(fix, E'\n') FROM policy_fixes f WHERE f.kind = 'table' AND fix <> '')
+                string_agg(name || coalesce(' (restrictive policy ' || hiding[1] || ' is for PUBLIC)', ''), ', '
+                      ORDER BY place)),
+         E'SET lock_timeout = ''2s'';\n' || (SELECT string_agg(fix, E'\n') FROM policy_fixes f WHERE f.kind = 'table'
+               AND fix <> '')
   FROM row_security WHERE kind = 'table' AND (hiding IS NOT NULL OR NOT names_role) HAVING count(*) > 0
   UNION ALL
   SELECT 14, 'setting', CASE WHEN d.name = 'search_path' AND schema <> 'public' THEN 'error' ELSE 'warning' END,
          format('%s of %s is %s, and should be %s: %s', d.name, role, coalesce(value, 'not set'), expected, consequence),
-         format('ALTER ROLE %s%s SET %s = %s;', q, CASE WHEN in_database THEN format(' IN DATABASE %I', current_database()) END, d.name, expected)
+         format('ALTER ROLE %s%s SET %s = %s;', q, CASE WHEN in_database THEN format(' IN DATABASE %I', current_database()) END,
+               d.name, expected)
   FROM me CROSS JOIN desired d
   WHERE CASE d.name WHEN 'search_path' THEN value IS DISTINCT FROM expected
                     WHEN 'jit' THEN coalesce(value, 'on') IN ('on', 'true', 'yes', '1')
@@ -355,8 +375,10 @@ role_findings (place, name, level, what_is_wrong, what_to_run) AS (
                     WHEN 'idle_session_timeout' THEN NOT pooler AND coalesce(ms, 0) = 0
                     ELSE coalesce(ms, 0) = 0 OR ms >= query_timeout_ms END
   UNION ALL
-  SELECT 14, 'setting', 'warning', format('idle_session_timeout of %s is %s: it closes connections that the pooler keeps open on purpose', role, value),
-         format('ALTER ROLE %s%s SET idle_session_timeout = 0;', q, CASE WHEN in_database THEN format(' IN DATABASE %I', current_database()) END)
+  SELECT 14, 'setting', 'warning',
+      format('idle_session_timeout of %s is %s: it closes connections that the pooler keeps open on purpose', role, value),
+         format('ALTER ROLE %s%s SET idle_session_timeout = 0;', q, CASE WHEN in_database THEN format(' IN DATABASE %I',
+                 current_database()) END)
   FROM me CROSS JOIN desired d WHERE d.name = 'idle_session_timeout' AND pooler AND ms > 0
   UNION ALL
   SELECT 15, 'counts', 'warning', format('%s may not read %s, so the function computes the counts', role, r.name),
@@ -364,18 +386,21 @@ role_findings (place, name, level, what_is_wrong, what_to_run) AS (
   FROM me CROSS JOIN relations r
   WHERE r.kind = 'counts' AND r.oid IS NOT NULL AND NOT coalesce(has_table_privilege(role_oid, r.oid, 'SELECT'), false)
   UNION ALL
-  SELECT 15, 'counts', 'warning', format('row level security hides rows of %s from %s, so the function computes the counts', s.name, role), f.fix
+  SELECT 15, 'counts', 'warning', format('row level security hides rows of %s from %s, so the function computes the counts',
+        s.name, role), f.fix
   FROM me CROSS JOIN row_security s JOIN policy_fixes f USING (name)
   WHERE s.kind = 'counts' AND (hiding IS NOT NULL OR NOT names_role)
 ),
 
 findings (place, name, level, what_is_wrong, what_to_run) AS (
-  SELECT 0, 'version', 'error', format('PostgreSQL %s is older than %s', current_setting('server_version'), version_min / 10000),
+  SELECT 0, 'version', 'error', format('PostgreSQL %s is older than %s', current_setting('server_version'),
+        version_min / 10000),
          format('-- Upgrade PostgreSQL to %s or later.', version_min / 10000)
   FROM me WHERE current_setting('server_version_num')::integer < version_min
   UNION ALL
   SELECT 1, 'table', 'error', format('%s does not exist', r.q),
-         '-- Set `schema` at the top of this file to the schema of the tables. For a database without them:' || E'\n-- ' || psql || '0001_tables.sql'
+         '-- Set `schema` at the top of this file to the schema of the tables. For a database without them:' || E'\n-- ' || psql
+             || '0001_tables.sql'
   FROM me CROSS JOIN relations r WHERE kind = 'table' AND r.oid IS NULL
   UNION ALL
   SELECT 1, 'column', 'error', format('%s has no column %s, which the function reads', r.q, needed),
@@ -395,9 +420,12 @@ findings (place, name, level, what_is_wrong, what_to_run) AS (
   UNION ALL
   SELECT f.* FROM role_findings f JOIN me ON role_oid IS NOT NULL
   UNION ALL
-  SELECT 20, 'privileges', 'warning', format('%s has attributes that it does not need: %s', role, attributes), format('ALTER ROLE %s %s;', q, regexp_replace(attributes, '(\w+)', 'NO\1', 'g'))
-  FROM me CROSS JOIN LATERAL (SELECT concat_ws(' ', CASE WHEN rolsuper THEN 'SUPERUSER' END, CASE WHEN rolcreatedb THEN 'CREATEDB' END,
-    CASE WHEN rolcreaterole THEN 'CREATEROLE' END, CASE WHEN rolreplication THEN 'REPLICATION' END) AS attributes) a WHERE attributes <> ''
+  SELECT 20, 'privileges', 'warning', format('%s has attributes that it does not need: %s', role, attributes),
+      format('ALTER ROLE %s %s;', q, regexp_replace(attributes, '(\w+)', 'NO\1', 'g'))
+  FROM me CROSS JOIN LATERAL (SELECT concat_ws(' ', CASE WHEN rolsuper THEN 'SUPERUSER' END, CASE WHEN rolcreatedb
+          THEN 'CREATEDB' END,
+    CASE WHEN rolcreaterole THEN 'CREATEROLE' END, CASE WHEN rolreplication THEN 'REPLICATION' END) AS attributes) a
+        WHERE attributes <> ''
   UNION ALL
   SELECT 20, 'privileges', 'warning', format('%s is a member of %s, and may do what that role may', roles.role, g.rolname),
          format('REVOKE %I FROM %s;', g.rolname, roles.q)
@@ -406,19 +434,24 @@ findings (place, name, level, what_is_wrong, what_to_run) AS (
   WHERE g.rolname NOT IN ('rds_iam', regexp_replace(roles.role, '_clone$', ''))
   UNION ALL
   SELECT 20, 'privileges', CASE WHEN privileges ~ '^(SELECT|USAGE|EXECUTE)$' THEN 'warning' ELSE 'error' END,
-         format('%s has %s on %s %s', role, privileges, lower(kind), identity), format('REVOKE %s ON %s %s FROM %s;', privileges, kind, identity, q)
+         format('%s has %s on %s %s', role, privileges, lower(kind), identity), format('REVOKE %s ON %s %s FROM %s;',
+               privileges, kind, identity, q)
   FROM granted
   UNION ALL
-  SELECT 20, 'privileges', 'error', format('every role, and so %s, has %s on %s', role, string_agg(privilege_type, ', '), r.name),
+  SELECT 20, 'privileges', 'error', format('every role, and so %s, has %s on %s', role, string_agg(privilege_type, ', '),
+        r.name),
          format('REVOKE %s ON %s FROM PUBLIC;', string_agg(privilege_type, ', '), r.q)
   FROM me CROSS JOIN relations r CROSS JOIN LATERAL aclexplode(r.relacl)
   WHERE grantee = 0 AND kind IN ('table', 'other') GROUP BY role, r.name, r.q
   UNION ALL
-  SELECT 20, 'privileges', 'warning', format('every role, and so %s, may create tables and functions in the schema %s', role, schema),
+  SELECT 20, 'privileges', 'warning', format('every role, and so %s, may create tables and functions in the schema %s', role,
+        schema),
          format('REVOKE CREATE ON SCHEMA %s FROM PUBLIC;', qs)
-  FROM me JOIN pg_namespace n ON n.oid = schema_oid CROSS JOIN LATERAL aclexplode(nspacl) WHERE grantee = 0 AND privilege_type = 'CREATE'
+  FROM me JOIN pg_namespace n ON n.oid = schema_oid CROSS JOIN LATERAL aclexplode(nspacl) WHERE grantee = 0
+      AND privilege_type = 'CREATE'
   UNION ALL
-  SELECT 20, 'privileges', 'warning', format('%s owns %s', role, string_agg(pg_describe_object(classid, objid, objsubid), ', ')),
+  SELECT 20, 'privileges', 'warning', format('%s owns %s', role, string_agg(pg_describe_object(classid, objid, objsubid),
+          ', ')),
          format('REASSIGN OWNED BY %s TO CURRENT_USER;', q)
   FROM me JOIN pg_shdepend ON refclassid = 'pg_authid'::regclass AND refobjid = role_oid AND deptype = 'o'
    AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -429,10 +462,11 @@ findings (place, name, level, what_is_wrong, what_to_run) AS (
   SELECT 30, 'connections', 'warning', format('%s may open %s connections, and %s environments need %s', role,
            CASE rolconnlimit WHEN -1 THEN 'any number of' ELSE rolconnlimit::text END, reserved_concurrency, budget),
          format('ALTER ROLE %s CONNECTION LIMIT %s;', q, budget)
-  FROM me WHERE rolconnlimit < ceil(2.25 * reserved_concurrency)
+  FROM me WHERE rolconnlimit < ceil(2.25 * reserved_concurrency) AND NOT pooler
   UNION ALL
   SELECT 30, 'connections', CASE WHEN free < budget THEN 'error' ELSE 'warning' END,
-         format('the server allows %s connections, of which other roles use %s now, and %s environments need %s', free, others.n, reserved_concurrency, budget),
+         format('the server allows %s connections, of which other roles use %s now, and %s environments need %s', free,
+               others.n, reserved_concurrency, budget),
          format(E'-- Raise max_connections (on RDS in the parameter group; it needs a restart) to %s or more, lower ReservedConcurrency, or use a pooler.', max + budget + others.n - free)
   FROM me CROSS JOIN others CROSS JOIN LATERAL (SELECT current_setting('max_connections')::integer AS max) m
   CROSS JOIN LATERAL (SELECT max - current_setting('superuser_reserved_connections')::integer
@@ -442,40 +476,52 @@ findings (place, name, level, what_is_wrong, what_to_run) AS (
   -- Indexes.
   UNION ALL
   SELECT 40, 'index', CASE WHEN is_running THEN 'info' WHEN is_for_counts THEN 'warning' ELSE 'error' END,
-         format('%s has no %s index on (%s)%s%s', w.relation, CASE WHEN broken.q IS NULL THEN 'usable' ELSE 'valid' END, definition.keys, definition.predicate,
-                CASE WHEN is_running THEN '; one is being built now' WHEN broken.q IS NOT NULL THEN ': the build of ' || broken.q || ' was interrupted' END),
+         format('%s has no %s index on (%s)%s%s', w.relation, CASE WHEN broken.q IS NULL THEN 'usable' ELSE 'valid' END,
+               definition.keys, definition.predicate,
+                CASE WHEN is_running THEN '; one is being built now' WHEN broken.q IS NOT NULL THEN ': the build of '
+                    || broken.q || ' was interrupted' END),
          CASE WHEN is_running THEN '-- Wait until it is built: SELECT * FROM pg_stat_progress_create_index;'
               WHEN broken.q IS NOT NULL THEN format('REINDEX INDEX CONCURRENTLY %s;', broken.q)
               ELSE format('CREATE INDEX CONCURRENTLY %I ON %s (%s)%s;',
-                CASE WHEN EXISTS (SELECT FROM pg_class WHERE relname = w.name AND relnamespace = schema_oid) THEN w.name || '_2' ELSE w.name END,
+                CASE WHEN EXISTS (SELECT FROM pg_class WHERE relname = w.name AND relnamespace = schema_oid) THEN w.name || '_2'
+                    ELSE w.name END,
                 w.q, definition.keys, definition.predicate) END
   FROM me CROSS JOIN wanted w CROSS JOIN building
-  CROSS JOIN LATERAL (SELECT string_agg(name || CASE WHEN place > compared AND w.relation = 'chat_sessions' AND name <> 'created_at' THEN ' DESC' ELSE '' END, ', ' ORDER BY place) AS keys,
-                             coalesce(' WHERE status = ' || quote_literal(w.status), '') AS predicate FROM unnest(w.columns) WITH ORDINALITY k (name, place)) definition
-  LEFT JOIN LATERAL (SELECT m.q FROM matches m WHERE m.wanted = w.name AND m.name !~ '_ccnew\d*$' ORDER BY m.q LIMIT 1) broken ON true
+  CROSS JOIN LATERAL (SELECT string_agg(name || CASE WHEN place > compared AND w.relation = 'chat_sessions'
+          AND name <> 'created_at' THEN ' DESC' ELSE '' END, ', ' ORDER BY place) AS keys,
+                             coalesce(' WHERE status = ' || quote_literal(w.status), '') AS predicate
+                        FROM unnest(w.columns) WITH ORDINALITY k (name, place)) definition
+  LEFT JOIN LATERAL (SELECT m.q FROM matches m WHERE m.wanted = w.name AND m.name !~ '_ccnew\d*$' ORDER BY m.q LIMIT 1) broken
+      ON true
   WHERE NOT EXISTS (SELECT FROM matches m WHERE m.wanted = w.name AND m.is_valid)
     AND (NOT is_for_counts OR (SELECT is_whole FROM whole))
   UNION ALL
-  SELECT 41, 'index', 'warning', format('the index %s is invalid: it slows down writes and serves no query', e.q), format('DROP INDEX CONCURRENTLY %s;', e.q)
+  SELECT 41, 'index', 'warning', format('the index %s is invalid: it slows down writes and serves no query', e.q),
+      format('DROP INDEX CONCURRENTLY %s;', e.q)
   FROM existing e CROSS JOIN building
   WHERE NOT is_valid AND NOT is_running
     AND (e.name ~ '_cc(new|old)\d*$' OR NOT EXISTS (SELECT FROM matches m WHERE m.indexrelid = e.indexrelid
            AND NOT EXISTS (SELECT FROM matches v WHERE v.wanted = m.wanted AND v.is_valid)))
   UNION ALL
-  SELECT 42, 'index', 'info', format('the index %s slows down writes, and %s begins with the same columns', e.q, w.name), format('DROP INDEX CONCURRENTLY %s;', e.q)
+  SELECT 42, 'index', 'info', format('the index %s slows down writes, and %s begins with the same columns', e.q, w.name),
+      format('DROP INDEX CONCURRENTLY %s;', e.q)
   FROM existing e JOIN wanted w ON w.oid = e.indrelid AND w.name IN ('chat_sessions_user_last', 'chat_messages_session_last')
   WHERE e.is_valid AND e.is_plain AND NOT e.is_partial AND e.is_btree AND e.columns = w.columns[1 : w.n - 1]
     AND EXISTS (SELECT FROM matches m WHERE m.wanted = w.name AND m.is_valid AND m.indexrelid <> e.indexrelid)
 
   -- Vacuum.
   UNION ALL
-  SELECT 50, 'vacuum', 'warning', 'autovacuum is off in this server', E'ALTER SYSTEM SET autovacuum = on;\nSELECT pg_reload_conf();'
+  SELECT 50, 'vacuum', 'warning', 'autovacuum is off in this server',
+      E'ALTER SYSTEM SET autovacuum = on;\nSELECT pg_reload_conf();'
   WHERE NOT current_setting('autovacuum')::boolean
   UNION ALL
-  SELECT 50, 'vacuum', 'warning', format('autovacuum is off for %s', name), format('ALTER TABLE %s RESET (autovacuum_enabled);', q)
-  FROM relations WHERE kind = 'table' AND EXISTS (SELECT FROM pg_options_to_table(reloptions) WHERE option_name = 'autovacuum_enabled' AND NOT option_value::boolean)
+  SELECT 50, 'vacuum', 'warning', format('autovacuum is off for %s', name), format('ALTER TABLE %s RESET (autovacuum_enabled);',
+        q)
+  FROM relations WHERE kind = 'table' AND EXISTS (SELECT FROM pg_options_to_table(reloptions)
+        WHERE option_name = 'autovacuum_enabled' AND NOT option_value::boolean)
   UNION ALL
-  SELECT 50, 'vacuum', 'warning', format('autovacuum waits until %s %% of chat_sessions are dead rows, and counting then takes three times as long',
+  SELECT 50, 'vacuum', 'warning',
+      format('autovacuum waits until %s %% of chat_sessions are dead rows, and counting then takes three times as long',
            round(100 * factor::numeric)),
          format('ALTER TABLE %s SET (autovacuum_vacuum_scale_factor = 0.01);', r.q)
   FROM me CROSS JOIN relations r CROSS JOIN LATERAL (SELECT coalesce(
@@ -484,94 +530,128 @@ findings (place, name, level, what_is_wrong, what_to_run) AS (
   WHERE r.name = 'chat_sessions' AND r.oid IS NOT NULL AND factor::numeric > scale_factor_max
   UNION ALL
   SELECT 51, 'vacuum', 'warning', format('%s needs a vacuum: %s', r.name, concat_ws(', ',
-           CASE WHEN visible.share < all_visible_min THEN format('%s %% of its pages are marked all-visible, so counting reads the others', round(100 * visible.share)) END,
+           CASE WHEN visible.share < all_visible_min
+               THEN format('%s %% of its pages are marked all-visible, so counting reads the others',
+                     round(100 * visible.share)) END,
            CASE WHEN dead.is_many THEN format('%s dead rows', dead.n) END)),
          format('VACUUM (ANALYZE) %s;', r.q)
   FROM me CROSS JOIN relations r
   CROSS JOIN LATERAL (SELECT CASE WHEN pages >= pages_min THEN relallvisible::numeric / pages END AS share) visible
-  CROSS JOIN LATERAL (SELECT n, n > 10000 AND n > dead_max * greatest(reltuples, 0) AS is_many FROM pg_stat_get_dead_tuples(r.oid) n) dead
+  CROSS JOIN LATERAL (SELECT n, n > 10000 AND n > dead_max * greatest(reltuples, 0) AS is_many
+        FROM pg_stat_get_dead_tuples(r.oid) n) dead
   WHERE r.name IN ('chat_sessions', 'chat_messages') AND (visible.share < all_visible_min OR dead.is_many)
 
   -- Materialized counts.
   UNION ALL
-  SELECT 60, 'counts', 'error', 'the materialized counts are of an earlier version or incomplete; missing: ' || string_agg(what, ', ' ORDER BY what),
-         CASE WHEN bool_or(loses_writes) THEN E'-- Writes were not counted while a trigger was missing, so install the set again.\n-- ' || psql || E'materialized_counts/drop.sql\n' ELSE '' END
-           || concat('-- ', psql, E'materialized_counts/1_columns.sql\n-- ', psql, E'materialized_counts/2_counts.sql\n-- ', psql, E'materialized_counts/3_backfill.sql\n-- ', psql, E'materialized_counts/4_index.sql\n', '-- And docs/role.sql, for the tables that were created again.')
+  SELECT 60, 'counts', 'error', 'the materialized counts are of an earlier version or incomplete; missing: '
+      || string_agg(what, ', ' ORDER BY what),
+         CASE WHEN bool_or(loses_writes)
+             THEN E'-- Writes were not counted while a trigger was missing, so install the set again.\n-- ' || psql
+                 || E'materialized_counts/drop.sql\n' ELSE '' END
+           || concat('-- ', psql, E'materialized_counts/1_columns.sql\n-- ', psql, E'materialized_counts/2_counts.sql\n-- ',
+                 psql, E'materialized_counts/3_backfill.sql\n-- ', psql, E'materialized_counts/4_index.sql\n',
+                     '-- And docs/role.sql, for the tables that were created again.')
   FROM me CROSS JOIN counts CROSS JOIN missing WHERE is_installed GROUP BY psql
   UNION ALL
   SELECT 61, 'counts', CASE tgenabled WHEN 'A' THEN 'warning' ELSE 'error' END,
-         format(CASE tgenabled WHEN 'A' THEN 'the trigger %s on %s is ENABLE ALWAYS: a subscriber of logical replication counts twice'
+         format(CASE tgenabled WHEN 'A'
+               THEN 'the trigger %s on %s is ENABLE ALWAYS: a subscriber of logical replication counts twice'
                                ELSE 'the trigger %s on %s is disabled, so counts become wrong' END, t.name, relation),
          format('ALTER TABLE %s ENABLE TRIGGER %I;', t.q, t.name)
-           || CASE WHEN tgenabled <> 'A' THEN E'\n' || set_path || E'CALL backfill_chat_messages(again => true);\nCALL backfill_chat_sessions();' ELSE '' END
+           || CASE WHEN tgenabled <> 'A' THEN E'\n' || set_path
+               || E'CALL backfill_chat_messages(again => true);\nCALL backfill_chat_sessions();' ELSE '' END
   FROM me CROSS JOIN triggers t WHERE t.oid IS NOT NULL AND tgenabled <> 'O'
   UNION ALL
-  SELECT 61, 'counts', 'error', format('the function %s does not run as its owner with the search path %s, pg_temp', t.name, qs),
+  SELECT 61, 'counts', 'error', format('the function %s does not run as its owner with the search path %s, pg_temp', t.name,
+        qs),
          format('ALTER FUNCTION %s.%I() SECURITY DEFINER SET search_path = %s, pg_temp;', qs, t.name, qs)
   FROM me CROSS JOIN triggers t
-  WHERE is_definer AND proname = t.name AND NOT (prosecdef AND coalesce(proconfig @> ARRAY[format('search_path=%s, pg_temp', qs)], false))
+  WHERE is_definer AND proname = t.name AND NOT (prosecdef AND coalesce(proconfig @> ARRAY[format('search_path=%s, pg_temp',
+            qs)], false))
   UNION ALL
-  SELECT 61, 'counts', 'error', format('row level security hides rows of %s from %s, who owns the triggers, so writes fail', r.name, o.rolname),
+  SELECT 61, 'counts', 'error', format('row level security hides rows of %s from %s, who owns the triggers, so writes fail',
+        r.name, o.rolname),
          CASE WHEN relforcerowsecurity THEN format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY;', r.q)
               ELSE format('-- Install the set as the owner of the tables, or: ALTER ROLE %I BYPASSRLS;', o.rolname) END
   FROM me CROSS JOIN relations r JOIN routines f ON f.name = 'counts_message_inserted' JOIN pg_roles o ON o.oid = f.proowner
   WHERE r.name IN ('chat_sessions', 'chat_messages') AND relrowsecurity AND NOT (o.rolsuper OR o.rolbypassrls)
     AND (relforcerowsecurity OR NOT pg_has_role(o.oid, relowner, 'USAGE'))
   UNION ALL
-  SELECT 62, 'counts', 'error', format('%s may use %s, which only its owner and %s need', grantees, r.name, role), format('REVOKE ALL ON %s FROM %s;', r.q, grantees)
+  SELECT 62, 'counts', 'error', format('%s may use %s, which only its owner and %s need', grantees, r.name, role),
+      format('REVOKE ALL ON %s FROM %s;', r.q, grantees)
   FROM me CROSS JOIN relations r
   CROSS JOIN LATERAL (
-    SELECT string_agg(DISTINCT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END, ', ') AS grantees
+    SELECT string_agg(DISTINCT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,
+          ', ') AS grantees
     FROM aclexplode(r.relacl) WHERE grantee = 0 OR pg_get_userbyid(grantee) IN ('anon', 'authenticated')) g
   WHERE r.kind IN ('counts', 'internal') AND grantees IS NOT NULL
   UNION ALL
-  SELECT 62, 'counts', 'error', format('%s may run functions of the set: %s', string_agg(DISTINCT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(grantee) END, ', '), string_agg(DISTINCT f.name, ', ')),
+  SELECT 62, 'counts', 'error', format('%s may run functions of the set: %s', string_agg(DISTINCT CASE grantee WHEN 0
+          THEN 'PUBLIC' ELSE pg_get_userbyid(grantee) END, ', '), string_agg(DISTINCT f.name, ', ')),
          set_path || 'CALL counts_revoke_execute();'
   FROM me CROSS JOIN routines f CROSS JOIN LATERAL aclexplode(coalesce(f.proacl, acldefault('f', f.proowner)))
-  WHERE f.name ~ '^(counts|backfill_chat|fold_chat)_' AND grantee <> f.proowner AND EXISTS (SELECT FROM routines WHERE name = 'counts_revoke_execute')
+  WHERE f.name ~ '^(counts|backfill_chat|fold_chat)_' AND grantee <> f.proowner AND EXISTS (SELECT FROM routines
+        WHERE name = 'counts_revoke_execute')
   GROUP BY set_path
   UNION ALL
-  SELECT 63, 'counts', 'warning', 'the backfill is not finished, so each page takes a second statement' || coalesce(' (' || todo || ' of ' || sessions || ' sampled sessions)', ''),
-         set_path || E'CALL backfill_chat_messages();\nCALL backfill_chat_sessions();\nCALL fold_chat_session_counts();\n' || format('VACUUM (ANALYZE) %I.chat_sessions;', schema)
+  SELECT 63, 'counts', 'warning', 'the backfill is not finished, so each page takes a second statement'
+      || coalesce(' (' || todo || ' of ' || sessions || ' sampled sessions)', ''),
+         set_path || E'CALL backfill_chat_messages();\nCALL backfill_chat_sessions();\nCALL fold_chat_session_counts();\n'
+             || format('VACUUM (ANALYZE) %I.chat_sessions;', schema)
   FROM me CROSS JOIN backfilled LEFT JOIN compared ON true WHERE NOT is_done OR todo > 0
   UNION ALL
-  SELECT 64, 'counts', 'error', format('%s of %s sampled sessions have a wrong message_count or last_message, for example %s', wrong_sessions, sessions, session),
+  SELECT 64, 'counts', 'error', format('%s of %s sampled sessions have a wrong message_count or last_message, for example %s',
+        wrong_sessions, sessions, session),
          set_path || 'CALL backfill_chat_messages(again => true);'
   FROM me CROSS JOIN compared WHERE wrong_sessions > 0
   UNION ALL
-  SELECT 64, 'counts', 'error', format('%s of %s sampled accounts have wrong totals, for example %s', wrong_accounts, accounts, account),
+  SELECT 64, 'counts', 'error', format('%s of %s sampled accounts have wrong totals, for example %s', wrong_accounts, accounts,
+        account),
          set_path || 'CALL backfill_chat_sessions();'
   FROM me CROSS JOIN compared CROSS JOIN backfilled WHERE wrong_accounts > 0 AND is_done
   UNION ALL
-  SELECT 65, 'counts', 'info', format('the counts were not compared with the tables: %s may not read all rows of both', current_user),
+  SELECT 65, 'counts', 'info', format('the counts were not compared with the tables: %s may not read all rows of both',
+        current_user),
          '-- Run this file as the owner of the tables.'
   FROM whole CROSS JOIN readable WHERE is_whole AND NOT is_readable
   UNION ALL
-  SELECT 66, 'counts', 'info', format('a policy filters the rows of %s for %s, so the function computes the counts', s.name, role),
+  SELECT 66, 'counts', 'info', format('a policy filters the rows of %s for %s, so the function computes the counts', s.name,
+        role),
          format('-- Keep the policy and remove the counts (migrations/materialized_counts/drop.sql), or let it show every row: ALTER POLICY … ON %s USING (true);', s.q)
-  FROM me CROSS JOIN row_security s CROSS JOIN counts WHERE is_installed AND names_role AND hiding IS NULL AND NOT s.shows_all AND s.kind IN ('table', 'counts')
+  FROM me CROSS JOIN row_security s CROSS JOIN counts WHERE is_installed AND names_role AND hiding IS NULL AND NOT s.shows_all
+      AND s.kind IN ('table', 'counts')
 
   -- Publications.
   UNION ALL
-  SELECT 70, 'publication', 'warning', format('the publication %s %s the columns of the materialized counts to its subscribers%s', pubname,
-           CASE WHEN is_installed THEN 'sends' ELSE 'would send' END, CASE WHEN NOT is_listed THEN ', and their tables' ELSE '' END),
-         CASE WHEN relreplident = 'f' THEN format('-- %s has REPLICA IDENTITY FULL, which allows no column list. Change it first, or accept this: ALTER TABLE %s REPLICA IDENTITY DEFAULT;', 'chat_sessions', sessions)
-              WHEN is_listed THEN format(E'BEGIN;\nALTER PUBLICATION %1$s DROP TABLE %2$s;\nALTER PUBLICATION %1$s ADD TABLE %2$s (%3$s)%4$s;\nCOMMIT;', p.q, sessions, p.columns, filter)
+  SELECT 70, 'publication', 'warning',
+      format('the publication %s %s the columns of the materialized counts to its subscribers%s', pubname,
+           CASE WHEN is_installed THEN 'sends' ELSE 'would send' END, CASE WHEN NOT is_listed THEN ', and their tables'
+               ELSE '' END),
+         CASE WHEN relreplident = 'f'
+             THEN format('-- %s has REPLICA IDENTITY FULL, which allows no column list. Change it first, or accept this: ALTER TABLE %s REPLICA IDENTITY DEFAULT;', 'chat_sessions', sessions)
+              WHEN is_listed
+                  THEN format(E'BEGIN;\nALTER PUBLICATION %1$s DROP TABLE %2$s;\nALTER PUBLICATION %1$s ADD TABLE %2$s (%3$s)%4$s;\nCOMMIT;', p.q, sessions, p.columns, filter)
               ELSE format(E'BEGIN;\nDROP PUBLICATION %1$s;\nCREATE PUBLICATION %1$s FOR TABLE %2$s (%3$s)%4$s WITH (publish = %5$L, publish_via_partition_root = %6$s);\nCOMMIT;',
-                p.q, sessions, p.columns, (SELECT string_agg(format(', %I.%I', schemaname, tablename), '' ORDER BY schemaname, tablename)
-                  FROM pg_publication_tables t WHERE t.pubname = p.pubname AND NOT (schemaname = schema AND (tablename = 'chat_sessions' OR tablename IN (SELECT name FROM relations WHERE kind IN ('counts', 'internal'))))),
+                p.q, sessions, p.columns, (SELECT string_agg(format(', %I.%I', schemaname, tablename), '' ORDER BY schemaname,
+                        tablename)
+                  FROM pg_publication_tables t WHERE t.pubname = p.pubname AND NOT (schemaname = schema
+                        AND (tablename = 'chat_sessions' OR tablename IN (SELECT name FROM relations
+                        WHERE kind IN ('counts', 'internal'))))),
                 operations, pubviaroot::text) END
   FROM me CROSS JOIN counts CROSS JOIN sent p
   UNION ALL
-  SELECT 71, 'publication', 'info', format('Supabase Realtime %s the columns of the materialized counts, and a second update for each message, to subscribers that may read the session',
+  SELECT 71, 'publication', 'info',
+      format('Supabase Realtime %s the columns of the materialized counts, and a second update for each message, to subscribers that may read the session',
            CASE WHEN is_installed THEN 'sends' ELSE 'would send' END),
          format(E'-- Or accept it. After this a web app must name its columns: PostgreSQL rejects SELECT * from these roles.\nREVOKE SELECT ON %1$s FROM %2$s;\nGRANT SELECT (%3$s) ON %1$s TO %2$s;', sessions, roles, p.columns)
   FROM counts CROSS JOIN realtime p
 
   -- The role that synchronises keys.
   UNION ALL
-  SELECT 80, 'key synchronisation', 'error', format('%s may not read %s of api_keys', r.role, string_agg(c.name, ', ' ORDER BY c.name)),
-         format(E'GRANT USAGE ON SCHEMA %s TO %s;\nGRANT SELECT (%s) ON %s TO %s;', qs, r.q, string_agg(c.name, ', ' ORDER BY c.name), k.q, r.q)
+  SELECT 80, 'key synchronisation', 'error', format('%s may not read %s of api_keys', r.role,
+        string_agg(c.name, ', ' ORDER BY c.name)),
+         format(E'GRANT USAGE ON SCHEMA %s TO %s;\nGRANT SELECT (%s) ON %s TO %s;', qs, r.q,
+               string_agg(c.name, ', ' ORDER BY c.name), k.q, r.q)
   FROM me JOIN roles r ON r.role = sync_role JOIN relations k ON k.name = 'api_keys' AND k.oid IS NOT NULL
   JOIN columns c ON c.relation = 'api_keys' AND c.name IN ('key_hash', 'user_id', 'name', 'is_active', 'expires_at')
   WHERE NOT (has_column_privilege(r.oid, k.oid, c.name, 'SELECT') AND has_schema_privilege(r.oid, schema_oid, 'USAGE'))
@@ -579,9 +659,11 @@ findings (place, name, level, what_is_wrong, what_to_run) AS (
   UNION ALL
   SELECT 80, 'key synchronisation', 'error', format('row level security may hide rows of api_keys from %s', r.role),
          format('CREATE POLICY %I ON %s FOR SELECT TO %s USING (true);', r.role, k.q, r.q)
-  FROM me JOIN roles r ON r.role = sync_role JOIN pg_roles o ON o.oid = r.oid JOIN relations k ON k.name = 'api_keys' AND k.relrowsecurity
+  FROM me JOIN roles r ON r.role = sync_role JOIN pg_roles o ON o.oid = r.oid JOIN relations k ON k.name = 'api_keys'
+      AND k.relrowsecurity
   WHERE NOT (o.rolsuper OR o.rolbypassrls)
-    AND NOT EXISTS (SELECT FROM pg_policy, unnest(polroles) named WHERE polrelid = k.oid AND polpermissive AND polcmd IN ('r', '*')
+    AND NOT EXISTS (SELECT FROM pg_policy, unnest(polroles) named WHERE polrelid = k.oid AND polpermissive
+          AND polcmd IN ('r', '*')
                       AND named <> 0 AND pg_has_role(r.oid, named, 'USAGE'))
 )
 

@@ -8,7 +8,7 @@ use testkit::{
     migrations::{self, MATERIALIZED_COUNTS, apply_materialized_counts, run_materialized_counts, statements},
     product_database, role,
 };
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::{Client, SimpleQueryMessage, error::SqlState};
 
 const DOCTOR: &str = include_str!("../../docs/doctor.sql");
 const SET: &str = "-- psql -v ON_ERROR_STOP=1 -f migrations/materialized_counts/";
@@ -131,8 +131,10 @@ async fn a_healthy_database_has_no_finding() {
     assert_healthy(&examine(&product.client().await.unwrap()).await, "product");
     let product = product_with_counts(&server).await;
     assert_healthy(&examine(&product).await, "product with counts");
-    // A column list that lacks a part of the replica identity would reject this.
-    execute(&product, "UPDATE chat_sessions SET status = 'closed'; DELETE FROM chat_sessions").await;
+    // What Supabase Realtime sends to a role is what the role may read.
+    execute(&product, "SET ROLE authenticated; SELECT id, status FROM chat_sessions").await;
+    let error = product.simple_query("SELECT last_message FROM chat_sessions").await.unwrap_err();
+    assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE));
 }
 
 #[tokio::test]
@@ -333,11 +335,7 @@ async fn tables_that_vacuum_neglects_are_found_and_repaired() {
                 "autovacuum is off for chat_messages",
             ),
             (large, "warning", "chat_sessions needs a vacuum: 0 % of its pages"),
-            (
-                "UPDATE chat_sessions SET visitor_name = 'x'; SELECT pg_stat_force_next_flush()",
-                "warning",
-                "dead rows",
-            ),
+            ("UPDATE chat_sessions SET visitor_name = 'x'; SELECT pg_stat_force_next_flush()", "warning", "dead rows"),
         ],
     )
     .await;
@@ -559,6 +557,8 @@ async fn publications_that_send_the_counts_are_found_and_repaired() {
             format!("one {all}")
         ]
     );
+    // A column list that lacks a part of the replica identity would reject this.
+    execute(&client, "UPDATE chat_sessions SET status = 'closed'; DELETE FROM chat_sessions").await;
     // A replica that receives everything.
     execute(&client, "CREATE PUBLICATION replica FOR TABLE users, chat_widgets, chat_sessions, chat_messages, chat_session_counts, chat_session_counted, chat_session_totals").await;
     assert_healthy(&examine(&client).await, "replica");
@@ -656,7 +656,11 @@ async fn the_owner_of_the_tables_needs_no_superuser() {
     let server = server();
     let database = Database::create_empty(&server).await.unwrap();
     let admin = database.client().await.unwrap();
-    execute(&admin, "CREATE ROLE owner LOGIN PASSWORD 'owner' CREATEROLE BYPASSRLS; ALTER SCHEMA public OWNER TO owner").await;
+    execute(
+        &admin,
+        "CREATE ROLE owner LOGIN PASSWORD 'owner' CREATEROLE BYPASSRLS; ALTER SCHEMA public OWNER TO owner",
+    )
+    .await;
     admin.batch_execute(&format!("ALTER DATABASE {} OWNER TO owner", database.name())).await.unwrap();
     let url = database.admin_url().replace("postgres@", "owner:owner@");
     let mut owner = connect(&url).await.unwrap();
@@ -672,7 +676,8 @@ async fn the_owner_of_the_tables_needs_no_superuser() {
     assert!(findings[0].wrong.contains("80 sessions"), "{findings:?}");
 
     // Others see the catalog, and no rows.
-    execute(&owner, &format!("ALTER ROLE list_chat_sessions PASSWORD '{}'", role::PASSWORD.replace('\'', "''"))).await;
+    role::create(&owner, role::PASSWORD).await.unwrap();
+    assert_healthy(&examine(&owner).await, "owner, docs/role.sql");
     execute(&owner, "ALTER TABLE chat_sessions ENABLE ROW LEVEL SECURITY; CREATE POLICY mine ON chat_sessions TO list_chat_sessions USING (user_id IS NOT NULL)").await;
     let findings = examine(&connect(database.url()).await.unwrap()).await;
     let words: Vec<_> = findings
