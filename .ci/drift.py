@@ -60,6 +60,7 @@ DIFFERENT = {
     ("DatabaseName", "bounds"): "its length matters only to the description of the stack's versions",
     ("SecretsKeyArn", "pattern"): "the variable's pattern has account and region too",
     ("LogsKeyArn", "pattern"): "the variable's pattern has account and region too",
+    ("UpstreamUrl", "pattern"): "Terraform has no look-behind: the variable's second validation rejects /functions/v1",
 }
 # Values that the variables' validations must reject.
 REJECTED = {
@@ -74,6 +75,8 @@ REJECTED = {
     "log_level": "ERROR",
     "throttling_rate_limit": 0,
     "throttling_burst_limit": 0,
+    "upstream_url": "https://old.example.com/functions/v1",
+    "upstream_serves": "none",
     "log_retention_days": 8,
     "latency_alarm_ms": 0,
     "api_keys_secret_arn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:keys",
@@ -104,18 +107,22 @@ def snake(name):
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
-def http(node):
-    """A part of the template as it is with ApiType=http."""
+def http(node, upstream=False, serves_list=True):
+    """A part of the template as it is with ApiType=http, without AWS::NoValue."""
+    known = {
+        "IsHttp": True,
+        "HasAlarmTopic": True,
+        "HasUpstream": upstream,
+        "ServesList": serves_list,
+        "ServesBelowList": upstream and serves_list,
+    }
     if isinstance(node, dict):
         if set(node) == {"Fn::If"}:
             condition, yes, no = node["Fn::If"]
-            return (
-                http({"IsHttp": yes, "HasAlarmTopic": yes}.get(condition, node["Fn::If"]))
-                if condition in ("IsHttp", "HasAlarmTopic")
-                else node
-            )
-        return {key: http(value) for key, value in node.items()}
-    return [http(value) for value in node] if isinstance(node, list) else node
+            return http(yes if known[condition] else no, upstream, serves_list) if condition in known else node
+        pairs = {key: http(value, upstream, serves_list) for key, value in node.items()}
+        return {key: value for key, value in pairs.items() if value != {"Ref": "AWS::NoValue"}}
+    return [http(value, upstream, serves_list) for value in node] if isinstance(node, list) else node
 
 
 def limits(text):
@@ -334,6 +341,42 @@ def check_function(resources, module):
     )
 
 
+def template_routes(paths):
+    """Yields the routes of the template, each with its integration: type, payload format, URI of an upstream."""
+    for path, methods in paths.items():
+        for method, operation in methods.items():
+            one = operation["x-amazon-apigateway-integration"]
+            kind = one["type"].upper()
+            uri = one["uri"]["Fn::Sub"].replace("${UpstreamUrl}", "") if kind == "HTTP_PROXY" else None
+            method = method.replace("x-amazon-apigateway-any-method", "ANY").upper()
+            yield f"{method} {path}", (kind, one["payloadFormatVersion"], uri)
+
+
+def module_routes(module, upstream, serves_list):
+    """Yields the module's routes, in the form of template_routes()."""
+    integrations = module["resource"]["aws_apigatewayv2_integration"]
+    for name, route in module["resource"]["aws_apigatewayv2_route"].items():
+        # By the text of its condition, from which the parser removes quotes.
+        exists = {
+            "${var.upstream_serves == all ? toset([]) : toset([POST, OPTIONS])}": serves_list,
+            "${var.upstream_url == null || var.upstream_serves == all ? toset([]) : toset([, /{proxy+}])}": upstream
+            and serves_list,
+            "${var.upstream_url == null ? 0 : 1}": upstream,
+        }
+        condition = route.get("for_each", route.get("count")).replace('"', "").replace("None", "null")
+        if condition not in exists:
+            faults.append(f"route {name}: this script does not know the condition {condition}")
+        if exists.get(condition):
+            integration = integrations[re.search(r"aws_apigatewayv2_integration\.(\w+)", route["target"])[1]]
+            kind = integration["integration_type"]
+            uri = integration["integration_uri"].replace("${var.upstream_url}", "") if kind == "HTTP_PROXY" else None
+            # "1.0" is the provider's default.
+            what = (kind, integration.get("payload_format_version", "1.0"), uri)
+            keys = re.search(r"\[([^]]+)\]", condition)
+            for key in keys[1].split(", ") if keys else [""]:
+                yield route["route_key"].replace("${each.key}", key), what
+
+
 def check_api(resources, module):
     api = resources["HttpApi"]["Properties"]
     stage = module["resource"]["aws_apigatewayv2_stage"]["default"]
@@ -348,16 +391,13 @@ def check_api(resources, module):
     log = json.loads(api["AccessLogSettings"]["Format"])
     other = dict(re.findall(r'"?(\w+)"?\s*[:=]\s*"(\$context[^"]*)"', stage["access_log_settings"][0]["format"]))
     same("access log", dict(sorted(log.items())), dict(sorted(other.items())))
-    ((path, methods),) = api["DefinitionBody"]["paths"].items()
-    route = module["resource"]["aws_apigatewayv2_route"]["this"]
-    same("route", path, route["route_key"].removeprefix("${each.key} "))
-    same("methods", sorted(method.upper() for method in methods), sorted(re.findall(r"[A-Z]{3,}", route["for_each"])))
-    payload = module["resource"]["aws_apigatewayv2_integration"]["function"]["payload_format_version"]
-    same(
-        "payload format",
-        {m["x-amazon-apigateway-integration"]["payloadFormatVersion"] for m in methods.values()},
-        {payload},
-    )
+    for upstream, serves_list in ((False, True), (True, True), (True, False)):
+        what = f"routes with upstream={upstream} and list-chat-sessions={serves_list}"
+        routes = dict(template_routes(http(api["DefinitionBody"]["paths"], upstream, serves_list)))
+        if not serves_list:
+            # The template needs one for `sam local`; without it the upstream gets these requests as well.
+            routes.pop("ANY /functions/v1/list-chat-sessions")
+        same(what, routes, dict(module_routes(module, upstream, serves_list)))
     for group, name in (("FunctionLogs", "function"), ("AccessLogs", "access")):
         template = resources[group]["Properties"]["LogGroupName"]["Fn::Sub"].replace("${AWS::StackName}", "")
         same(

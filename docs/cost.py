@@ -148,10 +148,13 @@ def chapter():
     """The text between the two markers in deploy.md."""
     per_million, total = requests()
     rest = total - HTTP_API + REST_API
+    passed = cents(HTTP_API) + cents(LOG_KB / 2 * (LOGS_WRITTEN + MONTHS_KEPT * LOGS_KEPT)) + cents(RESPONSE_KB * TRAFFIC)
     return (
         f"{per_million}\n\n"
         f"With little traffic X-Ray records nearly every request, which costs up to {TRACES} a million. With\n"
         f"`ApiType=rest` the first line is {REST_API} and the sum {rest}; AWS WAF adds {WAF_REQUESTS} a million.\n\n"
+        f"A million requests that are passed to `UpstreamUrl` cost {passed} (with `ApiType=rest` {passed - HTTP_API + REST_API}):\n"
+        f"the first line, one line of the log instead of two, and the responses. The old host costs what it did.\n\n"
         f"{month()[0]}\n"
     )
 

@@ -1,7 +1,7 @@
 -- What is wrong with the database for list-chat-sessions: one row per finding, with the SQL that repairs it.
 --
 -- Run it as the owner of the tables, through psql (`psql -f docs/doctor.sql "$ADMIN_URL"`) or pasted into a SQL editor. It is
--- one statement, for PostgreSQL 15 or later. It changes nothing, locks nothing, and needs no superuser.
+-- one statement, for PostgreSQL 15 or later. It changes nothing, blocks nothing, and needs no superuser.
 --
 -- Work from the top: run the statements of `what_to_run` one at a time, then run this file again. An `error` breaks the
 -- function, makes it slow or exposes data; a `warning` will under load or later; an `info` is your decision. Indexes and

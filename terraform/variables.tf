@@ -124,6 +124,33 @@ variable "throttling_burst_limit" {
   }
 }
 
+variable "upstream_url" {
+  description = "URL of the host that serves the other functions. A request for one of them is passed to this URL, followed by the request's whole path. If it is null, other functions get 404."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.upstream_url == null || can(regex("^https://[A-Za-z0-9-]+([.][A-Za-z0-9-]+)+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*$", var.upstream_url))
+    error_message = "upstream_url must be https:// and a host name, optionally with a port and a path, without a slash at the end."
+  }
+
+  validation {
+    condition     = !can(regex("/functions/v1$", var.upstream_url))
+    error_message = "upstream_url must not end with /functions/v1: the request's whole path follows it."
+  }
+}
+
+variable "upstream_serves" {
+  description = "`all` passes list-chat-sessions to upstream_url too: before its callers move, or to move them back. The default is `others`."
+  type        = string
+  default     = "others"
+
+  validation {
+    condition     = contains(["others", "all"], var.upstream_serves)
+    error_message = "upstream_serves must be others or all."
+  }
+}
+
 variable "api_keys_secret_arn" {
   description = "Complete ARN of the secret with the key ring."
   type        = string

@@ -12,6 +12,7 @@ mod api {
     mod openapi;
     mod paging;
     mod request_body;
+    mod upstream;
 }
 
 mod auth {

@@ -3,10 +3,11 @@
 use std::process::Command;
 
 use testkit::{
-    Database, Server, ServerOptions,
+    Database, Server, ServerOptions, TOKEN,
     database::connect,
+    environment::{lines, secrets_with, start},
     migrations::{self, MATERIALIZED_COUNTS, apply_materialized_counts, run_materialized_counts, statements},
-    product_database, role,
+    product_database, request, ring, role,
 };
 use tokio_postgres::{Client, SimpleQueryMessage, error::SqlState};
 
@@ -277,6 +278,39 @@ async fn hidden_rows_are_found_in_the_words_of_the_functions_log_and_repaired() 
     .await;
     execute(&client, "DROP POLICY list_chat_sessions ON chat_sessions; ALTER ROLE list_chat_sessions BYPASSRLS").await;
     assert_healthy(&examine(&client).await, "BYPASSRLS");
+}
+
+/// Policies on a table with row level security. The function serves requests with some of them.
+const POLICIES: [&str; 9] = [
+    "CREATE POLICY p ON chat_messages USING (true)",
+    "CREATE POLICY p ON chat_messages TO anon USING (true)",
+    "CREATE POLICY p ON chat_messages TO list_chat_sessions USING (role <> 'system')",
+    "CREATE POLICY p ON chat_messages FOR INSERT TO list_chat_sessions WITH CHECK (true)",
+    "CREATE POLICY p ON chat_messages FOR ALL TO list_chat_sessions USING (true)",
+    "CREATE POLICY p ON chat_messages AS RESTRICTIVE USING (true)",
+    "CREATE POLICY p ON chat_messages TO list_chat_sessions USING (true);
+     CREATE POLICY q ON chat_messages AS RESTRICTIVE TO list_chat_sessions USING (false)",
+    "CREATE POLICY p ON chat_messages TO list_chat_sessions USING (true);
+     CREATE POLICY q ON chat_messages AS RESTRICTIVE FOR DELETE USING (false)",
+    "ALTER TABLE chat_messages FORCE ROW LEVEL SECURITY",
+];
+
+#[tokio::test]
+async fn the_file_and_the_function_agree_on_row_level_security() {
+    let server = server();
+    let database = product_database::create(&server).await.unwrap();
+    let client = database.client().await.unwrap();
+    let secrets = secrets_with(ring(&[TOKEN])).await;
+    execute(&client, "DROP POLICY list_chat_sessions ON chat_messages").await;
+    for policies in POLICIES {
+        execute(&client, policies).await;
+        let function = start(&secrets, &[("DATABASE_URL", database.url())]).await.unwrap();
+        function.invoke(request::post(TOKEN, "{}").to_string()).await.unwrap().response().unwrap();
+        let cause = lines(&function).last().unwrap()["cause"].as_str().map(str::to_owned);
+        let found = examine(&client).await.into_iter().find(|finding| finding.name == "row level security");
+        assert_eq!(found.map(|finding| finding.wrong), cause, "{policies}");
+        execute(&client, "DROP POLICY IF EXISTS p ON chat_messages; DROP POLICY IF EXISTS q ON chat_messages").await;
+    }
 }
 
 #[tokio::test]

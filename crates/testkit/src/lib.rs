@@ -28,6 +28,7 @@ pub mod secrecy;
 pub mod secrets;
 pub mod seed;
 pub mod terminal;
+pub mod upstream_stub;
 
 use std::{
     path::{Path, PathBuf},
@@ -44,12 +45,13 @@ pub use self::{
     database::Database,
     faults::{FaultReport, Harness},
     function::{Function, FunctionOptions},
-    gateway::{Arrival, Gateway},
+    gateway::{Arrival, Gateway, Upstream},
     pooler::Pooler,
     postgres::{Server, ServerOptions},
     rds::Rds,
     runtime_api::{Headers, Outcome, RuntimeApi},
     secrets::{Secrets, SecretsFault, WireFault, random_id},
+    upstream_stub::{Received, UpstreamStub},
 };
 
 /// Locks a mutex, even if another test's thread panicked while holding it.
