@@ -23,6 +23,7 @@ mod auth {
 }
 
 mod database {
+    mod doctor;
     mod iam;
     mod login;
     mod plan;
