@@ -184,13 +184,14 @@ fn a_closed_output_never_causes_a_panic() {
 fn help_describes_every_option_and_its_values() {
     let version = dev(&["--version"]).output().unwrap();
     assert_eq!(text(&version.stdout), format!("cargo dev {}\n", env!("CARGO_PKG_VERSION")));
-    for command in
-        ["up", "services", "invoke", "seed", "soak", "bench", "parity", "edge-function", "new-token", "hash-token"]
-    {
-        let help = text(&dev(&[command, "-h"]).output().unwrap().stdout);
+    let keys = ["new", "list", "revoke", "import", "init"].map(|command| vec!["keys", command]);
+    let others =
+        ["up", "services", "invoke", "seed", "soak", "bench", "parity", "edge-function", "new-token", "hash-token"];
+    for command in others.iter().map(|command| vec![*command]).chain(keys) {
+        let help = text(&dev(&[command.as_slice(), &["-h"]].concat()).output().unwrap().stdout);
         for line in help.lines().filter(|line| line.trim_start().starts_with('-')) {
             let words = line.trim_start().split("  ").filter(|part| !part.is_empty()).count();
-            assert!(words > 1, "{command}: {line}");
+            assert!(words > 1, "{command:?}: {line}");
         }
     }
     let soak = text(&dev(&["soak", "--help"]).output().unwrap().stdout);
