@@ -11,6 +11,7 @@ mod local;
 mod measure;
 mod parity;
 mod pretty_json;
+mod rehearse;
 mod seed;
 mod services;
 mod soak;
@@ -76,6 +77,8 @@ enum Command {
     Parity(parity::ParityOptions),
     /// Serve a stand-in for the edge function that this project replaces, over a database, to try `parity`
     EdgeFunction(edge_function::EdgeFunctionOptions),
+    /// Rehearse docs/moving.md on this machine: every step of the move, while callers call
+    Rehearse(rehearse::RehearseOptions),
     /// Add, list, revoke and import the keys of a key ring in Secrets Manager
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -128,6 +131,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     let result = match command {
         Command::Parity(options) => return parity::parity(options).await,
         Command::EdgeFunction(options) => edge_function::edge_function(options).await,
+        Command::Rehearse(options) => rehearse::rehearse(options).await,
         Command::Up(options) => up::up(options).await,
         Command::Services(options) => services::services(options).await,
         Command::Invoke { file, options, run } => invoke::invoke(&file, options, run).await,

@@ -30,12 +30,16 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use answer::Answer;
 use mask::Mask;
-use report::{Row, Run, Verdict};
+use report::Row;
+pub use report::{Run, Verdict};
 use requests::{Account, ParityRequest};
 
 /// Pages of the old endpoint that are read for the account's widgets and dates.
 const PAGES: usize = 3;
 const PAGE: usize = 100;
+
+/// The largest `--rps`.
+const RPS_MAX: f64 = 100.0;
 
 pub const EXIT_CODES: &str = "Exit codes:
   0    equal, except for documented departures
@@ -87,7 +91,7 @@ fn endpoint(text: &str) -> Result<Uri, String> {
 }
 
 fn rate(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|rate| (0.1..=100.0).contains(rate)).ok_or_else(|| "it must be 0.1 to 100".to_owned())
+    text.parse().ok().filter(|rate| (0.1..=RPS_MAX).contains(rate)).ok_or_else(|| "it must be 0.1 to 100".to_owned())
 }
 
 /// Compares, prints and writes the report; an interrupted run reports what it has compared. Every error is "undecided".
@@ -129,21 +133,22 @@ pub async fn parity(options: ParityOptions) -> Result<ExitCode> {
 async fn measure(options: &ParityOptions, run: &mut Run, bar: &ProgressBar) -> Result<()> {
     let token = token(&options.token_env)?;
     let given = options.requests.as_ref().map(|path| requests::read(path, &token)).transpose()?;
-    let mut endpoints = Endpoints::new(options);
+    let mut endpoints = Endpoints::new(&options.old, &options.new, options.rps);
     let account = endpoints.account(&token).await?;
     let requests = given.unwrap_or_else(|| requests::defaults(&token, &account));
-    run.planned = requests.len();
-    bar.set_length(requests.len().try_into()?);
-    bar.set_style(ProgressStyle::with_template("{wide_bar} {pos} of {len}, {eta} left")?);
-    let mask = Mask::new();
     out(format_args!("{:<38}  {:<9}  {}", "request", "result", "departures, noise"));
-    for request in &requests {
-        let row = endpoints.compare(request, &mask, options.strict).await;
-        bar.suspend(|| out(row.text(options.strict)));
-        run.rows.push(row);
-        bar.inc(1);
-    }
-    Ok(())
+    let show = |row: &Row| bar.suspend(|| out(row.text(options.strict)));
+    endpoints.compare_all(&requests, options.strict, run, bar, show).await
+}
+
+/// Sends the default requests to two endpoints, as often as the endpoints allow, and prints nothing.
+pub async fn compare(old: &str, new: &str, token: &str, bar: &ProgressBar) -> Result<Run> {
+    let [old, new] = [old, new].map(|url| endpoint(url).map_err(anyhow::Error::msg));
+    let mut endpoints = Endpoints::new(&old?, &new?, RPS_MAX);
+    let account = endpoints.account(token).await?;
+    let mut run = Run::default();
+    endpoints.compare_all(&requests::defaults(token, &account), false, &mut run, bar, |_| ()).await?;
+    Ok(run)
 }
 
 fn token(name: &str) -> Result<String> {
@@ -161,10 +166,10 @@ struct Endpoints {
 }
 
 impl Endpoints {
-    fn new(options: &ParityOptions) -> Self {
-        let mut pace = interval(Duration::from_secs_f64(1.0 / options.rps));
+    fn new(old: &Uri, new: &Uri, rps: f64) -> Self {
+        let mut pace = interval(Duration::from_secs_f64(1.0 / rps));
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { old: options.old.clone(), new: options.new.clone(), pace }
+        Self { old: old.clone(), new: new.clone(), pace }
     }
 
     /// Reads the account's first pages from the old endpoint. Fails if one of the endpoints is unreachable or rejects the
@@ -193,6 +198,27 @@ impl Endpoints {
             }
         }
         Ok(account)
+    }
+
+    async fn compare_all(
+        &mut self,
+        requests: &[ParityRequest],
+        strict: bool,
+        run: &mut Run,
+        bar: &ProgressBar,
+        show: impl Fn(&Row),
+    ) -> Result<()> {
+        run.planned = requests.len();
+        bar.set_length(requests.len().try_into()?);
+        bar.set_style(ProgressStyle::with_template("{wide_bar} {pos} of {len}, {eta} left")?);
+        let mask = Mask::new();
+        for request in requests {
+            let row = self.compare(request, &mask, strict).await;
+            show(&row);
+            run.rows.push(row);
+            bar.inc(1);
+        }
+        Ok(())
     }
 
     /// Asks the old endpoint, the new one, and the old one again. Nothing is retried: a failure is a finding.

@@ -50,7 +50,7 @@ impl EdgeFunction {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
         let listener = listener.with_context(|| format!("port {port} cannot be used"))?;
         let url = format!("http://{}{}", listener.local_addr()?, request::PATH);
-        let router = Router::new().fallback(respond).with_state(admin_url.to_owned());
+        let router = router(admin_url);
         let server = JoinSet::from_iter([async move { drop(axum::serve(listener, router).await) }]);
         Ok(Self { url, _server: server })
     }
@@ -59,6 +59,11 @@ impl EdgeFunction {
     pub fn url(&self) -> &str {
         &self.url
     }
+}
+
+/// Returns the routes of the stand-in, to which other functions may be added.
+pub fn router(admin_url: &str) -> Router {
+    Router::new().fallback(respond).with_state(admin_url.to_owned())
 }
 
 /// Adds keys in the form of the key ring to the table `api_keys`, and creates the table if the database has none.

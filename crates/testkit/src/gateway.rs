@@ -33,11 +33,13 @@ const BODY_MAX: usize = 10 * 1024 * 1024;
 pub struct Gateway {
     listener: TcpListener,
     upstream: Option<Upstream>,
+    has_log: bool,
 }
 
 struct Targets {
     function: Arc<Function>,
     upstream: Option<Upstream>,
+    has_log: bool,
 }
 
 impl Gateway {
@@ -50,13 +52,20 @@ impl Gateway {
             }
             _ => anyhow!("port {port} cannot be used ({error}): choose another with --port"),
         })?;
-        Ok(Self { listener, upstream: None })
+        Ok(Self { listener, upstream: None, has_log: true })
     }
 
     /// Passes other functions to this host, instead of responding with 404.
     #[must_use]
     pub fn with_upstream(mut self, upstream: impl Into<Option<Upstream>>) -> Self {
         self.upstream = upstream.into();
+        self
+    }
+
+    /// Hides the lines of requests that do not reach the function.
+    #[must_use]
+    pub fn without_log(mut self) -> Self {
+        self.has_log = false;
         self
     }
 
@@ -68,7 +77,7 @@ impl Gateway {
     /// Serves the function's route with the function, and others as API Gateway does, until the returned set is
     /// dropped.
     pub fn serve(self, function: Arc<Function>) -> JoinSet<()> {
-        let targets = Arc::new(Targets { function, upstream: self.upstream });
+        let targets = Arc::new(Targets { function, upstream: self.upstream, has_log: self.has_log });
         let router = Router::new().fallback(forward).with_state(targets);
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         JoinSet::from_iter([async move { drop(axum::serve(self.listener, service).await) }])
@@ -86,10 +95,13 @@ async fn forward(
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response<Body> {
-    let Targets { function, upstream } = &*targets;
+    let Targets { function, upstream, has_log } = &*targets;
     let (parts, body) = request.into_parts();
     let (method, path) = (&parts.method, parts.uri.path());
     let report = |level: &str, status: StatusCode, text: &str, cause: &str| {
+        if !has_log {
+            return;
+        }
         function.report(&json!({
             "timestamp": jiff::Timestamp::now(), "level": level,
             "message": text, "cause": Some(cause).filter(|cause| !cause.is_empty()),

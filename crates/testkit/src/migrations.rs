@@ -55,7 +55,7 @@ async fn apply_missing(client: &mut Client) -> Result<Vec<String>> {
 }
 
 /// Returns every migration as (file name, text), in order.
-fn files() -> Result<Vec<(String, String)>> {
+pub fn files() -> Result<Vec<(String, String)>> {
     let folder = crate::repository().join("migrations");
     let mut files = Vec::new();
     for entry in fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {

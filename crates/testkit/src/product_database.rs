@@ -17,10 +17,15 @@ const TABLES: &str = include_str!("../../../migrations/0001_tables.sql");
 pub async fn create(server: &Server) -> Result<Database> {
     let database = Database::create_empty(server).await?;
     let mut admin = database.client().await?;
-    database::load(&mut admin, &SCHEMA.replace("-- migrations/0001_tables.sql", TABLES)).await?;
+    create_tables(&mut admin).await?;
     migrations::apply(&mut admin).await?;
     role::create(&admin, role::PASSWORD).await?;
     Ok(database)
+}
+
+/// Creates the tables, roles and policies that the product has before the move.
+pub async fn create_tables(admin: &mut Client) -> Result<()> {
+    database::load(admin, &SCHEMA.replace("-- migrations/0001_tables.sql", TABLES)).await
 }
 
 /// Installs the materialized counts as docs/materialized-counts.md describes, with docs/role.sql last.

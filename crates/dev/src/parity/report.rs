@@ -230,17 +230,26 @@ impl Run {
         let result = match self.verdict() {
             Verdict::Undecided if self.reason.is_some() => self.reason.clone().unwrap_or_default(),
             Verdict::Interrupted => format!("{} of {} requests were compared", self.rows.len(), self.planned),
-            _ => {
-                let counts = [Outcome::Same, Outcome::Departs, Outcome::Differs, Outcome::Undecided]
-                    .map(|outcome| format!("{} {}", self.count(outcome), outcome.name().to_lowercase()));
-                format!("{} requests: {}", self.rows.len(), counts.join(", "))
-            }
+            _ => self.counts(),
         };
         let has_departures = self.verdict() == Verdict::Equal && self.count(Outcome::Departs) > 0;
         let except = if has_departures { " except for documented departures" } else { "" };
         let verdict = format!("verdict: {}{except}; {result}", self.verdict().name());
         lines.push(format!("\n{}", wrapped(&verdict, 0)));
         lines.join("\n")
+    }
+
+    /// Returns the lines of the requests that do not show that both endpoints are equal.
+    pub fn unequal(&self) -> impl Iterator<Item = String> {
+        let is_unequal = |row: &&Row| matches!(row.outcome, Outcome::Differs | Outcome::Undecided);
+        self.rows.iter().filter(is_unequal).map(|row| row.text(false))
+    }
+
+    /// Formats the number of requests of each outcome.
+    pub fn counts(&self) -> String {
+        let counts = [Outcome::Same, Outcome::Departs, Outcome::Differs, Outcome::Undecided]
+            .map(|outcome| format!("{} {}", self.count(outcome), outcome.name().to_lowercase()));
+        format!("{} requests: {}", self.rows.len(), counts.join(", "))
     }
 
     pub fn write(&self, path: &Path, [old, new]: [&str; 2]) -> Result<()> {
