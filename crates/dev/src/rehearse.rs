@@ -53,7 +53,7 @@ const KEYS_MARGIN: Duration = Duration::from_secs(2);
 const KEY_PAUSE: Duration = Duration::from_millis(50);
 
 /// The rows of the product.
-const VOLUME: Volume = Volume { accounts: 3, sessions: 1_000, messages: 6 };
+const VOLUME: Volume = Volume { accounts: 3, sessions: 300, messages: 4 };
 
 const RING: &str = "list-chat-sessions/api-keys";
 const DOCTOR: &str = include_str!("../../../docs/doctor.sql");
@@ -130,7 +130,7 @@ async fn steps([binary, sync_keys]: [PathBuf; 2]) -> Result<String> {
         let (status, _) = call(&api, token).await?;
         ensure!(status == 401, "without keys in the ring, a call should get 401, not {status}");
         other_function(&api).await?;
-        Ok((serving, "the function is up; another path is passed to the old host".to_owned()))
+        Ok((serving, "the function is up; other paths go to the old host".to_owned()))
     })
     .await?;
     let schedule = step("keys", async |_| {
@@ -150,7 +150,7 @@ async fn steps([binary, sync_keys]: [PathBuf; 2]) -> Result<String> {
         ensure!((status, by) == (200, Endpoint::Old), "API Gateway should pass the call to the old endpoint");
         callers.point_to(&api);
         callers.see(Endpoint::Old).await?;
-        Ok(((), "the host name leads to API Gateway; the old endpoint answers".to_owned()))
+        Ok(((), "the host name moves to API Gateway; the old one answers".to_owned()))
     })
     .await?;
     step("others", async |_| {
@@ -159,7 +159,7 @@ async fn steps([binary, sync_keys]: [PathBuf; 2]) -> Result<String> {
         callers.see(Endpoint::New).await?;
         other_function(&callers.host()).await?;
         let seen = callers.seen_since(begin)?;
-        Ok(((), format!("the new endpoint answers; 0 of {} calls failed; list-agents is old", seen.calls)))
+        Ok(((), format!("the new one answers, 0 of {} calls failed; other paths: old", seen.calls)))
     })
     .await?;
     let key = token::random()?;

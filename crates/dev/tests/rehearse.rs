@@ -61,11 +61,7 @@ fn the_first_step_that_fails_ends_the_rehearsal_with_its_name_and_the_cause() {
     };
     let stale = with("stale", "API_KEYS_MAX_AGE_SECONDS=60", &binary());
     let short = with("short", "LIMIT_MAX=10", &binary());
-    let user = with(
-        "user",
-        r#"DATABASE_URL="$(echo "$DATABASE_URL" | sed s/sync_keys/list_chat_sessions/)""#,
-        &sync_keys_binary(),
-    );
+    let user = with("user", r#"DATABASE_URL="postgres://list_chat_sessions@${DATABASE_URL#*@}""#, &sync_keys_binary());
     for (function, sync_keys, step, cause) in [
         (&stale, &sync_keys_binary(), "revoked", "after 3.0 s a call with the key still gets 200, not 401"),
         (&short, &sync_keys_binary(), "parity", " differs, "),

@@ -12,13 +12,13 @@ use tokio::{task::JoinSet, time::sleep};
 use uuid::Uuid;
 
 /// Pause between two calls of a caller, and between two messages of the visitor.
-const PAUSE: Duration = Duration::from_millis(25);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The number of callers, which call independently.
 const CALLERS: usize = 2;
 
 /// Calls that show who answers after a change.
-const CALLS_SEEN: usize = 20;
+const CALLS_SEEN: usize = 10;
 
 /// Timeout for these calls.
 const CALLS_TIMEOUT: Duration = Duration::from_secs(10);
