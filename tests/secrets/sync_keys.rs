@@ -248,7 +248,7 @@ async fn a_changed_account_or_name_changes_the_ring() {
 
 #[tokio::test]
 async fn a_delayed_run_does_not_bring_a_revoked_key_back() {
-    for operation in ["PutSecretValue", "UpdateSecretVersionStage"] {
+    for operation in ["GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage"] {
         let world = World::start().await;
         let other = world.other_sync().await;
         world.make_key(FIRST, ACCOUNT).await;
