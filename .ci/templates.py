@@ -33,7 +33,11 @@ CHOICES = [
         {"ApiType": "rest"},
         {"ApiType": "rest", "WebAclArn": "arn:aws:wafv2:waf", "GatewayValidation": "true"},
     ],
-    [{}, {"ApiKeysSecretArn": SECRET + "keys-AbCdEf", "SecretsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/1"}],
+    [
+        {"SyncKeysDatabaseSecretArn": SECRET + "sync-AbCdEf"},
+        {"ApiKeysSecretArn": SECRET + "keys-AbCdEf", "SecretsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/1"},
+        {"ApiKeysSecretArn": SECRET + "keys-{shard}", "ApiKeysShards": 256},
+    ],
     [{"DatabaseHost": "db.example.com"}, {"DatabaseSecretArn": SECRET + "login-AbCdEf"}],
     [
         {},
@@ -89,6 +93,7 @@ REJECTED = [
     ({"DatabaseHost": "h"} | CHOICES[5][1], "reads the host from the secret"),
     ({"DatabaseHost": "h", "DatabaseInstance": "db", "DatabaseCluster": "c"}, "not both"),
     ({"DatabaseHost": "h"} | CHOICES[4][1] | {"SubnetIds": ""}, "A VPC needs SubnetIds"),
+    ({"DatabaseHost": "h", "ApiKeysShards": 16}, "needs ApiKeysSecretArn with {shard}"),
     ({"DatabaseHost": "h", "WebAclArn": "arn:aws:wafv2:waf"}, "need ApiType=rest"),
     ({"DatabaseHost": "h", "GatewayValidation": "true"}, "need ApiType=rest"),
     ({"DatabaseHost": "h", "DomainName": "api.example.com"}, "needs DomainName and CertificateArn"),
@@ -98,6 +103,9 @@ REJECTED = [
 # Values that a parameter's own pattern or bounds must reject, and values that they must accept.
 IMPOSSIBLE = [
     ("ApiKeysSecretArn", SECRET + "keys"),
+    ("ApiKeysSecretArn", SECRET + "keys-{shard}-{shard}"),
+    ("SyncKeysDatabaseSecretArn", SECRET + "login"),
+    ("SyncKeysSchedule", "rate(1 hour)"),
     ("DatabaseSecretArn", SECRET + "login"),
     ("DatabaseSecretArn", "login"),
     ("LogLevel", "ERROR"),
@@ -109,6 +117,8 @@ IMPOSSIBLE = [
     ("DomainName", "https://api.example.com"),
 ]
 POSSIBLE = [
+    ("ApiKeysSecretArn", SECRET + "prod/keys-{shard}"),
+    ("SyncKeysSchedule", "rate(15 minutes)"),
     ("DatabaseSecretArn", SECRET + "rds!cluster-01234567-89ab-cdef-0123-456789abcdef-AbCdEf"),
     ("DatabaseSecretArn", "arn:aws-us-gov:secretsmanager:us-gov-west-1:123456789012:secret:prod/chat/login-AbCdEf"),
     ("DatabaseHost", "chat.cluster-c1xcjtmyvhpl.eu-central-1.rds.amazonaws.com"),
@@ -341,6 +351,8 @@ def check_version_description(template):
         "SubnetIds": "subnet-9",
         "VpcId": "",
         "ApiKeysSecretArn": SECRET + "other-AbCdEf",
+        "ApiKeysShards": 16,
+        "SyncKeysDatabaseSecretArn": SECRET + "other-AbCdEf",
         "DatabaseSecretArn": SECRET + "other-AbCdEf",
         "DatabaseHost": "other.example.com",
         "DatabaseName": "other",
