@@ -3,6 +3,8 @@
 //! Tokens are not stored. The key ring contains SHA-256 digests: a token is 160 random bits, which cannot be guessed, so
 //! a slow hash would protect nothing, and it would help denial of service because it runs on every request.
 
+mod session_token;
+
 use std::{collections::HashMap, fmt};
 
 use jiff::Timestamp;
@@ -13,6 +15,9 @@ use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use uuid::Uuid;
 
 use crate::{error::Error, timestamp::PgTimestamp};
+pub use session_token::{
+    CLOCK_LEEWAY_SECONDS, MIN_JWT_SECRET_BYTES, Rejection, SessionToken, SessionTokenKeys, SessionTokenRules,
+};
 
 /// The longest accepted token, in bytes: API Gateway's limit for all headers of a request together.
 const MAX_TOKEN_BYTES: usize = 10_240;
@@ -87,7 +92,8 @@ impl fmt::Debug for TokenHash {
     }
 }
 
-/// Proof that a token was verified. Queries require it, and only [`KeyRing::authenticate`] creates it.
+/// Proof that a token was verified. Queries require it, and only [`KeyRing::authenticate`] and
+/// [`SessionTokenKeys::authenticate`] create it.
 #[derive(Debug)]
 pub struct Authenticated {
     user_id: Uuid,

@@ -17,6 +17,7 @@ mod api {
 mod auth {
     mod authentication;
     mod key_ring;
+    mod session_tokens;
 }
 
 mod database {

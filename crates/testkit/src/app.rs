@@ -122,6 +122,7 @@ pub async fn secrets() -> Secrets {
 pub fn config(database: &Database) -> Config {
     Config {
         api_keys_secret_id: API_KEYS.into(),
+        session_tokens: None,
         database: DatabaseSource::Url(
             ConnectionSettings::from_url(database.url(), &TlsPolicy::default()).unwrap().into(),
         ),

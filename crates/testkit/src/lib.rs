@@ -27,6 +27,7 @@ pub mod runtime_api;
 pub mod secrecy;
 pub mod secrets;
 pub mod seed;
+pub mod sign_in;
 pub mod terminal;
 
 use std::{
@@ -50,6 +51,7 @@ pub use self::{
     rds::Rds,
     runtime_api::{Headers, Outcome, RuntimeApi},
     secrets::{Secrets, SecretsFault, WireFault, random_id},
+    sign_in::{JwksFault, SignIn, SigningKey},
 };
 
 /// Locks a mutex, even if another test's thread panicked while holding it.
