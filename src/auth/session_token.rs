@@ -102,7 +102,7 @@ impl SessionTokenKeys {
         if key.len() < MIN_JWT_SECRET_BYTES {
             return Err(format!("jwt_secret has less than {MIN_JWT_SECRET_BYTES} bytes"));
         }
-        // Whoever knows the public key could sign tokens.
+        // Anyone who knows the public key could sign tokens.
         if key.trim_start().starts_with("-----BEGIN") {
             return Err("jwt_secret is a key pair's PEM; for RS256 and ES256, set JWKS_URL instead".into());
         }
