@@ -12,8 +12,10 @@ use list_chat_sessions::{
 };
 use serde_json::{Value, json};
 use testkit::{
-    ACCOUNT, API_KEYS, JwksFault, NEIGHBOUR, Secrets, SecretsFault, Server, SignIn, SigningKey, TOKEN, TestApp,
+    ACCOUNT, API_KEYS, Authority, JwksFault, NEIGHBOUR, Secrets, SecretsFault, Server, SignIn, SigningKey, TOKEN,
+    TestApp,
     app::TestResponse,
+    certificates::{NOW, PAST},
     environment::{self, lines, secrets_with, status},
     request, ring, secrecy,
     sign_in::{ISSUER, base64url, claims},
@@ -769,5 +771,32 @@ async fn a_jwks_over_its_maximum_size_is_rejected() {
         sign_in.publish(vec![ec.jwk(), filler(bytes)]);
         let test = start_with_jwks(&sign_in).await;
         assert_eq!(call(&test, &ec.token(&claims(ACCOUNT))).await.status, expected);
+    }
+}
+
+#[tokio::test]
+async fn the_host_of_the_jwks_is_verified_with_the_systems_roots() {
+    let ec = SigningKey::es256("ec");
+    let (secrets, database) = (secrets_with(ring(&[TOKEN])).await, environment::database().await);
+    let (trusted, other) = (Authority::new().unwrap(), Authority::new().unwrap());
+    let roots = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(roots.path(), trusted.pem()).unwrap();
+    for (certificate, expected) in [
+        (trusted.certify(&["127.0.0.1"], NOW), 200),
+        (trusted.certify(&["127.0.0.1"], PAST), 503),
+        (trusted.certify(&["other.example.com"], NOW), 503),
+        (other.certify(&["127.0.0.1"], NOW), 503),
+    ] {
+        let mut sign_in = SignIn::start(&[&ec]).await.unwrap();
+        let url = sign_in.serve_tls(&certificate.unwrap()).await.unwrap();
+        let variables = [
+            ("DATABASE_URL", database.url()),
+            ("JWKS_URL", &url),
+            ("JWT_ISSUER", ISSUER),
+            ("SSL_CERT_FILE", roots.path().to_str().unwrap()),
+        ];
+        let function = environment::start(&secrets, &variables).await.unwrap();
+        assert_eq!(status(&function, &request::post(&ec.token(&claims(ACCOUNT)), "{}")).await, expected);
+        assert_eq!(status(&function, &request::post(TOKEN, "{}")).await, 200);
     }
 }

@@ -26,9 +26,15 @@ use axum::{
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use futures_util::stream;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
 
-use crate::lock;
+use crate::{Certificate, lock};
+
+const PATH: &str = "/auth/v1/.well-known/jwks.json";
 
 pub const ISSUER: &str = "https://project.supabase.co/auth/v1";
 
@@ -174,20 +180,20 @@ struct Jwks {
 pub struct SignIn {
     url: String,
     jwks: Arc<Mutex<Jwks>>,
-    _server: JoinSet<()>,
+    server: JoinSet<()>,
 }
 
 impl SignIn {
     pub async fn start(keys: &[&SigningKey]) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let url = format!("http://{}/auth/v1/.well-known/jwks.json", listener.local_addr()?);
+        let url = format!("http://{}{PATH}", listener.local_addr()?);
         let jwks = Arc::new(Mutex::new(Jwks::default()));
         let router = Router::new()
-            .route("/auth/v1/.well-known/jwks.json", get(serve))
+            .route(PATH, get(serve))
             .route("/elsewhere", get(serve_elsewhere))
             .with_state(Arc::clone(&jwks));
         let server = JoinSet::from_iter([async move { drop(axum::serve(listener, router).await) }]);
-        let sign_in = Self { url, jwks, _server: server };
+        let sign_in = Self { url, jwks, server };
         sign_in.publish(keys.iter().map(|key| key.jwk()).collect());
         Ok(sign_in)
     }
@@ -195,6 +201,22 @@ impl SignIn {
     /// Returns the value of `JWKS_URL`.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Also serves over TLS; returns the URL.
+    pub async fn serve_tls(&mut self, certificate: &Certificate) -> Result<String> {
+        let (listener, tls) = (TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?, certificate.acceptor()?);
+        let url = format!("https://{}{PATH}", listener.local_addr()?);
+        let plain = self.url.trim_start_matches("http://").trim_end_matches(PATH).to_owned();
+        self.server.spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                // The client reports errors of its connection.
+                if let (Ok(mut client), Ok(mut server)) = (tls.accept(client).await, TcpStream::connect(&plain).await) {
+                    drop(copy_bidirectional(&mut client, &mut server).await);
+                }
+            }
+        });
+        Ok(url)
     }
 
     pub fn publish(&self, keys: Vec<Value>) {
