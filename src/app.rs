@@ -1,17 +1,20 @@
 //! The state that outlives a request.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use aws_config::SdkConfig;
 
 use crate::{
-    auth::KeyRing,
+    api_keys::ApiKeys,
     config::{Config, DatabaseSource},
-    database::{AuthMethod, AuthTokenGenerator, ConnectionSettings, Database, SettingsSource},
+    database::{AuthMethod, AuthTokenGenerator, ConnectionSettings, Database, Schema, SettingsSource},
     error::Error,
     log,
     request_log::UnknownTokens,
-    secret::{self, Secret},
+    secret::{self, Client, Lifetime},
     session_tokens::SessionTokens,
     sessions,
 };
@@ -20,7 +23,7 @@ use crate::{
 #[derive(Debug)]
 pub struct App {
     /// The accepted tokens.
-    pub api_keys: Secret<KeyRing>,
+    pub api_keys: ApiKeys,
     /// The accepted session tokens; `None` accepts none.
     pub session_tokens: Option<SessionTokens>,
     /// The database with the sessions.
@@ -35,22 +38,15 @@ impl App {
     /// unavailable database fails requests, not the environment.
     pub async fn start(config: Config, aws: &SdkConfig) -> Self {
         let client = secret::client(aws);
-        let settings = match config.database {
-            DatabaseSource::Url(settings) => SettingsSource::Fixed(settings),
-            DatabaseSource::Secret { id, defaults } => {
-                let policy = config.database_policy.clone();
-                let parse = move |secret: &str| ConnectionSettings::from_secret(secret, &defaults, &policy);
-                SettingsSource::from_secret(client.clone(), id, config.secret_lifetime, parse)
-            }
-        };
-        let auth_tokens = (config.database_policy.auth == AuthMethod::Iam).then(|| AuthTokenGenerator::new(aws));
-        let session_tokens = config
-            .session_tokens
-            .map(|(source, rules)| SessionTokens::new(client.clone(), source, rules, config.secret_lifetime));
+        let database = database(&config, &client, aws, &sessions::SCHEMA);
+        let lifetime = config.secret_lifetime;
+        let max_age = config.api_keys_max_age.unwrap_or(lifetime.max_age);
+        let session_tokens =
+            config.session_tokens.map(|(source, rules)| SessionTokens::new(client.clone(), source, rules, lifetime));
         let app = Self {
+            api_keys: ApiKeys::new(&client, config.api_keys_secret_id, Lifetime { max_age, ..lifetime }),
+            database,
             session_tokens,
-            api_keys: Secret::new(client, config.api_keys_secret_id, config.secret_lifetime, KeyRing::parse),
-            database: Database::new(settings, auth_tokens, &sessions::SCHEMA, config.query_timeout),
             limit_max: config.limit_max,
             unknown_tokens: UnknownTokens::default(),
             has_served: AtomicBool::new(false),
@@ -61,8 +57,8 @@ impl App {
         app
     }
 
-    /// Fetches the key ring and the keys of session tokens, and opens the connection, concurrently, unless they are ready.
-    /// Adds to `resent` as [`Database::query`] does.
+    /// Fetches the key ring, unless it has shards, and the keys of session tokens, and opens the connection, concurrently,
+    /// unless they are ready. Adds to `resent` as [`Database::query`] does.
     ///
     /// # Errors
     ///
@@ -75,7 +71,7 @@ impl App {
             }
         };
         let database = sessions::warm_up(&self.database, resent);
-        let (api_keys, database, session_tokens) = tokio::join!(self.api_keys.current(), database, session_tokens);
+        let (api_keys, database, session_tokens) = tokio::join!(self.api_keys.warm_up(), database, session_tokens);
         api_keys.and(database).and(session_tokens)
     }
 
@@ -90,4 +86,18 @@ impl App {
     pub(crate) fn take_cold_start(&self) -> bool {
         !self.has_served.swap(true, Ordering::Relaxed)
     }
+}
+
+/// The database of a configuration; nothing is connected yet.
+pub(crate) fn database(config: &Config, client: &Client, aws: &SdkConfig, schema: &'static Schema) -> Database {
+    let settings = match &config.database {
+        DatabaseSource::Url(settings) => SettingsSource::Fixed(Arc::clone(settings)),
+        DatabaseSource::Secret { id, defaults } => {
+            let (defaults, policy) = (defaults.clone(), config.database_policy.clone());
+            let parse = move |secret: &str| ConnectionSettings::from_secret(secret, &defaults, &policy);
+            SettingsSource::from_secret(client.clone(), id.clone(), config.secret_lifetime, parse)
+        }
+    };
+    let auth_tokens = (config.database_policy.auth == AuthMethod::Iam).then(|| AuthTokenGenerator::new(aws));
+    Database::new(settings, auth_tokens, schema, config.query_timeout)
 }

@@ -2,7 +2,9 @@
 //!
 //! | variable | meaning | default |
 //! | --- | --- | --- |
-//! | `API_KEYS_SECRET_ID` | name or ARN of the secret with the key ring | required |
+//! | `API_KEYS_SECRET_ID` | name or ARN of the secret with the key ring; `{shard}` in it is replaced by the first hex digits of a token's hash | required |
+//! | `API_KEYS_SHARDS` | number of secrets among which `{shard}` in `API_KEYS_SECRET_ID` divides the keys, 16 or 256 | 256 |
+//! | `API_KEYS_MAX_AGE_SECONDS` | age at which the key ring is refreshed, 1 to 3600; a revoked key stops working within it | `SECRET_MAX_AGE_SECONDS` |
 //! | `JWT_SECRET_ID` | name or ARN of the secret that verifies session tokens (HS256): `{"jwt_secret": "…"}` | none: session tokens are not accepted |
 //! | `JWKS_URL` | URL of the public keys that verify session tokens (RS256, ES256), instead of `JWT_SECRET_ID` | none |
 //! | `JWT_ISSUER` | the `iss` of session tokens | required with either |
@@ -17,12 +19,13 @@
 //! | `DATABASE_ALLOW_PLAINTEXT` | `true` allows unencrypted connections (`sslmode=disable`) to other hosts | `false` |
 //! | `LIMIT_MAX` | largest `limit` that is served, 100 to 1000 | 100 |
 //! | `QUERY_TIMEOUT_MS` | time-out of the query in milliseconds, 1 to 28000 | 5000 |
-//! | `SECRET_MAX_AGE_SECONDS` | age at which a secret is refreshed, 1 to 3600; a revoked key stops working within it | 300 |
+//! | `SECRET_MAX_AGE_SECONDS` | age at which a secret is refreshed, 1 to 3600 | 300 |
 //! | `SECRET_MAX_STALE_SECONDS` | age up to which a secret is used while it cannot be refreshed, up to 604800 | 86400 |
 
 use std::{fmt, net::IpAddr, ops::RangeInclusive, str::FromStr, sync::Arc, time::Duration};
 
 use crate::{
+    api_keys::{SHARDS, ShardedId},
     auth::SessionTokenRules,
     database::{AddressDefaults, ConnectionSettings, Tls, TlsPolicy},
     secret::Lifetime,
@@ -36,11 +39,15 @@ const MAX_NAME_BYTES: usize = 63;
 /// The `aud` of a user who has signed in to Supabase Auth, <https://supabase.com/docs/guides/auth/jwt-fields>.
 const DEFAULT_AUDIENCE: &str = "authenticated";
 
+const SHARDS_RULE: &str = "16 or 256";
+
 /// The function's configuration.
 #[derive(Debug)]
 pub struct Config {
-    /// `API_KEYS_SECRET_ID`
-    pub api_keys_secret_id: String,
+    /// `API_KEYS_SECRET_ID` and `API_KEYS_SHARDS`
+    pub api_keys_secret_id: ShardedId,
+    /// `API_KEYS_MAX_AGE_SECONDS`; that of `secret_lifetime` if `None`
+    pub api_keys_max_age: Option<Duration>,
     /// `JWT_SECRET_ID` or `JWKS_URL`, with `JWT_ISSUER` and `JWT_AUDIENCE`
     pub session_tokens: Option<(KeySource, SessionTokenRules)>,
     /// `DATABASE_SECRET_ID` with `DATABASE_HOST`, `DATABASE_PORT` and `DATABASE_NAME`, or `DATABASE_URL`
@@ -101,11 +108,11 @@ impl Config {
         let mut variables = Variables { variable, violations: Vec::new() };
         let database_policy = database_policy(&mut variables);
         let max_age = variables.number("SECRET_MAX_AGE_SECONDS", 1..=3_600, 300);
+        let api_keys_max_age = variables.number("API_KEYS_MAX_AGE_SECONDS", 1..=3_600, max_age);
+        let min_stale = max_age.max(api_keys_max_age);
         let config = Self {
-            api_keys_secret_id: variables.text("API_KEYS_SECRET_ID").unwrap_or_else(|| {
-                variables.violations.push("API_KEYS_SECRET_ID must name the secret with the key ring".into());
-                String::new()
-            }),
+            api_keys_secret_id: api_keys_secret_id(&mut variables),
+            api_keys_max_age: Some(Duration::from_secs(api_keys_max_age)),
             session_tokens: session_tokens(&mut variables),
             database: database(&mut variables, &database_policy),
             database_policy,
@@ -113,11 +120,31 @@ impl Config {
             query_timeout: Duration::from_millis(variables.number("QUERY_TIMEOUT_MS", 1..=28_000, 5_000)),
             secret_lifetime: Lifetime {
                 max_age: Duration::from_secs(max_age),
-                max_stale: Duration::from_secs(variables.number("SECRET_MAX_STALE_SECONDS", max_age..=604_800, 86_400)),
+                max_stale: Duration::from_secs(variables.number(
+                    "SECRET_MAX_STALE_SECONDS",
+                    min_stale..=604_800,
+                    86_400,
+                )),
             },
         };
         if variables.violations.is_empty() { Ok(config) } else { Err(Violations(variables.violations)) }
     }
+}
+
+fn api_keys_secret_id(variables: &mut Variables<impl Fn(&str) -> Option<String>>) -> ShardedId {
+    let shards = variables.parsed("API_KEYS_SHARDS", SHARDS_RULE);
+    if shards.is_some_and(|shards| !SHARDS.contains(&shards)) {
+        variables.violations.push(format!("API_KEYS_SHARDS must be {SHARDS_RULE}"));
+    }
+    let rule = match variables.text("API_KEYS_SECRET_ID") {
+        Some(id) => match ShardedId::new(&id, shards) {
+            Ok(id) => return id,
+            Err(rule) => rule,
+        },
+        None => "must name the secret with the key ring",
+    };
+    variables.violations.push(format!("API_KEYS_SECRET_ID {rule}"));
+    ShardedId::default()
 }
 
 fn session_tokens(

@@ -18,6 +18,7 @@
 //!
 //! - `runtime` polls the Runtime API for events and posts the responses.
 //! - `event` turns an event into a request, and a response into JSON; `event::sanitize` works around `lambda_http`.
+//! - `sync_keys` is the other function: it copies the product's table of keys into the key ring.
 //! - `handler` runs the steps of one request in order.
 //! - `app` holds what outlives a request: key ring, database, settings.
 //! - `config` reads the environment.
@@ -25,6 +26,7 @@
 //! - `response` builds the body and the headers of every response.
 //! - `sessions` lists a page of sessions: the SQL, its rows, the total.
 //! - `session_tokens` accepts session tokens of the product's sign-in, if they are configured.
+//! - `api_keys` selects the secret with a token's key; for other programs, it changes key rings.
 //! - `auth` authenticates a token against the key ring, or a session token against the keys of the sign-in.
 //! - `request` parses and validates the body.
 //! - `timestamp` reads and writes timestamps as PostgreSQL, ISO 8601 and RFC 3339 have them.
@@ -44,7 +46,7 @@
 //! - Only `runtime` calls the Runtime API, and only `event` knows the forms of events.
 //! - Only `handler` knows the order of the steps.
 //! - Only `error` and `response` choose a status, and only `response` writes JSON for callers.
-//! - Only `database`, `sessions` and `timestamp` know PostgreSQL; only `secret` knows Secrets Manager.
+//! - Only `database`, `sessions`, `sync_keys` and `timestamp` know PostgreSQL; only `secret` knows Secrets Manager.
 //! - `database` knows neither tables nor callers: it does not import `sessions`, `request` or `auth`.
 //! - `auth` and `request` are pure: they use no clock, network, database or environment.
 //! - `log` imports no other module.
@@ -55,6 +57,7 @@
 
 #![warn(clippy::dbg_macro, clippy::print_stdout, clippy::print_stderr)]
 
+pub mod api_keys;
 pub mod app;
 pub mod auth;
 pub mod aws;
@@ -62,7 +65,7 @@ pub mod clock;
 pub mod config;
 pub mod database;
 pub mod error;
-mod event;
+pub mod event;
 pub mod handler;
 pub mod jwks;
 pub mod log;
@@ -73,4 +76,5 @@ pub mod runtime;
 pub mod secret;
 pub mod session_tokens;
 pub mod sessions;
+pub mod sync_keys;
 pub mod timestamp;

@@ -5,7 +5,7 @@
 //! process's environment, and the GNU C library never frees a value (docs/upstream.md). Nothing here reads that
 //! variable. The client, `Context` and `Config` of `lambda_runtime` are used as they are.
 
-use std::sync::Arc;
+use std::{fmt::Display, sync::Arc};
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -19,8 +19,6 @@ use lambda_http::{
 };
 use lambda_runtime_api_client::{PooledClient, body::Body, build_request};
 
-use crate::{app::App, event};
-
 const INVOCATION: &str = "/2018-06-01/runtime/invocation";
 
 /// Sent back with the response, so that Lambda can reject one that arrives after its invocation has ended. Older
@@ -30,7 +28,8 @@ const INVOCATION_ID: &str = "lambda-runtime-invocation-id";
 const DEADLINE: HeaderName = HeaderName::from_static("lambda-runtime-deadline-ms");
 const TRACE_ID: HeaderName = HeaderName::from_static("lambda-runtime-trace-id");
 
-/// Serves events until Lambda ends the environment.
+/// Serves events until Lambda ends the environment. `process` returns the response, or the text of a failure: Lambda then
+/// counts the invocation as failed. With an error type that has no values, the code for failures is not compiled.
 ///
 /// # Errors
 ///
@@ -39,14 +38,14 @@ const TRACE_ID: HeaderName = HeaderName::from_static("lambda-runtime-trace-id");
 /// # Panics
 ///
 /// If a variable is missing that Lambda sets, such as `AWS_LAMBDA_RUNTIME_API`.
-pub async fn serve(app: &App) -> Result<(), Error> {
+pub async fn serve<E: Display>(process: impl AsyncFn(&[u8], Context) -> Result<Vec<u8>, E>) -> Result<(), Error> {
     let client = PooledClient::builder().build();
     let config = Arc::new(Config::from_env());
     loop {
         if let Some(invocation) = poll(&client, &config).await? {
             let request_id = invocation.context.request_id.clone();
-            let response = event::process(app, &invocation.event, invocation.context).await;
-            post(&client, &request_id, invocation.id, response).await?;
+            let outcome = process(&invocation.event, invocation.context).await;
+            post(&client, &request_id, invocation.id, outcome).await?;
         }
     }
 }
@@ -86,19 +85,27 @@ fn context(request_id: &str, config: &Arc<Config>, headers: &HeaderMap) -> Conte
     context
 }
 
-/// Posts a response. If Lambda rejects it, because it is too late or too large, Lambda reports that itself.
-async fn post(
+/// Posts a response or a failure. If Lambda rejects it, because it is too late or too large, Lambda reports that itself.
+async fn post<E: Display>(
     client: &PooledClient,
     request_id: &str,
     id: Option<HeaderValue>,
-    response: Vec<u8>,
+    outcome: Result<Vec<u8>, E>,
 ) -> Result<(), Error> {
-    let uri = format!("{INVOCATION}/{request_id}/response");
-    let mut request: Request<Body> = build_request().method(Method::POST).uri(uri).body(response.into())?;
+    let (path, body) = match outcome {
+        Ok(response) => ("response", response),
+        Err(error) => ("error", failure(&error)),
+    };
+    let uri = format!("{INVOCATION}/{request_id}/{path}");
+    let mut request: Request<Body> = build_request().method(Method::POST).uri(uri).body(body.into())?;
     if let Some(id) = id {
         request.headers_mut().insert(INVOCATION_ID, id);
     }
     // Read to its end, so that the connection can be reused.
     client.call(request).await?.into_body().collect().await?;
     Ok(())
+}
+
+fn failure(error: &dyn Display) -> Vec<u8> {
+    serde_json::json!({ "errorType": "Error", "errorMessage": error.to_string() }).to_string().into_bytes()
 }

@@ -16,8 +16,10 @@ mod api {
 
 mod auth {
     mod authentication;
+    mod compact;
     mod key_ring;
     mod session_tokens;
+    mod shards;
 }
 
 mod database {
@@ -51,6 +53,7 @@ mod secrets {
     mod rotation;
     mod secrecy;
     mod secret_faults;
+    mod sync_keys;
 }
 
 /// Tests of the support code that the other tests depend on.

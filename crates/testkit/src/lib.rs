@@ -86,6 +86,12 @@ pub fn target_folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
+/// Returns the binary of `sync-keys` that cargo built with the tests, or the one that `SYNC_KEYS_BINARY` names.
+pub fn sync_keys_binary() -> PathBuf {
+    std::env::var_os("SYNC_KEYS_BINARY")
+        .map_or_else(|| profile_folder().expect("tests run from a build folder").join("sync-keys"), PathBuf::from)
+}
+
 /// Returns the function's binary that tests run: the one that cargo built with them, or the one that `FUNCTION_BINARY`
 /// names, for example an optimised one.
 pub fn binary() -> PathBuf {
