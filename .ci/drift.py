@@ -47,6 +47,7 @@ NO_VARIABLE = {
 NO_PARAMETER = {
     "name": "a stack has a name",
     "package": "sam build creates the package",
+    "sync_keys_package": "sam build creates the package",
     "vpc": "replaces VpcId, SubnetIds and the security groups",
     "database_iam_user": "replaces DatabaseAuth, DatabaseResourceId and DatabaseUsername",
 }
@@ -77,6 +78,10 @@ REJECTED = {
     "log_retention_days": 8,
     "latency_alarm_ms": 0,
     "api_keys_secret_arn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:keys",
+    "api_keys_shards": 2,
+    "api_keys_max_age_seconds": 3601,
+    "sync_keys_database_secret_arn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:sync",
+    "sync_keys_schedule": "rate(1 hour)",
     "database_secret_arn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:login",
     "jwt_secret_arn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:jwt",
     "jwks_url": "http://project.supabase.co/auth/v1/.well-known/jwks.json",
@@ -186,7 +191,7 @@ def numbered(expression, metrics):
 def template_alarms(resources):
     """Yields the template's alarms by name, each as a dictionary of everything that decides when it goes off."""
     for resource in resources.values():
-        if resource["Type"] != "AWS::CloudWatch::Alarm":
+        if resource["Type"] != "AWS::CloudWatch::Alarm" or resource.get("Condition") == "SyncsKeys":
             continue
         alarm = http(resource["Properties"])
         threshold = alarm["Threshold"]
@@ -337,6 +342,39 @@ def check_function(resources, module):
     )
 
 
+def check_sync_keys(resources, module):
+    """Compares sync-keys, which exists only with its own secret."""
+    function, role = resources["SyncKeys"]["Properties"], resources["SyncKeysRole"]["Properties"]
+    other = module["resource"]["aws_lambda_function"]["sync_keys"]
+    variables = other["environment"][0]["variables"]
+    same(
+        "environment variables of sync-keys",
+        sorted(function["Environment"]["Variables"]),
+        sorted(set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", variables))),
+    )
+    for name, value in (("MemorySize", "memory_size"), ("Timeout", "timeout")):
+        same(f"{name} of sync-keys", function[name], other[value])
+    same(
+        "IAM statements of sync-keys",
+        dict(statements(role["Policies"][0]["PolicyDocument"]["Statement"])),
+        dict(module_statements(module["data"]["aws_iam_policy_document"]["sync_keys"])),
+    )
+    invoke = module["resource"]["aws_lambda_function_event_invoke_config"]["sync_keys"]
+    retry = module["resource"]["aws_cloudwatch_event_target"]["sync_keys"]["retry_policy"][0]
+    (event,) = function["Events"].values()
+    for what, template, terraform in (
+        ("retries of sync-keys", function["EventInvokeConfig"], invoke),
+        ("retries of its events", event["Properties"]["RetryPolicy"], retry),
+    ):
+        same(what, {snake(name): value for name, value in template.items()}, {k: terraform[k] for k in map(snake, template)})
+    for resource, name in (("SyncKeysErrorAlarm", "sync_keys_errors"), ("SyncKeysMissingAlarm", "sync_keys_not_running")):
+        alarm, terraform = resources[resource]["Properties"], module["resource"]["aws_cloudwatch_metric_alarm"][name]
+        for part in (
+            "Namespace MetricName Statistic Period ComparisonOperator Threshold EvaluationPeriods TreatMissingData".split()
+        ):
+            same(f"{part} of {resource}", alarm[part], terraform[snake(part)])
+
+
 def check_api(resources, module):
     api = resources["HttpApi"]["Properties"]
     stage = module["resource"]["aws_apigatewayv2_stage"]["default"]
@@ -417,6 +455,7 @@ def main():
     check_parameters(template["Parameters"], module["variable"])
     check_alarms(template["Resources"], module)
     check_function(template["Resources"], module)
+    check_sync_keys(template["Resources"], module)
     check_api(template["Resources"], module)
     if sys.argv[1:]:
         check_validations(sys.argv[1])

@@ -41,7 +41,11 @@ CHOICES = [
         {"ApiType": "rest"},
         {"ApiType": "rest", "WebAclArn": "arn:aws:wafv2:waf", "GatewayValidation": "true"},
     ],
-    [{}, {"ApiKeysSecretArn": SECRET + "keys-AbCdEf", "SecretsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/1"}],
+    [
+        {"SyncKeysDatabaseSecretArn": SECRET + "sync-AbCdEf"},
+        {"ApiKeysSecretArn": SECRET + "keys-AbCdEf", "SecretsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/1"},
+        {"ApiKeysSecretArn": SECRET + "keys-{shard}", "ApiKeysShards": 256},
+    ],
     [{"DatabaseHost": "db.example.com"}, {"DatabaseSecretArn": SECRET + "login-AbCdEf"}],
     [
         {},
@@ -98,6 +102,7 @@ REJECTED = [
     ({"DatabaseHost": "h", "JwksUrl": "https://p"}, "need JwtIssuer"),
     ({"DatabaseHost": "h", "JwtSecretArn": "a"}, "need JwtIssuer"),
     ({"DatabaseHost": "h", "JwtIssuer": "i"}, "JwtIssuer needs"),
+    ({"DatabaseHost": "h", "ApiKeysShards": 16}, "needs ApiKeysSecretArn with {shard}"),
     ({"DatabaseHost": "h", "WebAclArn": "arn:aws:wafv2:waf"}, "need ApiType=rest"),
     ({"DatabaseHost": "h", "GatewayValidation": "true"}, "need ApiType=rest"),
     ({"DatabaseHost": "h", "DomainName": "api.example.com"}, "needs DomainName and CertificateArn"),
@@ -107,6 +112,9 @@ REJECTED = [
 # Values that a parameter's own pattern or bounds must reject, and values that they must accept.
 IMPOSSIBLE = [
     ("ApiKeysSecretArn", SECRET + "keys"),
+    ("ApiKeysSecretArn", SECRET + "keys-{shard}-{shard}"),
+    ("SyncKeysDatabaseSecretArn", SECRET + "login"),
+    ("SyncKeysSchedule", "rate(1 hour)"),
     ("DatabaseSecretArn", SECRET + "login"),
     ("DatabaseSecretArn", "login"),
     ("JwtSecretArn", SECRET + "jwt"),
@@ -120,6 +128,8 @@ IMPOSSIBLE = [
     ("DomainName", "https://api.example.com"),
 ]
 POSSIBLE = [
+    ("ApiKeysSecretArn", SECRET + "prod/keys-{shard}"),
+    ("SyncKeysSchedule", "rate(15 minutes)"),
     ("DatabaseSecretArn", SECRET + "rds!cluster-01234567-89ab-cdef-0123-456789abcdef-AbCdEf"),
     ("DatabaseSecretArn", "arn:aws-us-gov:secretsmanager:us-gov-west-1:123456789012:secret:prod/chat/login-AbCdEf"),
     ("DatabaseHost", "chat.cluster-c1xcjtmyvhpl.eu-central-1.rds.amazonaws.com"),
@@ -353,6 +363,8 @@ def check_version_description(template):
         "SubnetIds": "subnet-9",
         "VpcId": "",
         "ApiKeysSecretArn": SECRET + "other-AbCdEf",
+        "ApiKeysShards": 16,
+        "SyncKeysDatabaseSecretArn": SECRET + "other-AbCdEf",
         "JwtSecretArn": SECRET + "jwt-AbCdEf",
         "JwksUrl": "https://other.example.com/jwks.json",
         "JwtIssuer": "https://other.example.com",

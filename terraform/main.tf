@@ -43,6 +43,8 @@ resource "aws_lambda_function" "this" {
         SECRET_MAX_AGE_SECONDS   = tostring(var.secret_max_age_seconds)
         DATABASE_ALLOW_PLAINTEXT = "false"
       },
+      var.api_keys_shards == 1 ? {} : { API_KEYS_SHARDS = tostring(var.api_keys_shards) },
+      local.api_keys_max_age_seconds == 0 ? {} : { API_KEYS_MAX_AGE_SECONDS = tostring(local.api_keys_max_age_seconds) },
       var.jwt_secret_arn == null ? {} : { JWT_SECRET_ID = var.jwt_secret_arn },
       var.jwks_url == null ? {} : { JWKS_URL = var.jwks_url },
       var.jwt_issuer == null ? {} : { JWT_ISSUER = var.jwt_issuer, JWT_AUDIENCE = var.jwt_audience },
@@ -123,7 +125,7 @@ data "aws_iam_policy_document" "function" {
   statement {
     sid       = "ReadItsTwoSecrets"
     actions   = ["secretsmanager:GetSecretValue"]
-    resources = [var.api_keys_secret_arn, var.database_secret_arn]
+    resources = [local.api_keys_secret_arns, var.database_secret_arn]
   }
 
   dynamic "statement" {

@@ -125,12 +125,62 @@ variable "throttling_burst_limit" {
 }
 
 variable "api_keys_secret_arn" {
-  description = "Complete ARN of the secret with the key ring."
+  description = "Complete ARN of the secret with the key ring. With api_keys_shards, the ARN up to the name, with {shard} in it and without a suffix."
   type        = string
 
   validation {
-    condition     = can(regex("^arn:[^:]+:secretsmanager:[^:]+:[0-9]{12}:secret:.+-[A-Za-z0-9]{6}$", var.api_keys_secret_arn))
-    error_message = "api_keys_secret_arn must be the complete ARN, with the hyphen and six characters that Secrets Manager adds to the name: IAM matches nothing without them."
+    condition     = can(regex("^arn:[^:]+:secretsmanager:[^:]+:[0-9]{12}:secret:(.+-[A-Za-z0-9]{6}|[^{}]*[{]shard[}][^{}]*)$", var.api_keys_secret_arn))
+    error_message = "api_keys_secret_arn must be the complete ARN, with the hyphen and six characters that Secrets Manager adds to the name: IAM matches nothing without them. Of shards, it must have {shard} in the name instead."
+  }
+}
+
+variable "api_keys_shards" {
+  description = "Secrets that share the keys, for more than 1,200 of them: 1, 16 or 256."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = contains([1, 16, 256], var.api_keys_shards)
+    error_message = "api_keys_shards must be 1, 16 or 256."
+  }
+}
+
+variable "api_keys_max_age_seconds" {
+  description = "Age in seconds at which the key ring is refreshed, 0 to 3600. 0 means 1 with sync-keys, and secret_max_age_seconds without it."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.api_keys_max_age_seconds >= 0 && var.api_keys_max_age_seconds <= 3600
+    error_message = "api_keys_max_age_seconds must be from 0 to 3600 seconds."
+  }
+}
+
+variable "sync_keys_database_secret_arn" {
+  description = "Complete ARN of the secret with the credentials of the role of docs/sync-keys-role.sql. If it is null, there is no sync-keys."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.sync_keys_database_secret_arn == null || can(regex("^arn:[^:]+:secretsmanager:[^:]+:[0-9]{12}:secret:.+-[A-Za-z0-9]{6}$", var.sync_keys_database_secret_arn))
+    error_message = "sync_keys_database_secret_arn must be the complete ARN, with the hyphen and six characters that Secrets Manager adds to the name."
+  }
+}
+
+variable "sync_keys_package" {
+  description = "Zip file that contains the `bootstrap` of sync-keys, from the same build as `package`. Needed with sync_keys_database_secret_arn."
+  type        = string
+  default     = null
+}
+
+variable "sync_keys_schedule" {
+  description = "How often sync-keys copies the product's keys into the key ring. A revoked key stops working within it."
+  type        = string
+  default     = "rate(1 minute)"
+
+  validation {
+    condition     = can(regex("^rate[(](1 minute|([2-9]|1[0-5]) minutes)[)]$", var.sync_keys_schedule))
+    error_message = "sync_keys_schedule must be rate(1 minute), or rate(2 minutes) to rate(15 minutes)."
   }
 }
 

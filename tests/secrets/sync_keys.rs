@@ -92,7 +92,7 @@ impl World {
             ("API_KEYS_SECRET_ID", secret_id),
             ("DATABASE_URL", self.database.url()),
             ("AWS_ENDPOINT_URL_SECRETS_MANAGER", self.secrets.url()),
-            ("SECRET_MAX_AGE_SECONDS", "1"),
+            ("API_KEYS_MAX_AGE_SECONDS", "1"),
         ];
         Function::start(FunctionOptions::new(binary(), &env)).await.unwrap()
     }
@@ -401,6 +401,25 @@ async fn rows_that_the_role_cannot_see_fail_the_run() {
         role::create_sync_keys(&world.admin).await.unwrap();
         end_connections(&world.admin).await.unwrap();
         world.run().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_role_reads_the_columns_of_keys_and_nothing_else() {
+    let world = World::start().await;
+    let role = testkit::database::connect(&world.variables[1].1).await.unwrap();
+    role.batch_execute("SELECT key_hash, user_id, name, is_active FROM api_keys").await.unwrap();
+    for sql in [
+        "SELECT * FROM api_keys",
+        "SELECT last_used_at FROM api_keys",
+        "SELECT FROM chat_sessions",
+        "SELECT FROM users",
+        "UPDATE api_keys SET is_active = true",
+        "DELETE FROM api_keys",
+        "TRUNCATE api_keys",
+    ] {
+        let code = role.simple_query(sql).await.unwrap_err().code().cloned();
+        assert_eq!(code, Some(tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE), "{sql}");
     }
 }
 

@@ -5,6 +5,7 @@ mod bench;
 mod build;
 mod commit;
 mod invoke;
+mod keys;
 mod local;
 mod measure;
 mod pretty_json;
@@ -56,6 +57,9 @@ enum Command {
     Soak(soak::SoakOptions),
     /// Measure the function against other implementations, and write a table and plots
     Bench(bench::BenchOptions),
+    /// Add, list, revoke and import the keys of a key ring in Secrets Manager
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Print a new token and its entry for the key ring
     NewToken(token::TokenOptions),
     /// Print the hash of the token on standard input
@@ -109,6 +113,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Seed(options) => seed::seed(options).await,
         Command::Soak(options) => soak::soak(options).await,
         Command::Bench(options) => bench::bench(options).await,
+        Command::Keys(command) => keys::keys(command).await,
         Command::NewToken(options) => token::new(&options),
         Command::HashToken => token::hash(),
     }

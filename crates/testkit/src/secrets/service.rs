@@ -113,6 +113,16 @@ fn response(status: StatusCode, body: String) -> Response<String> {
 
 fn perform(operation: &str, id: &str, request: &Value, vault: &mut Vault) -> Result<Value, ServiceError> {
     let text = |field: &str| request[field].as_str();
+    if operation == "CreateSecret" {
+        let name = text("Name").unwrap_or_default();
+        if vault.find(name).is_ok() {
+            return Err(("ResourceExistsException", format!("The secret {name} already exists.")));
+        }
+        let secret = vault.find_or_create(name);
+        let value = text("SecretString").unwrap_or_default().to_owned();
+        let version = secret.put(text("ClientRequestToken"), value, &[CURRENT.to_owned()])?;
+        return Ok(json!({ "ARN": secret.arn, "Name": secret.name, "VersionId": version }));
+    }
     let secret = vault.find(id)?;
     match operation {
         "GetSecretValue" => secret.value(text("VersionId"), text("VersionStage")),
