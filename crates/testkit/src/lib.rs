@@ -28,6 +28,7 @@ pub mod runtime_api;
 pub mod secrecy;
 pub mod secrets;
 pub mod seed;
+pub mod sign_in;
 pub mod terminal;
 pub mod upstream_stub;
 
@@ -54,6 +55,7 @@ pub use self::{
     runtime_api::{Headers, Outcome, RuntimeApi},
     secrets::{Secrets, SecretsFault, WireFault, random_id},
     upstream_stub::{Received, UpstreamStub},
+    sign_in::{JwksFault, SignIn, SigningKey},
 };
 
 /// Locks a mutex, even if another test's thread panicked while holding it.
