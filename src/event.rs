@@ -18,7 +18,7 @@ use self::sanitize::{Event, strip_unused, to_gateway_response};
 use crate::{app::App, error::Error, handler, response};
 
 /// Processes one event of any form into JSON.
-pub(crate) async fn process(app: &App, event: &[u8], context: Context) -> Vec<u8> {
+pub async fn process(app: &App, event: &[u8], context: Context) -> Vec<u8> {
     let event = sanitize::read(event);
     let json = AssertUnwindSafe(dispatch(app, event, context.clone())).catch_unwind().await;
     json.unwrap_or_else(|_| {

@@ -59,7 +59,7 @@ pub mod clock;
 pub mod config;
 pub mod database;
 pub mod error;
-mod event;
+pub mod event;
 pub mod handler;
 pub mod log;
 pub mod request;
