@@ -1,17 +1,20 @@
 //! The state that outlives a request.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use aws_config::SdkConfig;
 
 use crate::{
     auth::KeyRing,
     config::{Config, DatabaseSource},
-    database::{AuthMethod, AuthTokenGenerator, ConnectionSettings, Database, SettingsSource},
+    database::{AuthMethod, AuthTokenGenerator, ConnectionSettings, Database, Schema, SettingsSource},
     error::Error,
     log,
     request_log::UnknownTokens,
-    secret::{self, Secret},
+    secret::{self, Client, Secret},
     sessions,
 };
 
@@ -32,18 +35,10 @@ impl App {
     /// unavailable database fails requests, not the environment.
     pub async fn start(config: Config, aws: &SdkConfig) -> Self {
         let client = secret::client(aws);
-        let settings = match config.database {
-            DatabaseSource::Url(settings) => SettingsSource::Fixed(settings),
-            DatabaseSource::Secret { id, defaults } => {
-                let policy = config.database_policy.clone();
-                let parse = move |secret: &str| ConnectionSettings::from_secret(secret, &defaults, &policy);
-                SettingsSource::from_secret(client.clone(), id, config.secret_lifetime, parse)
-            }
-        };
-        let auth_tokens = (config.database_policy.auth == AuthMethod::Iam).then(|| AuthTokenGenerator::new(aws));
+        let database = database(&config, &client, aws, &sessions::SCHEMA);
         let app = Self {
             api_keys: Secret::new(client, config.api_keys_secret_id, config.secret_lifetime, KeyRing::parse),
-            database: Database::new(settings, auth_tokens, &sessions::SCHEMA, config.query_timeout, config.pool_size),
+            database,
             limit_max: config.limit_max,
             unknown_tokens: UnknownTokens::default(),
             has_served: AtomicBool::new(false),
@@ -74,4 +69,18 @@ impl App {
     pub(crate) fn take_cold_start(&self) -> bool {
         !self.has_served.swap(true, Ordering::Relaxed)
     }
+}
+
+/// The database of a configuration; nothing is connected yet.
+pub(crate) fn database(config: &Config, client: &Client, aws: &SdkConfig, schema: &'static Schema) -> Database {
+    let settings = match &config.database {
+        DatabaseSource::Url(settings) => SettingsSource::Fixed(Arc::clone(settings)),
+        DatabaseSource::Secret { id, defaults } => {
+            let (defaults, policy) = (defaults.clone(), config.database_policy.clone());
+            let parse = move |secret: &str| ConnectionSettings::from_secret(secret, &defaults, &policy);
+            SettingsSource::from_secret(client.clone(), id.clone(), config.secret_lifetime, parse)
+        }
+    };
+    let auth_tokens = (config.database_policy.auth == AuthMethod::Iam).then(|| AuthTokenGenerator::new(aws));
+    Database::new(settings, auth_tokens, schema, config.query_timeout, config.pool_size)
 }

@@ -3,6 +3,8 @@
 //! Tokens are not stored. The key ring contains SHA-256 digests: a token is 160 random bits, which cannot be guessed, so
 //! a slow hash would protect nothing, and it would help denial of service because it runs on every request.
 
+pub mod compact;
+
 use std::{collections::HashMap, fmt};
 
 use jiff::Timestamp;
@@ -13,6 +15,7 @@ use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use uuid::Uuid;
 
 use crate::{error::Error, timestamp::PgTimestamp};
+use compact::{CompactKey, HASH_BYTES};
 
 /// The longest accepted token, in bytes: API Gateway's limit for all headers of a request together.
 const MAX_TOKEN_BYTES: usize = 10_240;
@@ -58,8 +61,8 @@ impl fmt::Debug for BearerToken<'_> {
 }
 
 /// The SHA-256 of a token. The secret and the product's `api_keys.key_hash` have it in lower-case hex.
-#[derive(Clone, Copy)]
-pub struct TokenHash([u128; 2]);
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TokenHash([u64; 4]);
 
 impl TokenHash {
     /// Reads 64 lower-case hex digits.
@@ -77,7 +80,23 @@ impl TokenHash {
     }
 
     fn new(digest: [u8; 32]) -> Self {
-        Self([0, 16].map(|start| u128::from_be_bytes(std::array::from_fn(|index| digest[start + index]))))
+        Self([0, 8, 16, 24].map(|start| u64::from_be_bytes(std::array::from_fn(|index| digest[start + index]))))
+    }
+
+    pub(crate) fn bytes(&self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        for (bytes, word) in bytes.chunks_exact_mut(8).zip(self.0) {
+            bytes.copy_from_slice(&word.to_be_bytes());
+        }
+        bytes
+    }
+
+    /// The bytes that the compact form has.
+    #[must_use]
+    pub fn compact(&self) -> [u8; HASH_BYTES] {
+        let mut hash = [0; HASH_BYTES];
+        hash.copy_from_slice(&self.bytes()[..HASH_BYTES]);
+        hash
     }
 }
 
@@ -102,16 +121,19 @@ impl Authenticated {
 }
 
 /// The content of the secret `API_KEYS_SECRET_ID`: the hashes of the accepted tokens, and the account of each.
-#[derive(Debug)]
-pub struct KeyRing(Vec<ApiKey>);
+pub struct KeyRing {
+    /// The keys of `api_keys`, with all 256 bits of their hashes.
+    entries: Vec<Key<4>>,
+    /// The keys of `compact`, with 160 bits, which are followed by zeros.
+    compact: Vec<Key<3>>,
+}
 
-#[derive(Debug)]
-struct ApiKey {
-    hash: TokenHash,
-    user_id: Uuid,
-    is_active: bool,
-    /// `Timestamp::MAX` for a key that never expires.
-    expires_at: Timestamp,
+/// A key as it is compared.
+struct Key<const WORDS: usize> {
+    hash: [u64; WORDS],
+    user_id: [u64; 2],
+    /// In microseconds since 1970; [`i64::MIN`] for a revoked key.
+    expires_at: i64,
 }
 
 impl KeyRing {
@@ -123,43 +145,129 @@ impl KeyRing {
     pub fn parse(secret: &str) -> Result<Self, String> {
         let secret: Value = serde_json::from_str(secret)
             .map_err(|error| format!("it is not JSON, at line {} column {}", error.line(), error.column()))?;
-        let entries = secret.get("api_keys").and_then(Value::as_array).ok_or("it has no array \"api_keys\"")?;
+        let compact = given(&secret, "compact").map(compact::decode).transpose()?;
+        let entries = match (given(&secret, "api_keys"), &compact) {
+            (None, Some(_)) => &[],
+            (entries, _) => entries.and_then(Value::as_array).ok_or("it has no array \"api_keys\"")?.as_slice(),
+        };
+        let compact = compact.unwrap_or_default();
         let entry = |(index, entry)| ApiKey::parse(entry).map_err(|error| format!("api_keys[{index}]{error}"));
         let keys = entries.iter().enumerate().map(entry).collect::<Result<Vec<_>, _>>()?;
         let mut seen = HashMap::new();
         for (index, key) in keys.iter().enumerate() {
-            let first = *seen.entry(key.hash.0).or_insert(index);
+            let first = *seen.entry(key.hash).or_insert(index);
             if let Some(field) = key.contradicts(&keys[first]) {
                 return Err(format!(
                     "api_keys[{index}] has the key_hash of api_keys[{first}] and another {field}: remove one of them"
                 ));
             }
+            let same = compact.binary_search_by_key(&key.hash.compact(), |compact| compact.hash);
+            if let Some(field) = same.ok().and_then(|at| key.contradicts(&ApiKey::of_compact(&key.hash, &compact[at])))
+            {
+                return Err(format!(
+                    "api_keys[{index}] has the key_hash of a compact key and another {field}: remove one of them"
+                ));
+            }
         }
-        Ok(Self(keys))
+        Ok(Self {
+            entries: keys.iter().map(Key::of_entry).collect(),
+            compact: compact.iter().map(Key::of_compact).collect(),
+        })
     }
 
     /// The account of a token, if its key is active and has not expired at `now`.
     ///
-    /// Compares all of every entry, without a branch that depends on the outcome. The time that this takes does not reveal
+    /// Compares all of every key, without a branch that depends on the outcome. The time that this takes does not reveal
     /// whether a token is unknown, revoked or expired, or its key's position in the ring.
     #[must_use]
     pub fn authenticate(&self, hash: &TokenHash, now: Timestamp) -> Option<Authenticated> {
-        let mut user_id = 0;
-        let mut is_known = Choice::from(0);
-        for key in &self.0 {
-            let [is_active, is_unexpired] = [key.is_active, now < key.expires_at].map(|is| Choice::from(u8::from(is)));
-            // As two numbers, not byte by byte: 5 µs instead of 32 for 350 keys.
-            let is_hash = key.hash.0[0].ct_eq(&hash.0[0]) & key.hash.0[1].ct_eq(&hash.0[1]);
-            let matches = is_hash & is_active & is_unexpired;
-            user_id.conditional_assign(&key.user_id.as_u128(), matches);
-            is_known |= matches;
-        }
-        bool::from(is_known).then(|| Authenticated { user_id: Uuid::from_u128(user_id) })
+        let now = microseconds(now);
+        let mut found = Found { user_id: [0; 2], is_known: Choice::from(0) };
+        found.search(&self.entries, hash.0, now);
+        found.search(&self.compact, compact_words(hash.0), now);
+        let [high, low] = found.user_id;
+        bool::from(found.is_known).then(|| Authenticated { user_id: Uuid::from_u64_pair(high, low) })
     }
 }
 
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyRing").field("keys", &(self.entries.len() + self.compact.len())).finish_non_exhaustive()
+    }
+}
+
+/// The words of a hash that the compact form has: the last one is half of a word.
+fn compact_words([a, b, c, _]: [u64; 4]) -> [u64; 3] {
+    [a, b, c & !u64::from(u32::MAX)]
+}
+
+/// The result of a search in constant time.
+struct Found {
+    user_id: [u64; 2],
+    is_known: Choice,
+}
+
+impl Found {
+    fn search<const WORDS: usize>(&mut self, keys: &[Key<WORDS>], hash: [u64; WORDS], now: i64) {
+        for key in keys {
+            // One comparison for all words.
+            let difference =
+                key.hash.iter().zip(hash).fold(0, |difference, (word, of_token)| difference | (word ^ of_token));
+            let matches = difference.ct_eq(&0) & Choice::from(u8::from(now < key.expires_at));
+            for (found, of_key) in self.user_id.iter_mut().zip(key.user_id) {
+                found.conditional_assign(&of_key, matches);
+            }
+            self.is_known |= matches;
+        }
+    }
+}
+
+impl Key<4> {
+    fn of_entry(key: &ApiKey) -> Self {
+        let expires_at = if key.is_active { key.expires_at } else { i64::MIN };
+        Self { hash: key.hash.0, user_id: key.user_id.as_u64_pair().into(), expires_at }
+    }
+}
+
+impl Key<3> {
+    fn of_compact(key: &CompactKey) -> Self {
+        let mut digest = [0; 32];
+        digest[..HASH_BYTES].copy_from_slice(&key.hash);
+        let hash = compact_words(TokenHash::new(digest).0);
+        Self { hash, user_id: key.user_id.as_u64_pair().into(), expires_at: compact_expiry(key) }
+    }
+}
+
+/// A time in microseconds since 1970, PostgreSQL's resolution, rounded up.
+pub(crate) fn microseconds(time: Timestamp) -> i64 {
+    time.as_microsecond() + i64::from(time.subsec_nanosecond() % 1_000 > 0)
+}
+
+/// The expiry of keys that never expire, and the latest one.
+fn never() -> i64 {
+    microseconds(Timestamp::MAX)
+}
+
+fn compact_expiry(key: &CompactKey) -> i64 {
+    key.expires_at.map_or_else(never, |at| at.min(never()))
+}
+
+/// The value of a member. `null` means not given, as everywhere in the contract.
+fn given<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
+    object.get(name).filter(|value| !value.is_null())
+}
+
+/// The fields of an entry of `api_keys` that decide about a token.
+pub(crate) struct ApiKey {
+    pub(crate) hash: TokenHash,
+    pub(crate) user_id: Uuid,
+    pub(crate) is_active: bool,
+    /// In microseconds since 1970.
+    expires_at: i64,
+}
+
 impl ApiKey {
-    /// The first field in which two entries for the same hash differ. If both were accepted, revoking one of them, or an
+    /// The first field in which two keys for the same hash differ. If both were accepted, revoking one of them, or an
     /// earlier expiry, would have no effect.
     fn contradicts(&self, other: &Self) -> Option<&'static str> {
         match self {
@@ -170,21 +278,32 @@ impl ApiKey {
         }
     }
 
-    fn parse(entry: &Value) -> Result<Self, &'static str> {
-        // `null` means not given, as everywhere in the contract.
-        let field = |name| entry.get(name).filter(|value| !value.is_null());
-        let text = |name| field(name).and_then(Value::as_str);
+    fn of_compact(hash: &TokenHash, key: &CompactKey) -> Self {
+        Self { hash: *hash, user_id: key.user_id, is_active: true, expires_at: compact_expiry(key) }
+    }
+
+    /// This key in the compact form, if it is active.
+    pub(crate) fn to_compact(&self) -> Option<CompactKey> {
+        let expires_at = (self.expires_at < never()).then_some(self.expires_at);
+        self.is_active.then(|| CompactKey { hash: self.hash.compact(), user_id: self.user_id, expires_at })
+    }
+
+    /// Reads an entry; an error begins with the name of the field.
+    pub(crate) fn parse(entry: &Value) -> Result<Self, &'static str> {
+        let text = |name| given(entry, name).and_then(Value::as_str);
         if !entry.is_object() {
             return Err(" is not an object");
         }
         Ok(Self {
             hash: text("key_hash").and_then(TokenHash::from_hex).ok_or(".key_hash is not 64 lower-case hex digits")?,
             user_id: text("user_id").and_then(|id| id.parse().ok()).ok_or(".user_id is not a UUID")?,
-            is_active: field("is_active").map_or(Some(true), Value::as_bool).ok_or(".is_active is not a boolean")?,
-            expires_at: field("expires_at")
+            is_active: given(entry, "is_active")
+                .map_or(Some(true), Value::as_bool)
+                .ok_or(".is_active is not a boolean")?,
+            expires_at: given(entry, "expires_at")
                 .map(|time| time.as_str().and_then(expiry).ok_or(".expires_at is not an RFC 3339 time"))
                 .transpose()?
-                .unwrap_or(Timestamp::MAX),
+                .map_or_else(never, microseconds),
         })
     }
 }

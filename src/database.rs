@@ -240,7 +240,9 @@ impl Database {
             ExecuteError::Rejected(error) | ExecuteError::CheckRejected(error) => {
                 AttemptError::Final(error::classify(&error))
             }
-            ExecuteError::RowsHidden(tables) => AttemptError::Final(schema::rows_hidden(&tables)),
+            ExecuteError::RowsHidden(tables) => {
+                AttemptError::Final(schema::rows_hidden(&tables, self.pool.manager().schema))
+            }
             ExecuteError::TimedOut => {
                 AttemptError::Final(Error::Timeout(format!("cancelled after {:?} at most", self.query_timeout)))
             }

@@ -18,13 +18,17 @@ use self::sanitize::{Event, strip_unused, to_gateway_response};
 use crate::{app::App, error::Error, handler, response};
 
 /// Processes one event of any form into JSON.
-pub async fn process(app: &App, event: &[u8], context: Context) -> Vec<u8> {
+///
+/// # Errors
+///
+/// Never: a failure is a response too.
+pub async fn process(app: &App, event: &[u8], context: Context) -> Result<Vec<u8>, Infallible> {
     let event = sanitize::read(event);
     let json = AssertUnwindSafe(dispatch(app, event, context.clone())).catch_unwind().await;
-    json.unwrap_or_else(|_| {
+    Ok(json.unwrap_or_else(|_| {
         let error = Error::Internal("a panic, see its own line".into());
         gateway_json(handler::reject(app, &context, error))
-    })
+    }))
 }
 
 async fn dispatch(app: &App, event: Event, context: Context) -> Vec<u8> {

@@ -18,12 +18,14 @@
 //!
 //! - `runtime` polls the Runtime API for events and posts the responses.
 //! - `event` turns an event into a request, and a response into JSON; `event::sanitize` works around `lambda_http`.
+//! - `sync_keys` is the other function: it copies the product's table of keys into the key ring.
 //! - `handler` runs the steps of one request in order.
 //! - `app` holds what outlives a request: key ring, database, settings.
 //! - `config` reads the environment.
 //! - `request_log` writes a request's log line with its metrics.
 //! - `response` builds the body and the headers of every response.
 //! - `sessions` lists a page of sessions: the SQL, its rows, the total.
+//! - `api_keys` changes the secret with the key ring, for the programs that do.
 //! - `auth` authenticates a token against the key ring.
 //! - `request` parses and validates the body.
 //! - `timestamp` reads and writes timestamps as PostgreSQL, ISO 8601 and RFC 3339 have them.
@@ -52,6 +54,7 @@
 
 #![warn(clippy::dbg_macro, clippy::print_stdout, clippy::print_stderr)]
 
+pub mod api_keys;
 pub mod app;
 pub mod auth;
 pub mod aws;
@@ -68,4 +71,5 @@ pub mod response;
 pub mod runtime;
 pub mod secret;
 pub mod sessions;
+pub mod sync_keys;
 pub mod timestamp;

@@ -9,7 +9,7 @@
 
 mod shutdown;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Display, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -42,7 +42,8 @@ pub const FINISH_TIMEOUT: Duration = Duration::from_millis(150);
 
 /// Serves up to `concurrency` events at a time until Lambda announces the end of the environment.
 ///
-/// `process` turns an event into the body of the response.
+/// `process` returns the response, or the text of a failure: Lambda then counts the invocation as failed. With an error
+/// type that has no values, the code for failures is not compiled.
 ///
 /// # Errors
 ///
@@ -51,10 +52,11 @@ pub const FINISH_TIMEOUT: Duration = Duration::from_millis(150);
 /// # Panics
 ///
 /// If a variable is missing that Lambda sets, such as `AWS_LAMBDA_RUNTIME_API`.
-pub async fn serve<P, F>(concurrency: usize, shutdown: Shutdown, process: P) -> Result<(), Error>
+pub async fn serve<P, F, E>(concurrency: usize, shutdown: Shutdown, process: P) -> Result<(), Error>
 where
     P: Fn(Bytes, Context) -> F + Clone + Send + 'static,
-    F: Future<Output = Vec<u8>> + Send + 'static,
+    F: Future<Output = Result<Vec<u8>, E>> + Send + 'static,
+    E: Display + Send + 'static,
 {
     let client = Arc::new(PooledClient::builder().with_pool_size(concurrency).build());
     let config = Arc::new(Config::from_env());
@@ -77,7 +79,7 @@ where
     }
 }
 
-async fn serve_one_at_a_time<F: Future<Output = Vec<u8>>>(
+async fn serve_one_at_a_time<E: Display, F: Future<Output = Result<Vec<u8>, E>>>(
     client: Arc<PooledClient>,
     config: Arc<Config>,
     mut shutdown: Shutdown,
@@ -91,8 +93,8 @@ async fn serve_one_at_a_time<F: Future<Output = Vec<u8>>>(
         };
         if let Some(Invocation { event, context, id }) = polled {
             let request_id = context.request_id.clone();
-            let response = process(event, context).await;
-            post(&client, &request_id, id, response).await?;
+            let outcome = process(event, context).await;
+            post(&client, &request_id, id, outcome).await?;
         }
     }
 }
@@ -132,19 +134,27 @@ fn context(request_id: &str, config: &Arc<Config>, headers: &HeaderMap) -> Conte
     context
 }
 
-/// Posts a response. If Lambda rejects it, because it is too late or too large, Lambda reports that itself.
-async fn post(
+/// Posts a response or a failure. If Lambda rejects it, because it is too late or too large, Lambda reports that itself.
+async fn post<E: Display>(
     client: &PooledClient,
     request_id: &str,
     id: Option<HeaderValue>,
-    response: Vec<u8>,
+    outcome: Result<Vec<u8>, E>,
 ) -> Result<(), Error> {
-    let uri = format!("{INVOCATION}/{request_id}/response");
-    let mut request: Request<Body> = build_request().method(Method::POST).uri(uri).body(response.into())?;
+    let (path, body) = match outcome {
+        Ok(response) => ("response", response),
+        Err(error) => ("error", failure(&error)),
+    };
+    let uri = format!("{INVOCATION}/{request_id}/{path}");
+    let mut request: Request<Body> = build_request().method(Method::POST).uri(uri).body(body.into())?;
     if let Some(id) = id {
         request.headers_mut().insert(INVOCATION_ID, id);
     }
     // Read to its end, so that the connection can be reused.
     client.call(request).await?.into_body().collect().await?;
     Ok(())
+}
+
+fn failure(error: &dyn Display) -> Vec<u8> {
+    serde_json::json!({ "errorType": "Error", "errorMessage": error.to_string() }).to_string().into_bytes()
 }

@@ -3,6 +3,8 @@
 //! AWS's own `aws_secretsmanager_caching` adds 2.8 MB and a second TLS stack, has no single flight, does not retry when it
 //! is throttled, and prints secrets in `Debug`.
 
+mod update;
+
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -18,6 +20,7 @@ use aws_sdk_secretsmanager::{
 };
 use tokio::time::timeout;
 
+pub use self::update::{Change, SecretVersion, WritableSecret};
 use crate::{
     clock::FreezeProofInstant,
     error::{Error, display_chain},

@@ -16,6 +16,7 @@ mod api {
 
 mod auth {
     mod authentication;
+    mod compact;
     mod key_ring;
 }
 

@@ -67,7 +67,7 @@ pub struct Connector {
     /// The next connection's settings, after PostgreSQL has rejected the current ones.
     refreshed: Mutex<Option<Arc<ConnectionSettings>>>,
     token_generator: Option<AuthTokenGenerator>,
-    schema: &'static Schema,
+    pub(super) schema: &'static Schema,
 }
 
 /// A connection of the pool.
@@ -325,7 +325,7 @@ impl Connection {
             CheckError::RowSecurityEnabled => {
                 OpenError::Final(Error::Unavailable("row level security was enabled".into()))
             }
-            CheckError::RowsHidden(tables) => OpenError::Final(rows_hidden(&tables)),
+            CheckError::RowsHidden(tables) => OpenError::Final(rows_hidden(&tables, self.schema)),
         })
     }
 

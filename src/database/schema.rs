@@ -21,6 +21,8 @@ pub struct Schema {
     pub preferred_tables: &'static [&'static str],
     /// A required table, and a column that it has if the preferred tables exist.
     pub preferred_column: (&'static str, &'static str),
+    /// The file that creates the role with its policies, for errors.
+    pub role_script: &'static str,
 }
 
 /// For each relation of `$1`: whether [`Statement::preferred`](super::Statement::preferred) can use it, and whether row
@@ -193,10 +195,11 @@ fn visibility(table: &str, policies: &[Policy]) -> Visibility {
 }
 
 /// The error for a request when row level security may hide rows of these tables.
-pub(super) fn rows_hidden(tables: &str) -> Error {
+pub(super) fn rows_hidden(tables: &str, schema: &Schema) -> Error {
     Error::Misconfigured(format!(
-        "row level security may hide rows from the function's role: {tables}. Run docs/role.sql, which makes the policies \
-         that the role needs"
+        "row level security may hide rows from the function's role: {tables}. Run {}, which makes the policies that the role \
+         needs",
+        schema.role_script
     ))
 }
 

@@ -12,6 +12,7 @@ pub const SCHEMA: Schema = Schema {
     tables: &["chat_widgets", "chat_sessions", "chat_messages"],
     preferred_tables: &["chat_session_counts", "chat_session_counted", "chat_session_totals"],
     preferred_column: ("chat_sessions", "message_count"),
+    role_script: "docs/role.sql",
 };
 
 /// The filters of a request, as far as the materialized counts have them.

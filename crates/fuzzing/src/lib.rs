@@ -6,6 +6,7 @@ mod login;
 use jiff::Timestamp;
 use lambda_http::http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use list_chat_sessions::{
+    api_keys::editable::EditableRing,
     auth::{BearerToken, KeyRing, TokenHash},
     error::Error,
     request::{ListRequest, MAX_BODY_BYTES},
@@ -112,7 +113,7 @@ fn ring(token: &[u8]) -> KeyRing {
     KeyRing::parse(&secret.to_string()).expect("a ring")
 }
 
-const RING_FAULTS: [&str; 10] = [
+const RING_FAULTS: [&str; 25] = [
     "it is not JSON, at line # column #",
     "it has no array \"api_keys\"",
     "api_keys[#] is not an object",
@@ -123,10 +124,25 @@ const RING_FAULTS: [&str; 10] = [
     "api_keys[#] has the key_hash of api_keys[#] and another user_id: remove one of them",
     "api_keys[#] has the key_hash of api_keys[#] and another is_active: remove one of them",
     "api_keys[#] has the key_hash of api_keys[#] and another expires_at: remove one of them",
+    "api_keys[#] has the key_hash of a compact key and another user_id: remove one of them",
+    "api_keys[#] has the key_hash of a compact key and another is_active: remove one of them",
+    "api_keys[#] has the key_hash of a compact key and another expires_at: remove one of them",
+    "compact is not an object",
+    "compact.version is not #",
+    "compact.keys is not a string",
+    "compact.keys is not base#",
+    "compact.keys does not consist of records of # bytes",
+    "compact.keys[#] is not sorted by hash",
+    "compact.keys[#] repeats a hash",
+    "compact.expiring is not a string",
+    "compact.expiring is not base#",
+    "compact.expiring does not consist of records of # bytes",
+    "compact.expiring[#] is not sorted by hash",
+    "compact.keys and compact.expiring have the same hash: remove one of them",
 ];
 
-/// Asserts that a key ring accepts exactly the entries that are active and have not expired, also after a round trip,
-/// or that its error repeats nothing of its content.
+/// Asserts that a key ring accepts exactly the keys that are active and have not expired, also after a round trip and
+/// after a program has rewritten it, or that its error repeats nothing of its content.
 pub fn key_ring(secret: &[u8]) {
     let Ok(secret) = str::from_utf8(secret) else { return };
     let ring = match KeyRing::parse(secret) {
@@ -135,9 +151,17 @@ pub fn key_ring(secret: &[u8]) {
     };
     let json: Value = serde_json::from_str(secret).expect("it was JSON before");
     let again = KeyRing::parse(&json.to_string()).expect("it was a ring before");
-    let entries = json["api_keys"].as_array().expect("an array");
-    let debug = format!("{ring:?}");
+    let editable = EditableRing::parse(secret).expect("it was a ring before");
+    let written = editable.to_text().expect("it fits");
+    assert!(EditableRing::parse(&written).expect("what was written is a ring") == editable);
+    let rings = [ring, again, KeyRing::parse(&written).expect("what was written is a ring")];
+    let debug = format!("{rings:?}");
     let now: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
+    let caller = |ring: &KeyRing, hash: &str| {
+        let hash = TokenHash::from_hex(hash).expect("a hash");
+        ring.authenticate(&hash, now).map(|caller| *caller.user_id())
+    };
+    let entries = json["api_keys"].as_array().map(Vec::as_slice).unwrap_or_default();
     for entry in entries {
         let hash = entry["key_hash"].as_str().expect("a hash");
         let is_good = |entry: &&Value| {
@@ -145,11 +169,18 @@ pub fn key_ring(secret: &[u8]) {
             entry["key_hash"] == hash && entry["is_active"] != json!(false) && expiry.is_none_or(|expiry| now < expiry)
         };
         let expected = entries.iter().find(is_good).map(|entry| entry["user_id"].as_str().expect("an id"));
-        for ring in [&ring, &again] {
-            let caller = ring.authenticate(&TokenHash::from_hex(hash).expect("a hash"), now);
-            assert_eq!(caller.map(|caller| *caller.user_id()), expected.map(|id| id.parse().expect("an id")));
+        for ring in &rings {
+            assert_eq!(caller(ring, hash), expected.map(|id| id.parse().expect("an id")));
         }
         assert!(!debug.contains(hash), "Debug shows a hash");
+    }
+    for key in &editable.compact {
+        let mut hash = key.hash.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
+        hash.push_str(&"5".repeat(24));
+        let expected = key.expires_at.is_none_or(|expiry| now.as_microsecond() < expiry).then_some(key.user_id);
+        for ring in &rings {
+            assert_eq!(caller(ring, &hash), expected);
+        }
     }
 }
 

@@ -1,0 +1,3 @@
+//! The secrets with keys.
+
+pub mod editable;
