@@ -37,6 +37,7 @@ mod packaging {
 }
 
 mod resilience {
+    mod concurrency;
     mod database_states;
     mod freezing;
     mod lost_connections;
@@ -44,6 +45,7 @@ mod resilience {
     mod names;
     mod network;
     mod outages;
+    mod shutdown;
     mod tenants;
 }
 
