@@ -47,6 +47,7 @@ NO_VARIABLE = {
 NO_PARAMETER = {
     "name": "a stack has a name",
     "package": "sam build creates the package",
+    "sync_keys_package": "sam build creates the package",
     "vpc": "replaces VpcId, SubnetIds and the security groups",
     "database_iam_user": "replaces DatabaseAuth, DatabaseResourceId and DatabaseUsername",
 }
@@ -60,6 +61,7 @@ DIFFERENT = {
     ("DatabaseName", "bounds"): "its length matters only to the description of the stack's versions",
     ("SecretsKeyArn", "pattern"): "the variable's pattern has account and region too",
     ("LogsKeyArn", "pattern"): "the variable's pattern has account and region too",
+    ("UpstreamUrl", "pattern"): "Terraform has no look-behind: the variable's second validation rejects /functions/v1",
 }
 # Values that the variables' validations must reject.
 REJECTED = {
@@ -74,9 +76,15 @@ REJECTED = {
     "log_level": "ERROR",
     "throttling_rate_limit": 0,
     "throttling_burst_limit": 0,
+    "upstream_url": "https://old.example.com/functions/v1",
+    "upstream_serves": "none",
     "log_retention_days": 8,
     "latency_alarm_ms": 0,
     "api_keys_secret_arn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:keys",
+    "api_keys_shards": 2,
+    "api_keys_max_age_seconds": 3601,
+    "sync_keys_database_secret_arn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:sync",
+    "sync_keys_schedule": "rate(1 hour)",
     "database_secret_arn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:login",
     "database_host": "postgresql://db.example.com",
     "database_port": 0,
@@ -104,18 +112,22 @@ def snake(name):
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
-def http(node):
-    """A part of the template as it is with ApiType=http."""
+def http(node, upstream=False, serves_list=True):
+    """A part of the template as it is with ApiType=http, without AWS::NoValue."""
+    known = {
+        "IsHttp": True,
+        "HasAlarmTopic": True,
+        "HasUpstream": upstream,
+        "ServesList": serves_list,
+        "ServesBelowList": upstream and serves_list,
+    }
     if isinstance(node, dict):
         if set(node) == {"Fn::If"}:
             condition, yes, no = node["Fn::If"]
-            return (
-                http({"IsHttp": yes, "HasAlarmTopic": yes}.get(condition, node["Fn::If"]))
-                if condition in ("IsHttp", "HasAlarmTopic")
-                else node
-            )
-        return {key: http(value) for key, value in node.items()}
-    return [http(value) for value in node] if isinstance(node, list) else node
+            return http(yes if known[condition] else no, upstream, serves_list) if condition in known else node
+        pairs = {key: http(value, upstream, serves_list) for key, value in node.items()}
+        return {key: value for key, value in pairs.items() if value != {"Ref": "AWS::NoValue"}}
+    return [http(value, upstream, serves_list) for value in node] if isinstance(node, list) else node
 
 
 def limits(text):
@@ -183,7 +195,7 @@ def numbered(expression, metrics):
 def template_alarms(resources):
     """Yields the template's alarms by name, each as a dictionary of everything that decides when it goes off."""
     for resource in resources.values():
-        if resource["Type"] != "AWS::CloudWatch::Alarm":
+        if resource["Type"] != "AWS::CloudWatch::Alarm" or resource.get("Condition") == "SyncsKeys":
             continue
         alarm = http(resource["Properties"])
         threshold = alarm["Threshold"]
@@ -334,6 +346,75 @@ def check_function(resources, module):
     )
 
 
+def template_routes(paths):
+    """Yields the routes of the template, each with its integration: type, payload format, URI of an upstream."""
+    for path, methods in paths.items():
+        for method, operation in methods.items():
+            one = operation["x-amazon-apigateway-integration"]
+            kind = one["type"].upper()
+            uri = one["uri"]["Fn::Sub"].replace("${UpstreamUrl}", "") if kind == "HTTP_PROXY" else None
+            method = method.replace("x-amazon-apigateway-any-method", "ANY").upper()
+            yield f"{method} {path}", (kind, one["payloadFormatVersion"], uri)
+
+
+def module_routes(module, upstream, serves_list):
+    """Yields the module's routes, in the form of template_routes()."""
+    integrations = module["resource"]["aws_apigatewayv2_integration"]
+    for name, route in module["resource"]["aws_apigatewayv2_route"].items():
+        # By the text of its condition, from which the parser removes quotes.
+        exists = {
+            "${var.upstream_serves == all ? toset([]) : toset([POST, OPTIONS])}": serves_list,
+            "${var.upstream_url == null || var.upstream_serves == all ? toset([]) : toset([, /{proxy+}])}": upstream
+            and serves_list,
+            "${var.upstream_url == null ? 0 : 1}": upstream,
+        }
+        condition = route.get("for_each", route.get("count")).replace('"', "").replace("None", "null")
+        if condition not in exists:
+            faults.append(f"route {name}: this script does not know the condition {condition}")
+        if exists.get(condition):
+            integration = integrations[re.search(r"aws_apigatewayv2_integration\.(\w+)", route["target"])[1]]
+            kind = integration["integration_type"]
+            uri = integration["integration_uri"].replace("${var.upstream_url}", "") if kind == "HTTP_PROXY" else None
+            # "1.0" is the provider's default.
+            what = (kind, integration.get("payload_format_version", "1.0"), uri)
+            keys = re.search(r"\[([^]]+)\]", condition)
+            for key in keys[1].split(", ") if keys else [""]:
+                yield route["route_key"].replace("${each.key}", key), what
+
+
+def check_sync_keys(resources, module):
+    """Compares sync-keys, which exists only with its own secret."""
+    function, role = resources["SyncKeys"]["Properties"], resources["SyncKeysRole"]["Properties"]
+    other = module["resource"]["aws_lambda_function"]["sync_keys"]
+    variables = other["environment"][0]["variables"]
+    same(
+        "environment variables of sync-keys",
+        sorted(function["Environment"]["Variables"]),
+        sorted(set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", variables))),
+    )
+    for name, value in (("MemorySize", "memory_size"), ("Timeout", "timeout")):
+        same(f"{name} of sync-keys", function[name], other[value])
+    same(
+        "IAM statements of sync-keys",
+        dict(statements(role["Policies"][0]["PolicyDocument"]["Statement"])),
+        dict(module_statements(module["data"]["aws_iam_policy_document"]["sync_keys"])),
+    )
+    invoke = module["resource"]["aws_lambda_function_event_invoke_config"]["sync_keys"]
+    retry = module["resource"]["aws_cloudwatch_event_target"]["sync_keys"]["retry_policy"][0]
+    (event,) = function["Events"].values()
+    for what, template, terraform in (
+        ("retries of sync-keys", function["EventInvokeConfig"], invoke),
+        ("retries of its events", event["Properties"]["RetryPolicy"], retry),
+    ):
+        same(what, {snake(name): value for name, value in template.items()}, {k: terraform[k] for k in map(snake, template)})
+    for resource, name in (("SyncKeysErrorAlarm", "sync_keys_errors"), ("SyncKeysMissingAlarm", "sync_keys_not_running")):
+        alarm, terraform = resources[resource]["Properties"], module["resource"]["aws_cloudwatch_metric_alarm"][name]
+        for part in (
+            "Namespace MetricName Statistic Period ComparisonOperator Threshold EvaluationPeriods TreatMissingData".split()
+        ):
+            same(f"{part} of {resource}", alarm[part], terraform[snake(part)])
+
+
 def check_api(resources, module):
     api = resources["HttpApi"]["Properties"]
     stage = module["resource"]["aws_apigatewayv2_stage"]["default"]
@@ -348,16 +429,13 @@ def check_api(resources, module):
     log = json.loads(api["AccessLogSettings"]["Format"])
     other = dict(re.findall(r'"?(\w+)"?\s*[:=]\s*"(\$context[^"]*)"', stage["access_log_settings"][0]["format"]))
     same("access log", dict(sorted(log.items())), dict(sorted(other.items())))
-    ((path, methods),) = api["DefinitionBody"]["paths"].items()
-    route = module["resource"]["aws_apigatewayv2_route"]["this"]
-    same("route", path, route["route_key"].removeprefix("${each.key} "))
-    same("methods", sorted(method.upper() for method in methods), sorted(re.findall(r"[A-Z]{3,}", route["for_each"])))
-    payload = module["resource"]["aws_apigatewayv2_integration"]["function"]["payload_format_version"]
-    same(
-        "payload format",
-        {m["x-amazon-apigateway-integration"]["payloadFormatVersion"] for m in methods.values()},
-        {payload},
-    )
+    for upstream, serves_list in ((False, True), (True, True), (True, False)):
+        what = f"routes with upstream={upstream} and list-chat-sessions={serves_list}"
+        routes = dict(template_routes(http(api["DefinitionBody"]["paths"], upstream, serves_list)))
+        if not serves_list:
+            # The template needs one for `sam local`; without it the upstream gets these requests as well.
+            routes.pop("ANY /functions/v1/list-chat-sessions")
+        same(what, routes, dict(module_routes(module, upstream, serves_list)))
     for group, name in (("FunctionLogs", "function"), ("AccessLogs", "access")):
         template = resources[group]["Properties"]["LogGroupName"]["Fn::Sub"].replace("${AWS::StackName}", "")
         same(
@@ -414,6 +492,7 @@ def main():
     check_parameters(template["Parameters"], module["variable"])
     check_alarms(template["Resources"], module)
     check_function(template["Resources"], module)
+    check_sync_keys(template["Resources"], module)
     check_api(template["Resources"], module)
     if sys.argv[1:]:
         check_validations(sys.argv[1])

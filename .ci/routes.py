@@ -39,6 +39,7 @@ def check(template: Path, parameters: dict):
 build = Path(sys.argv[1])
 check(build / "template.yaml", {"ApiType": "http"})
 check(build / "template.yaml", {"ApiType": "rest"})
+check(build / "template.yaml", {"ApiType": "http", "UpstreamUrl": "https://old.example.com"})
 check(
     build / "RestApi" / "template.yaml",
     {"Name": "local", "FunctionAliasArn": "arn:aws:lambda:us-east-1:123456789012:function:Function:live"},

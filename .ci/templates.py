@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ROUTE = "/functions/v1/list-chat-sessions"
 MAX_VERSION_DESCRIPTION = 256
 SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:"
+UPSTREAM = "https://old.example.com/base"
 
 # Not in a version's description, so a change of only these publishes no version. docs/deploy.md names them.
 NEED_A_RELEASE = {"SubnetIds", "SecretsManagerUrl"}
@@ -32,8 +33,14 @@ CHOICES = [
         {"ApiType": "http"},
         {"ApiType": "rest"},
         {"ApiType": "rest", "WebAclArn": "arn:aws:wafv2:waf", "GatewayValidation": "true"},
+        {"ApiType": "http", "UpstreamUrl": UPSTREAM},
+        {"ApiType": "rest", "UpstreamUrl": UPSTREAM, "UpstreamServes": "all"},
     ],
-    [{}, {"ApiKeysSecretArn": SECRET + "keys-AbCdEf", "SecretsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/1"}],
+    [
+        {"SyncKeysDatabaseSecretArn": SECRET + "sync-AbCdEf"},
+        {"ApiKeysSecretArn": SECRET + "keys-AbCdEf", "SecretsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/1"},
+        {"ApiKeysSecretArn": SECRET + "keys-{shard}", "ApiKeysShards": 256},
+    ],
     [{"DatabaseHost": "db.example.com"}, {"DatabaseSecretArn": SECRET + "login-AbCdEf"}],
     [
         {},
@@ -89,15 +96,20 @@ REJECTED = [
     ({"DatabaseHost": "h"} | CHOICES[5][1], "reads the host from the secret"),
     ({"DatabaseHost": "h", "DatabaseInstance": "db", "DatabaseCluster": "c"}, "not both"),
     ({"DatabaseHost": "h"} | CHOICES[4][1] | {"SubnetIds": ""}, "A VPC needs SubnetIds"),
+    ({"DatabaseHost": "h", "ApiKeysShards": 16}, "needs ApiKeysSecretArn with {shard}"),
     ({"DatabaseHost": "h", "WebAclArn": "arn:aws:wafv2:waf"}, "need ApiType=rest"),
     ({"DatabaseHost": "h", "GatewayValidation": "true"}, "need ApiType=rest"),
     ({"DatabaseHost": "h", "DomainName": "api.example.com"}, "needs DomainName and CertificateArn"),
     ({"DatabaseHost": "h", "HostedZoneId": "Z1"}, "needs DomainName and CertificateArn"),
+    ({"DatabaseHost": "h", "UpstreamServes": "all"}, "needs UpstreamUrl"),
 ]
 
 # Values that a parameter's own pattern or bounds must reject, and values that they must accept.
 IMPOSSIBLE = [
     ("ApiKeysSecretArn", SECRET + "keys"),
+    ("ApiKeysSecretArn", SECRET + "keys-{shard}-{shard}"),
+    ("SyncKeysDatabaseSecretArn", SECRET + "login"),
+    ("SyncKeysSchedule", "rate(1 hour)"),
     ("DatabaseSecretArn", SECRET + "login"),
     ("DatabaseSecretArn", "login"),
     ("LogLevel", "ERROR"),
@@ -107,14 +119,24 @@ IMPOSSIBLE = [
     ("SubnetIds", "subnet-1, subnet-2"),
     ("VpcId", "my-vpc"),
     ("DomainName", "https://api.example.com"),
+    ("UpstreamUrl", "http://old.example.com"),
+    ("UpstreamUrl", "old.example.com"),
+    ("UpstreamUrl", "https://old.example.com/"),
+    ("UpstreamUrl", "https://old.example.com/functions/v1"),
+    ("UpstreamUrl", "https://old.example.com/base?a=b"),
+    ("UpstreamUrl", "https://user:password@old.example.com"),
 ]
 POSSIBLE = [
+    ("ApiKeysSecretArn", SECRET + "prod/keys-{shard}"),
+    ("SyncKeysSchedule", "rate(15 minutes)"),
     ("DatabaseSecretArn", SECRET + "rds!cluster-01234567-89ab-cdef-0123-456789abcdef-AbCdEf"),
     ("DatabaseSecretArn", "arn:aws-us-gov:secretsmanager:us-gov-west-1:123456789012:secret:prod/chat/login-AbCdEf"),
     ("DatabaseHost", "chat.cluster-c1xcjtmyvhpl.eu-central-1.rds.amazonaws.com"),
     ("DatabaseHost", "10.0.0.5"),
     ("SubnetIds", "subnet-0123456789abcdef0,subnet-0123456789abcdef1"),
     ("VpcId", "vpc-0123456789abcdef0"),
+    ("UpstreamUrl", "https://abcdefghijklmnopqrst.supabase.co"),
+    ("UpstreamUrl", "https://old.example.com:8443/base/v2"),
 ]
 
 # The longest value of each part of a version's description, with the stack's own secret or with another one.
@@ -341,6 +363,8 @@ def check_version_description(template):
         "SubnetIds": "subnet-9",
         "VpcId": "",
         "ApiKeysSecretArn": SECRET + "other-AbCdEf",
+        "ApiKeysShards": 16,
+        "SyncKeysDatabaseSecretArn": SECRET + "other-AbCdEf",
         "DatabaseSecretArn": SECRET + "other-AbCdEf",
         "DatabaseHost": "other.example.com",
         "DatabaseName": "other",
@@ -377,8 +401,11 @@ def check_rest(rest, http):
     """Compares rest-api.yaml with openapi.yaml and the HTTP API: path, methods, fields, headers."""
     published = yaml_parse((ROOT / "openapi.yaml").read_text())
     definition = rest["Resources"]["Api"]["Properties"]["DefinitionBody"]
-    short = http["Resources"]["HttpApi"]["Properties"]["DefinitionBody"]
-    for name, paths in (("rest-api.yaml", definition["paths"]), ("template.yaml", short["paths"])):
+    alone = {"UpstreamUrl": "", "UpstreamServes": "others"}
+    for name, paths in (
+        ("rest-api.yaml", Stack(rest, alone).chosen(definition["paths"])),
+        ("template.yaml", Stack(http, alone).chosen(http["Resources"]["HttpApi"]["Properties"]["DefinitionBody"]["paths"])),
+    ):
         if list(paths) != list(published["paths"]) or list(paths) != [ROUTE]:
             fault(f"{name} has the paths {list(paths)}, openapi.yaml {list(published['paths'])}")
         methods = {"x-amazon-apigateway-any-method": set(published["paths"][ROUTE])}
@@ -406,6 +433,37 @@ def check_rest(rest, http):
     for output in set(re.findall(r"RestApi\.Outputs\.(\w+)", (ROOT / "template.yaml").read_text())):
         if output not in rest["Outputs"]:
             fault(f"template.yaml reads the nested stack's output {output}, which it does not have")
+
+
+def check_upstream(http, rest):
+    """Checks which paths and methods reach the function and which the upstream, with both kinds of API."""
+    function, upstream = ("aws_proxy", None), ("http_proxy", f"{UPSTREAM}/functions/v1/{{proxy}}")
+    others = {"/functions/v1/{proxy+}": {"any": upstream}}
+    old = {ROUTE: {"any": ("http_proxy", UPSTREAM + ROUTE)}}
+    below = {ROUTE + "/{proxy+}": {"any": function}}
+    for name, template, resource, methods in (
+        ("template.yaml", http, "HttpApi", ("post", "options")),
+        ("rest-api.yaml", rest, "Api", ("post", "any")),
+    ):
+        own = dict.fromkeys(methods, function)
+        for parameters, expected in (
+            ({"UpstreamUrl": "", "UpstreamServes": "others"}, {ROUTE: own}),
+            ({"UpstreamUrl": UPSTREAM, "UpstreamServes": "others"}, {ROUTE: own | {"any": function}} | below | others),
+            ({"UpstreamUrl": UPSTREAM, "UpstreamServes": "all"}, old | others),
+        ):
+            stack = Stack(template, parameters)
+            definition = template["Resources"][resource]["Properties"]["DefinitionBody"]
+            found = {}
+            for path, operations in stack.chosen(definition["paths"]).items():
+                for method, operation in operations.items():
+                    one = operation["x-amazon-apigateway-integration"]
+                    uri = stack.text(one["uri"]) if one["type"] == "http_proxy" else None
+                    method = method.replace("x-amazon-apigateway-any-method", "any")
+                    found.setdefault(path, {})[method] = (one["type"], uri)
+                    if name == "rest-api.yaml" and (uri or "").endswith("{proxy}") and "requestParameters" not in one:
+                        fault(f"{name} does not pass the path on to the upstream")
+            if found != expected:
+                fault(f"{name} with {parameters} has the routes {found}, expected {expected}")
 
 
 def check_deployment_alarms(translated):
@@ -494,7 +552,8 @@ def main():
         if key not in translated:
             translated[key] = translate(template, parameters)
         check("template.yaml", Stack(translated[key], parameters))
-    for acl, validation in itertools.product(("", "arn:aws:wafv2:waf"), ("true", "false")):
+    upstreams = (("", "others"), (UPSTREAM, "others"), (UPSTREAM, "all"))
+    for acl, validation, upstream in itertools.product(("", "arn:aws:wafv2:waf"), ("true", "false"), upstreams):
         parameters = {
             "Name": "n",
             "FunctionAliasArn": "a",
@@ -502,6 +561,8 @@ def main():
             "ThrottlingBurstLimit": 1,
             "WebAclArn": acl,
             "GatewayValidation": validation,
+            "UpstreamUrl": upstream[0],
+            "UpstreamServes": upstream[1],
             "AccessLogsName": "l",
         }
         check("rest-api.yaml", Stack(translate(rest, parameters), parameters))
@@ -510,6 +571,7 @@ def main():
     check_gateways(template, rest)
     check_version_description(template)
     check_rest(rest, template)
+    check_upstream(template, rest)
 
     print(f"the rules accept {len(accepted)} of {len(combinations)} combinations; {len(faults)} faults")
     for text in sorted(set(faults)):

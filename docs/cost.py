@@ -50,14 +50,20 @@ READS_PER_HOUR = 12  # SecretMaxAgeSeconds = 300
 METRICS = 5  # of the function: METRICS in src/request_log.rs
 METRICS_BY_OUTCOME = 1
 OUTCOMES = 4  # an estimate of how many occur
+SYNC_SECONDS = Decimal("0.1")
+SYNC_MEMORY_GB = Decimal("0.5")
+SHARDS = 256
 ZONES = 2
 VCPUS = 2
 WAF_RULES = 3
 
 
 def alarm_metrics():
-    """How many metrics the alarms of template.yaml watch."""
-    return (ROOT / "template.yaml").read_text().partition("DashboardName")[0].count("MetricName:")
+    """How many metrics the alarms of template.yaml watch, and how many of them are of sync-keys."""
+    alarms = (ROOT / "template.yaml").read_text().partition("DashboardName")[0].split("Type: AWS::CloudWatch::Alarm")[1:]
+    count = [alarm.count("MetricName:") for alarm in alarms]
+    of_sync_keys = sum(number for alarm, number in zip(alarms, count) if "Condition: SyncsKeys" in alarm)
+    return sum(count) - of_sync_keys, of_sync_keys
 
 
 def cents(amount):
@@ -106,7 +112,12 @@ def requests():
 
 def month():
     reads = ENVIRONMENTS * SECRETS * READS_PER_HOUR * HOURS
-    metrics, alarms = METRICS + METRICS_BY_OUTCOME * OUTCOMES, alarm_metrics()
+    metrics, (alarms, sync_alarms) = METRICS + METRICS_BY_OUTCOME * OUTCOMES, alarm_metrics()
+    runs = 60 * HOURS
+    sync_reads = runs + READS_PER_HOUR * HOURS
+    sync_gb_seconds = runs * SYNC_SECONDS * SYNC_MEMORY_GB
+    ring_reads = 3600 * HOURS
+    shard_reads = SHARDS * HOURS
     return table(
         "for a month, whatever the traffic",
         [
@@ -125,6 +136,25 @@ def month():
             ("dashboard", f"1 × {DASHBOARD}", DASHBOARD),
         ],
         [
+            (
+                "sync-keys every minute: a secret, alarms, reads, Lambda",
+                f"{SECRET} + {sync_alarms} × {ALARM_METRIC} + {sync_reads:,} × {SECRET_READS} / 10,000 + "
+                f"{sync_gb_seconds:,.0f} GB-s × {LAMBDA_GB_SECOND}",
+                SECRET
+                + sync_alarms * ALARM_METRIC
+                + sync_reads * SECRET_READS / 10_000
+                + sync_gb_seconds * LAMBDA_GB_SECOND,
+            ),
+            (
+                "with it, reading the key ring every second, for each environment that is always active",
+                f"3600 × {HOURS} = {ring_reads:,} × {SECRET_READS} / 10,000",
+                ring_reads * SECRET_READS / 10_000,
+            ),
+            (
+                f"{SHARDS} shards, read by sync-keys every hour",
+                f"{SHARDS} × {SECRET} + {shard_reads:,} × {SECRET_READS} / 10,000",
+                SHARDS * SECRET + shard_reads * SECRET_READS / 10_000,
+            ),
             (
                 "in a VPC: endpoint in two zones",
                 f"{ZONES} × {HOURS} h × {ENDPOINT_HOUR}",
@@ -148,10 +178,13 @@ def chapter():
     """The text between the two markers in deploy.md."""
     per_million, total = requests()
     rest = total - HTTP_API + REST_API
+    passed = cents(HTTP_API) + cents(LOG_KB / 2 * (LOGS_WRITTEN + MONTHS_KEPT * LOGS_KEPT)) + cents(RESPONSE_KB * TRAFFIC)
     return (
         f"{per_million}\n\n"
         f"With little traffic X-Ray records nearly every request, which costs up to {TRACES} a million. With\n"
         f"`ApiType=rest` the first line is {REST_API} and the sum {rest}; AWS WAF adds {WAF_REQUESTS} a million.\n\n"
+        f"A million requests that are passed to `UpstreamUrl` cost {passed} (with `ApiType=rest` {passed - HTTP_API + REST_API}):\n"
+        f"the first line, one line of the log instead of two, and the responses. The old host costs what it did.\n\n"
         f"{month()[0]}\n"
     )
 

@@ -3,8 +3,8 @@
 --   PASSWORD=… psql -v ON_ERROR_STOP=1 -f docs/sync-keys-role.sql "$ADMIN_URL"
 --
 -- Run it as the owner of the table, with `-v role=NAME` for a name other than sync_keys, `-v schema=NAME` for a table outside
--- of public, and `-v connection_limit=N` for more connections than 3. It may run again at any time: for a new password, after api_keys got a column expires_at, or when the log
--- says so. docs/role.sql says which privileges of PUBLIC every role has.
+-- of public, and `-v connection_limit=N` for more connections than 3. It may run again at any time: for a new password, after
+-- api_keys got a column expires_at, or when the log says so. docs/role.sql says which privileges of PUBLIC every role has.
 --
 -- To remove the role:
 --

@@ -8,13 +8,13 @@ use std::sync::{
 use aws_config::SdkConfig;
 
 use crate::{
-    auth::KeyRing,
+    api_keys::ApiKeys,
     config::{Config, DatabaseSource},
     database::{AuthMethod, AuthTokenGenerator, ConnectionSettings, Database, Schema, SettingsSource},
     error::Error,
     log,
     request_log::UnknownTokens,
-    secret::{self, Client, Secret},
+    secret::{self, Client, Lifetime},
     sessions,
 };
 
@@ -22,7 +22,7 @@ use crate::{
 #[derive(Debug)]
 pub struct App {
     /// The accepted tokens.
-    pub api_keys: Secret<KeyRing>,
+    pub api_keys: ApiKeys,
     /// The database with the sessions.
     pub database: Database,
     pub(crate) limit_max: i64,
@@ -36,8 +36,10 @@ impl App {
     pub async fn start(config: Config, aws: &SdkConfig) -> Self {
         let client = secret::client(aws);
         let database = database(&config, &client, aws, &sessions::SCHEMA);
+        let lifetime = config.secret_lifetime;
+        let max_age = config.api_keys_max_age.unwrap_or(lifetime.max_age);
         let app = Self {
-            api_keys: Secret::new(client, config.api_keys_secret_id, config.secret_lifetime, KeyRing::parse),
+            api_keys: ApiKeys::new(&client, config.api_keys_secret_id, Lifetime { max_age, ..lifetime }),
             database,
             limit_max: config.limit_max,
             unknown_tokens: UnknownTokens::default(),
@@ -49,14 +51,14 @@ impl App {
         app
     }
 
-    /// Fetches the key ring and opens the connection, concurrently, unless both are ready. Adds to `resent` as
-    /// [`Database::query`] does.
+    /// Fetches the key ring, unless it has shards, and opens the connection, concurrently, unless both are ready. Adds to
+    /// `resent` as [`Database::query`] does.
     ///
     /// # Errors
     ///
     /// The first failure; of two, the key ring's.
     pub async fn warm_up(&self, resent: &mut u32) -> Result<(), Error> {
-        let (api_keys, database) = tokio::join!(self.api_keys.current(), sessions::warm_up(&self.database, resent));
+        let (api_keys, database) = tokio::join!(self.api_keys.warm_up(), sessions::warm_up(&self.database, resent));
         api_keys.and(database)
     }
 

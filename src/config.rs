@@ -2,7 +2,9 @@
 //!
 //! | variable | meaning | default |
 //! | --- | --- | --- |
-//! | `API_KEYS_SECRET_ID` | name or ARN of the secret with the key ring | required |
+//! | `API_KEYS_SECRET_ID` | name or ARN of the secret with the key ring; `{shard}` in it is replaced by the first hex digits of a token's hash | required |
+//! | `API_KEYS_SHARDS` | number of secrets among which `{shard}` in `API_KEYS_SECRET_ID` divides the keys, 16 or 256 | 256 |
+//! | `API_KEYS_MAX_AGE_SECONDS` | age at which the key ring is refreshed, 1 to 3600; a revoked key stops working within it | `SECRET_MAX_AGE_SECONDS` |
 //! | `DATABASE_SECRET_ID` | name or ARN of the secret with the database credentials, see [`ConnectionSettings::from_secret`] | this or `DATABASE_URL` |
 //! | `DATABASE_HOST` | host name or IP address of the database, if the secret has no `host` | none |
 //! | `DATABASE_PORT` | port of the database, 1 to 65535, if the secret has no `port` | 5432 |
@@ -15,12 +17,13 @@
 //! | `AWS_LAMBDA_MAX_CONCURRENCY` | events at a time, 1 to 1600; Lambda Managed Instances set it | 1 |
 //! | `LIMIT_MAX` | largest `limit` that is served, 100 to 1000 | 100 |
 //! | `QUERY_TIMEOUT_MS` | time-out of the query in milliseconds, 1 to 28000 | 5000 |
-//! | `SECRET_MAX_AGE_SECONDS` | age at which a secret is refreshed, 1 to 3600; a revoked key stops working within it | 300 |
+//! | `SECRET_MAX_AGE_SECONDS` | age at which a secret is refreshed, 1 to 3600 | 300 |
 //! | `SECRET_MAX_STALE_SECONDS` | age up to which a secret is used while it cannot be refreshed, up to 604800 | 86400 |
 
 use std::{fmt, net::IpAddr, ops::RangeInclusive, str::FromStr, sync::Arc, time::Duration};
 
 use crate::{
+    api_keys::{SHARDS, ShardedId},
     database::{AddressDefaults, ConnectionSettings, Tls, TlsPolicy},
     secret::Lifetime,
 };
@@ -33,11 +36,15 @@ const DEFAULT_POOL_SIZE_MAX: usize = 16;
 /// different database. <https://www.postgresql.org/docs/current/limits.html>
 const MAX_NAME_BYTES: usize = 63;
 
+const SHARDS_RULE: &str = "16 or 256";
+
 /// The function's configuration.
 #[derive(Debug)]
 pub struct Config {
-    /// `API_KEYS_SECRET_ID`
-    pub api_keys_secret_id: String,
+    /// `API_KEYS_SECRET_ID` and `API_KEYS_SHARDS`
+    pub api_keys_secret_id: ShardedId,
+    /// `API_KEYS_MAX_AGE_SECONDS`; that of `secret_lifetime` if `None`
+    pub api_keys_max_age: Option<Duration>,
     /// `DATABASE_SECRET_ID` with `DATABASE_HOST`, `DATABASE_PORT` and `DATABASE_NAME`, or `DATABASE_URL`
     pub database: DatabaseSource,
     /// `DATABASE_ALLOW_PLAINTEXT`, `DATABASE_AUTH` and `DATABASE_CA_PEM`
@@ -101,11 +108,11 @@ impl Config {
         let database_policy = database_policy(&mut variables);
         let max_age = variables.number("SECRET_MAX_AGE_SECONDS", 1..=3_600, 300);
         let concurrency = variables.number("AWS_LAMBDA_MAX_CONCURRENCY", 1..=1_600, 1);
+        let api_keys_max_age = variables.number("API_KEYS_MAX_AGE_SECONDS", 1..=3_600, max_age);
+        let min_stale = max_age.max(api_keys_max_age);
         let config = Self {
-            api_keys_secret_id: variables.text("API_KEYS_SECRET_ID").unwrap_or_else(|| {
-                variables.violations.push("API_KEYS_SECRET_ID must name the secret with the key ring".into());
-                String::new()
-            }),
+            api_keys_secret_id: api_keys_secret_id(&mut variables),
+            api_keys_max_age: Some(Duration::from_secs(api_keys_max_age)),
             database: database(&mut variables, &database_policy),
             database_policy,
             pool_size: variables.number("DATABASE_POOL_SIZE", 1..=64, concurrency.min(DEFAULT_POOL_SIZE_MAX)),
@@ -114,11 +121,31 @@ impl Config {
             query_timeout: Duration::from_millis(variables.number("QUERY_TIMEOUT_MS", 1..=28_000, 5_000)),
             secret_lifetime: Lifetime {
                 max_age: Duration::from_secs(max_age),
-                max_stale: Duration::from_secs(variables.number("SECRET_MAX_STALE_SECONDS", max_age..=604_800, 86_400)),
+                max_stale: Duration::from_secs(variables.number(
+                    "SECRET_MAX_STALE_SECONDS",
+                    min_stale..=604_800,
+                    86_400,
+                )),
             },
         };
         if variables.violations.is_empty() { Ok(config) } else { Err(Violations(variables.violations)) }
     }
+}
+
+fn api_keys_secret_id(variables: &mut Variables<impl Fn(&str) -> Option<String>>) -> ShardedId {
+    let shards = variables.parsed("API_KEYS_SHARDS", SHARDS_RULE);
+    if shards.is_some_and(|shards| !SHARDS.contains(&shards)) {
+        variables.violations.push(format!("API_KEYS_SHARDS must be {SHARDS_RULE}"));
+    }
+    let rule = match variables.text("API_KEYS_SECRET_ID") {
+        Some(id) => match ShardedId::new(&id, shards) {
+            Ok(id) => return id,
+            Err(rule) => rule,
+        },
+        None => "must name the secret with the key ring",
+    };
+    variables.violations.push(format!("API_KEYS_SECRET_ID {rule}"));
+    ShardedId::default()
 }
 
 fn database_policy(variables: &mut Variables<impl Fn(&str) -> Option<String>>) -> TlsPolicy {

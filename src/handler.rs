@@ -20,7 +20,8 @@ use crate::{
 
 /// The minimum time between two fetches of the key ring for tokens that it does not contain, and between two log lines
 /// that count them. Random tokens cannot cause more calls than this; a new key works this long, plus one fetch, after it
-/// was added to the secret.
+/// was added to the secret. With shards, each has its own interval: otherwise, unknown tokens of one shard would delay a new
+/// key of another.
 pub const UNKNOWN_TOKEN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Handles one request and logs it. A failure becomes a response too.
@@ -55,10 +56,11 @@ async fn list_sessions(app: &App, request: &Request, log: &mut RequestLog) -> Re
 /// fetched again, at most once per [`UNKNOWN_TOKEN_INTERVAL`].
 async fn authenticate(app: &App, headers: &HeaderMap, deadline: Deadline) -> Result<Authenticated, Error> {
     let hash = BearerToken::from_headers(headers)?.hash();
-    if let Some(caller) = deadline.timeout(app.api_keys.current()).await?.authenticate(&hash, Timestamp::now()) {
+    let secret = app.api_keys.secret_of(&hash);
+    if let Some(caller) = deadline.timeout(secret.current()).await?.authenticate(&hash, Timestamp::now()) {
         return Ok(caller);
     }
-    let newest = deadline.timeout(app.api_keys.newest(UNKNOWN_TOKEN_INTERVAL)).await;
+    let newest = deadline.timeout(secret.newest(UNKNOWN_TOKEN_INTERVAL)).await;
     let caller = newest.and_then(|ring| ring.authenticate(&hash, Timestamp::now()).ok_or(Error::Unauthorized));
     if caller.is_err() {
         app.unknown_tokens.count();

@@ -25,7 +25,7 @@
 //! - `request_log` writes a request's log line with its metrics.
 //! - `response` builds the body and the headers of every response.
 //! - `sessions` lists a page of sessions: the SQL, its rows, the total.
-//! - `api_keys` changes the secret with the key ring, for the programs that do.
+//! - `api_keys` selects the secret with a token's key; for other programs, it changes key rings.
 //! - `auth` authenticates a token against the key ring.
 //! - `request` parses and validates the body.
 //! - `timestamp` reads and writes timestamps as PostgreSQL, ISO 8601 and RFC 3339 have them.
@@ -44,7 +44,7 @@
 //! - Only `runtime` calls the Runtime API, and only `event` knows the forms of events.
 //! - Only `handler` knows the order of the steps.
 //! - Only `error` and `response` choose a status, and only `response` writes JSON for callers.
-//! - Only `database`, `sessions` and `timestamp` know PostgreSQL; only `secret` knows Secrets Manager.
+//! - Only `database`, `sessions`, `sync_keys` and `timestamp` know PostgreSQL; only `secret` knows Secrets Manager.
 //! - `database` knows neither tables nor callers: it does not import `sessions`, `request` or `auth`.
 //! - `auth` and `request` are pure: they use no clock, network, database or environment.
 //! - `log` imports no other module.

@@ -49,7 +49,8 @@ const RETRY_BACKOFF: Duration = Duration::from_millis(100);
 
 /// The client for Secrets Manager. Its attempts have no timeout except for connecting: [`Secret::fetch`] limits the whole
 /// fetch, so that a slow response has all of that time and retries have the rest.
-pub(crate) fn client(aws: &SdkConfig) -> Client {
+#[must_use]
+pub fn client(aws: &SdkConfig) -> Client {
     let timeouts = TimeoutConfig::builder().connect_timeout(SECRETS_CONNECT_TIMEOUT);
     let retries = RetryConfig::standard().with_initial_backoff(RETRY_BACKOFF);
     Client::from_conf(Builder::from(aws).timeout_config(timeouts.build()).retry_config(retries).build())

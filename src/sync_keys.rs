@@ -16,7 +16,7 @@ mod table;
 use std::{collections::BTreeSet, time::Duration};
 
 use aws_config::SdkConfig;
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use jiff::Timestamp;
 use lambda_http::Context;
 use serde::Serialize;
@@ -27,7 +27,7 @@ use self::{
     table::{Table, TableKey},
 };
 use crate::{
-    api_keys::editable::EditableRing,
+    api_keys::{ShardedId, editable::EditableRing},
     app,
     clock::{Deadline, FreezeProofInstant},
     config::Config,
@@ -53,6 +53,7 @@ const KEYS_MISSING_LABEL: &str = "SYNC_KEYS_MISSING";
 /// The rings, the database, and what the last run of this process has seen.
 #[derive(Debug)]
 pub struct SyncKeys {
+    id: ShardedId,
     secrets: Vec<WritableSecret>,
     database: Database,
     /// For each secret.
@@ -111,10 +112,10 @@ impl SyncKeys {
     pub fn new(config: &Config, aws: &SdkConfig) -> Self {
         let client = secret::client(aws);
         let database = app::database(config, &client, aws, &table::SCHEMA);
-        let ids = shard_ids(&config.api_keys_secret_id);
-        let secrets: Vec<_> = ids.into_iter().map(|id| WritableSecret::new(client.clone(), id)).collect();
+        let id = &config.api_keys_secret_id;
+        let secrets: Vec<_> = (0..id.count()).map(|shard| WritableSecret::new(client.clone(), id.id(shard))).collect();
         let seen = Mutex::new(vec![None; secrets.len()]);
-        Self { secrets, database, seen }
+        Self { id: id.clone(), secrets, database, seen }
     }
 
     /// Runs once, whatever the event is, and logs the outcome.
@@ -163,7 +164,7 @@ impl SyncKeys {
             // The first secret has the label.
             shards.insert(0);
             let mut rings = Vec::new();
-            for outcome in self.read_all(&shards).await {
+            for outcome in deadline.timeout(self.read_all(&shards).map(Ok)).await? {
                 match outcome {
                     Ok(ring) => rings.push(ring),
                     Err(error) => failure = failure.or(Some(error)),
@@ -185,6 +186,11 @@ impl SyncKeys {
             shards = BTreeSet::new();
             // The first secret last: with its new version, the label is gone.
             for (read, comparison) in rings.iter().zip(&comparisons).rev() {
+                if deadline.remaining().is_zero() {
+                    let problem = format!("out of time after {} new versions; the next run continues", summary.written);
+                    failure = failure.or(Some(Error::Unavailable(problem)));
+                    break;
+                }
                 let outcome = self.write(read, comparison, deadline, summary).await;
                 seen[read.shard] = None;
                 match outcome {
@@ -235,10 +241,9 @@ impl SyncKeys {
         Ok(Read { shard, version, ring })
     }
 
-    /// The keys of the table that belong into a shard.
+    /// The keys of the table that belong into a shard. Shards are by the first digits of the hash, so they are neighbours.
     fn keys_of<'a>(&self, shard: usize, table: &'a Table) -> &'a [TableKey] {
-        let shards = self.secrets.len();
-        let position = |shard: usize| table.keys.partition_point(|key| usize::from(key.hash[0]) * shards / 256 < shard);
+        let position = |shard| table.keys.partition_point(|key| self.id.shard_of(&key.hash) < shard);
         &table.keys[position(shard)..position(shard + 1)]
     }
 
@@ -319,11 +324,4 @@ impl Summary {
         }
         remarks.join("; ")
     }
-}
-
-fn shard_ids(id: &str) -> Vec<String> {
-    if !id.contains("{shard}") {
-        return vec![id.to_owned()];
-    }
-    (0..256).map(|shard| id.replace("{shard}", &format!("{shard:02x}"))).collect()
 }

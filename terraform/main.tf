@@ -43,6 +43,8 @@ resource "aws_lambda_function" "this" {
         SECRET_MAX_AGE_SECONDS   = tostring(var.secret_max_age_seconds)
         DATABASE_ALLOW_PLAINTEXT = "false"
       },
+      var.api_keys_shards == 1 ? {} : { API_KEYS_SHARDS = tostring(var.api_keys_shards) },
+      local.api_keys_max_age_seconds == 0 ? {} : { API_KEYS_MAX_AGE_SECONDS = tostring(local.api_keys_max_age_seconds) },
       # Read by the AWS SDK.
       var.secrets_manager_url == null ? {} : { AWS_ENDPOINT_URL_SECRETS_MANAGER = var.secrets_manager_url },
     )
@@ -113,7 +115,7 @@ data "aws_iam_policy_document" "function" {
   statement {
     sid       = "ReadItsTwoSecrets"
     actions   = ["secretsmanager:GetSecretValue"]
-    resources = [var.api_keys_secret_arn, var.database_secret_arn]
+    resources = [local.api_keys_secret_arns, var.database_secret_arn]
   }
 
   dynamic "statement" {

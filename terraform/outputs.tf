@@ -17,3 +17,8 @@ output "role_arn" {
   description = "The function's role, for policies of KMS keys and secrets."
   value       = aws_iam_role.function.arn
 }
+
+output "sync_keys_name" {
+  description = "The function that copies the product's keys into the key ring, if there is one."
+  value       = one(values(aws_lambda_function.sync_keys)[*].function_name)
+}

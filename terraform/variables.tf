@@ -124,13 +124,90 @@ variable "throttling_burst_limit" {
   }
 }
 
+variable "upstream_url" {
+  description = "URL of the host that serves the other functions. A request for one of them is passed to this URL, followed by the request's whole path. If it is null, other functions get 404."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.upstream_url == null || can(regex("^https://[A-Za-z0-9-]+([.][A-Za-z0-9-]+)+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*$", var.upstream_url))
+    error_message = "upstream_url must be https:// and a host name, optionally with a port and a path, without a slash at the end."
+  }
+
+  validation {
+    condition     = !can(regex("/functions/v1$", var.upstream_url))
+    error_message = "upstream_url must not end with /functions/v1: the request's whole path follows it."
+  }
+}
+
+variable "upstream_serves" {
+  description = "`all` passes list-chat-sessions to upstream_url too: before its callers move, or to move them back. The default is `others`."
+  type        = string
+  default     = "others"
+
+  validation {
+    condition     = contains(["others", "all"], var.upstream_serves)
+    error_message = "upstream_serves must be others or all."
+  }
+}
+
 variable "api_keys_secret_arn" {
-  description = "Complete ARN of the secret with the key ring."
+  description = "Complete ARN of the secret with the key ring. With api_keys_shards, the ARN up to the name, with {shard} in it and without a suffix."
   type        = string
 
   validation {
-    condition     = can(regex("^arn:[^:]+:secretsmanager:[^:]+:[0-9]{12}:secret:.+-[A-Za-z0-9]{6}$", var.api_keys_secret_arn))
-    error_message = "api_keys_secret_arn must be the complete ARN, with the hyphen and six characters that Secrets Manager adds to the name: IAM matches nothing without them."
+    condition     = can(regex("^arn:[^:]+:secretsmanager:[^:]+:[0-9]{12}:secret:(.+-[A-Za-z0-9]{6}|[^{}]*[{]shard[}][^{}]*)$", var.api_keys_secret_arn))
+    error_message = "api_keys_secret_arn must be the complete ARN, with the hyphen and six characters that Secrets Manager adds to the name: IAM matches nothing without them. Of shards, it must have {shard} in the name instead."
+  }
+}
+
+variable "api_keys_shards" {
+  description = "Secrets that share the keys, for more than 1,200 of them: 1, 16 or 256."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = contains([1, 16, 256], var.api_keys_shards)
+    error_message = "api_keys_shards must be 1, 16 or 256."
+  }
+}
+
+variable "api_keys_max_age_seconds" {
+  description = "Age in seconds at which the key ring is refreshed, 0 to 3600. 0 means 1 with sync-keys, and secret_max_age_seconds without it."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.api_keys_max_age_seconds >= 0 && var.api_keys_max_age_seconds <= 3600
+    error_message = "api_keys_max_age_seconds must be from 0 to 3600 seconds."
+  }
+}
+
+variable "sync_keys_database_secret_arn" {
+  description = "Complete ARN of the secret with the credentials of the role of docs/sync-keys-role.sql. If it is null, there is no sync-keys."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.sync_keys_database_secret_arn == null || can(regex("^arn:[^:]+:secretsmanager:[^:]+:[0-9]{12}:secret:.+-[A-Za-z0-9]{6}$", var.sync_keys_database_secret_arn))
+    error_message = "sync_keys_database_secret_arn must be the complete ARN, with the hyphen and six characters that Secrets Manager adds to the name."
+  }
+}
+
+variable "sync_keys_package" {
+  description = "Zip file that contains the `bootstrap` of sync-keys, from the same build as `package`. Needed with sync_keys_database_secret_arn."
+  type        = string
+  default     = null
+}
+
+variable "sync_keys_schedule" {
+  description = "How often sync-keys copies the product's keys into the key ring. A revoked key stops working within it."
+  type        = string
+  default     = "rate(1 minute)"
+
+  validation {
+    condition     = can(regex("^rate[(](1 minute|([2-9]|1[0-5]) minutes)[)]$", var.sync_keys_schedule))
+    error_message = "sync_keys_schedule must be rate(1 minute), or rate(2 minutes) to rate(15 minutes)."
   }
 }
 

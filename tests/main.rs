@@ -12,15 +12,18 @@ mod api {
     mod openapi;
     mod paging;
     mod request_body;
+    mod upstream;
 }
 
 mod auth {
     mod authentication;
     mod compact;
     mod key_ring;
+    mod shards;
 }
 
 mod database {
+    mod doctor;
     mod iam;
     mod login;
     mod plan;
@@ -53,10 +56,12 @@ mod secrets {
     mod rotation;
     mod secrecy;
     mod secret_faults;
+    mod sync_keys;
 }
 
 /// Tests of the support code that the other tests depend on.
 mod tooling {
+    mod edge_function;
     mod gateway;
     mod lambda;
     mod migrations;

@@ -177,6 +177,13 @@ impl Entry {
         self
     }
 
+    /// Marks the key as added by hand, so that no synchronisation changes it.
+    #[must_use]
+    pub fn by_hand(mut self) -> Self {
+        self.0.insert("source".into(), "manual".into());
+        self
+    }
+
     /// Sets the expiry, an RFC 3339 time.
     #[must_use]
     pub fn expiring(mut self, at: &str) -> Self {

@@ -93,6 +93,20 @@ impl WritableSecret {
         Ok(SecretVersion { id, labels: output.version_stages.unwrap_or_default(), text })
     }
 
+    /// Creates the secret; returns whether there was none with this name.
+    ///
+    /// # Errors
+    ///
+    /// If the call fails.
+    pub async fn create(&self, text: &str, kms_key: Option<&str>) -> Result<bool, Error> {
+        let create = self.client.create_secret().name(&self.id).secret_string(text);
+        match self.call("CreateSecret", create.set_kms_key_id(kms_key.map(Into::into)).send()).await {
+            Ok(_) => Ok(true),
+            Err(failed) if failed.code.as_deref() == Some("ResourceExistsException") => Ok(false),
+            Err(failed) => Err(failed.error),
+        }
+    }
+
     /// Makes `text` the current value if `read` is still the current version.
     ///
     /// # Errors

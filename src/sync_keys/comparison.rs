@@ -43,7 +43,7 @@ impl<'a> Comparison<'a> {
             by_hand.insert(hash);
         }
         let wanted: Vec<_> =
-            keys.iter().filter(|key| key.is_live(now) && !by_hand.contains(key.compact_hash())).collect();
+            keys.iter().filter(|key| key.is_live(now) && !by_hand.contains(&key.hash.compact())).collect();
         let synchronised = ring.keys(Source::Table);
         let known = synchronised.iter().filter(|(hash, _)| find(hash).is_some()).count();
         let names: HashMap<_, _> = ring.entries.iter().map(|entry| (entry.key_hash(), entry.name())).collect();
@@ -57,7 +57,7 @@ impl<'a> Comparison<'a> {
         };
         let (mut added, mut changed) = (0, 0);
         for key in &wanted {
-            match position(key.compact_hash()) {
+            match position(&key.hash.compact()) {
                 Err(_) => added += 1,
                 Ok(at) => changed += usize::from(current[at] != key.to_compact() || !has_name(key)),
             }
@@ -85,7 +85,7 @@ impl<'a> Comparison<'a> {
 }
 
 fn find<'a>(keys: &'a [TableKey], hash: &[u8; HASH_BYTES]) -> Option<&'a TableKey> {
-    keys.binary_search_by(|key| key.compact_hash().cmp(hash)).ok().map(|at| &keys[at])
+    keys.binary_search_by(|key| key.hash.compact().cmp(hash)).ok().map(|at| &keys[at])
 }
 
 /// A number that changes when the live keys change.

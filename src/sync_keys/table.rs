@@ -8,10 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     api_keys::editable::{Entry, Source},
-    auth::{
-        TokenHash,
-        compact::{CompactKey, HASH_BYTES},
-    },
+    auth::{TokenHash, compact::CompactKey},
     clock::Deadline,
     database::{Database, Schema, Statement},
     error::Error,
@@ -45,7 +42,7 @@ pub(super) struct Table {
 /// A row of the table.
 #[derive(PartialEq, Eq)]
 pub(super) struct TableKey {
-    pub hash: [u8; 32],
+    pub hash: TokenHash,
     pub user_id: Uuid,
     pub is_active: bool,
     /// In microseconds since 1970.
@@ -64,7 +61,7 @@ impl TableKey {
         else {
             return Ok(None);
         };
-        Ok(Some(Self { hash: hash.bytes(), user_id, is_active, expires_at, name: name.unwrap_or_default().into() }))
+        Ok(Some(Self { hash, user_id, is_active, expires_at, name: name.unwrap_or_default().into() }))
     }
 
     /// Whether the key is active and has not expired at `now`, in microseconds since 1970.
@@ -72,14 +69,9 @@ impl TableKey {
         self.is_active && self.expires_at.is_none_or(|at| now < at)
     }
 
-    /// The part of the hash that the ring's compact form has.
-    pub fn compact_hash(&self) -> &[u8; HASH_BYTES] {
-        self.hash.first_chunk().expect("it is a part")
-    }
-
     /// The hash in lower-case hex.
     pub fn hash_text(&self) -> String {
-        self.hash.iter().fold(String::new(), |mut text, byte| {
+        self.hash.bytes().iter().fold(String::new(), |mut text, byte| {
             let _ = write!(text, "{byte:02x}");
             text
         })
@@ -87,7 +79,7 @@ impl TableKey {
 
     /// The key in the ring's compact form.
     pub fn to_compact(&self) -> CompactKey {
-        CompactKey { hash: *self.compact_hash(), user_id: self.user_id, expires_at: self.expires_at }
+        CompactKey { hash: self.hash.compact(), user_id: self.user_id, expires_at: self.expires_at }
     }
 
     /// The key in the ring's compact form, if it is active.

@@ -216,7 +216,7 @@ fn a_ring_that_would_contradict_itself_is_not_written() {
 }
 
 #[test]
-fn all_bits_of_an_entrys_hash_are_compared_and_160_of_a_compact_keys() {
+fn all_bits_of_an_entry_are_compared_and_160_of_a_compact_key() {
     let hash = keys::hash(TOKEN);
     let other_end = format!("{}{}", &hash[..63], if hash.ends_with('0') { '1' } else { '0' });
     let entry = Entry::new(&other_end, ACCOUNT.parse().unwrap(), None, Source::Manual);

@@ -126,9 +126,13 @@ async fn the_roles_sessions_have_limits() {
 
 /// Runs docs/role.sql through psql and returns its warnings.
 fn psql(url: &str, password: &str, variables: &[&str]) -> String {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/role.sql");
+    psql_file("docs/role.sql", url, password, &[variables, &["connection_limit=7"]].concat())
+}
+
+fn psql_file(file: &str, url: &str, password: &str, variables: &[&str]) -> String {
     let output = Command::new("psql")
-        .args(["--no-psqlrc", "-q", "-v", "ON_ERROR_STOP=1", "-v", "connection_limit=7", "-f", file])
+        .args(["--no-psqlrc", "-q", "-v", "ON_ERROR_STOP=1", "-f", file])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
         .args(variables.iter().flat_map(|variable| ["-v", variable]))
         .arg(url)
         .env("PASSWORD", password)
@@ -155,6 +159,30 @@ async fn psql_creates_the_role_from_the_same_file() {
     assert_eq!(test.list(json!({})).await.outcome(), (200, "ok".into()));
     let role = database::connect(test.database.url()).await.unwrap();
     assert_eq!(texts(&role, "SHOW default_transaction_read_only").await, ["off"]);
+}
+
+#[tokio::test]
+#[ignore = "needs psql, PostgreSQL's own client: cargo test --test main -- --ignored psql"]
+async fn psql_creates_the_role_of_sync_keys_of_any_name_repeatedly() {
+    let server = Server::start().unwrap();
+    let database = product_database::create(&server).await.unwrap();
+    let admin = database.client().await.unwrap();
+    for (name, variables) in [("sync_keys", vec![]), ("A \"reader's\" role", vec!["role=A \"reader's\" role"])] {
+        for _ in 0..2 {
+            let warnings = psql_file("docs/sync-keys-role.sql", database.admin_url(), role::PASSWORD, &variables);
+            assert_eq!(warnings, "", "{name}");
+        }
+        let mut config: tokio_postgres::Config = database.admin_url().parse().unwrap();
+        let (role, connection) =
+            config.user(name).password(role::PASSWORD).connect(tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        role.batch_execute("SELECT key_hash, user_id, name, is_active FROM api_keys").await.unwrap();
+        assert_eq!(error_code(&role, "SELECT last_used_at FROM api_keys").await, SqlState::INSUFFICIENT_PRIVILEGE);
+        admin.batch_execute("ALTER TABLE api_keys ADD IF NOT EXISTS expires_at timestamptz").await.unwrap();
+        psql_file("docs/sync-keys-role.sql", database.admin_url(), role::PASSWORD, &variables);
+        role.batch_execute("SELECT expires_at FROM api_keys").await.unwrap();
+    }
+    admin.batch_execute("DROP OWNED BY sync_keys; DROP ROLE sync_keys").await.unwrap();
 }
 
 #[tokio::test]

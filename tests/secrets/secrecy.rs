@@ -3,6 +3,7 @@
 
 use std::{env, fs};
 
+use list_chat_sessions::auth::TokenHash;
 use serde_json::json;
 use testkit::{
     ACCOUNT, Database, NEIGHBOURS_TOKEN, Secrets, SecretsFault, Server, TOKEN, TestApp, contract,
@@ -124,7 +125,8 @@ async fn debug_output_contains_no_secret() {
     );
     test.database.load(&sql).await.unwrap();
     assert!(test.list(json!({})).await.body.contains(MESSAGE), "the response has it");
-    let ring = test.app.api_keys.current().await.unwrap();
+    let hash = TokenHash::from_hex(&testkit::keys::hash(TOKEN)).unwrap();
+    let ring = test.app.api_keys.secret_of(&hash).current().await.unwrap();
     secrecy::assert_silent("Debug", &format!("{:?} {ring:?}", test.app));
     secrecy::assert_silent("Debug", &format!("{:#?}", testkit::app::config(&test.database)));
 }

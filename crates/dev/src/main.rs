@@ -4,9 +4,12 @@
 mod bench;
 mod build;
 mod commit;
+mod edge_function;
 mod invoke;
+mod keys;
 mod local;
 mod measure;
+mod parity;
 mod pretty_json;
 mod seed;
 mod services;
@@ -56,6 +59,26 @@ enum Command {
     Soak(soak::SoakOptions),
     /// Measure the function against other implementations, and write a table and plots
     Bench(bench::BenchOptions),
+    /// Compare a new endpoint with the old one before clients move
+    ///
+    /// Sends every documented form of a request, with the account's own widgets, to the old endpoint, the new one, and the
+    /// old one again. What the two old responses disagree about is noise. Times are compared as instants, and a missing
+    /// key is `null`. Every other difference is a departure that docs/contract.md lists, or unexplained.
+    ///
+    /// The table has a line for each request: `same` in meaning, `departs` as documented, `DIFFERS`, or `undecided` because
+    /// the old endpoint failed twice. Nothing is retried: a failure of the new endpoint is a difference. A response may take
+    /// 31 seconds and have 32 MiB. Texts of the account and tokens are neither printed nor written, only their lengths and
+    /// salted hashes.
+    ///
+    /// Only reads are sent, but the edge function writes `api_keys.last_used_at`. Use a key of an account with many
+    /// sessions, which both endpoints know.
+    #[command(after_long_help = parity::EXIT_CODES)]
+    Parity(parity::ParityOptions),
+    /// Serve a stand-in for the edge function that this project replaces, over a database, to try `parity`
+    EdgeFunction(edge_function::EdgeFunctionOptions),
+    /// Add, list, revoke and import the keys of a key ring in Secrets Manager
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Print a new token and its entry for the key ring
     NewToken(token::TokenOptions),
     /// Print the hash of the token on standard input
@@ -76,14 +99,14 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error.into()),
     };
     let command = arguments.command.unwrap_or(Command::Up(arguments.up));
-    // These two run until they are stopped; the others have not finished then.
-    let is_finished = matches!(command, Command::Up(_) | Command::Services(_));
+    // These run until they are stopped; the others have not finished then.
+    let is_finished = matches!(command, Command::Up(_) | Command::Services(_) | Command::EdgeFunction(_));
     let unfinished = |code| ExitCode::from(if is_finished { 0 } else { code });
     let result = runtime.block_on(async {
         // Everything that was started is stopped when `run` is dropped.
         tokio::select! {
             biased;
-            result = run(command) => result.map(|()| ExitCode::SUCCESS),
+            result = run(command) => result,
             result = interrupted() => result.map(|()| unfinished(INTERRUPTED)),
             error = terminal::failed() => match error.kind() {
                 ErrorKind::BrokenPipe => Ok(unfinished(BROKEN_PIPE)),
@@ -101,17 +124,21 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn run(command: Command) -> anyhow::Result<()> {
-    match command {
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let result = match command {
+        Command::Parity(options) => return parity::parity(options).await,
+        Command::EdgeFunction(options) => edge_function::edge_function(options).await,
         Command::Up(options) => up::up(options).await,
         Command::Services(options) => services::services(options).await,
         Command::Invoke { file, options, run } => invoke::invoke(&file, options, run).await,
         Command::Seed(options) => seed::seed(options).await,
         Command::Soak(options) => soak::soak(options).await,
         Command::Bench(options) => bench::bench(options).await,
+        Command::Keys(command) => keys::keys(command).await,
         Command::NewToken(options) => token::new(&options),
         Command::HashToken => token::hash(),
-    }
+    };
+    result.map(|()| ExitCode::SUCCESS)
 }
 
 /// Returns on Ctrl-C, `kill`, or when the terminal closes.

@@ -7,7 +7,7 @@ use axum::{
     body::Bytes,
     http::{Method, Request},
 };
-use testkit::{Gateway, client, request::PATH, seed::DEMO_TOKEN, terminal::out};
+use testkit::{Gateway, Upstream, client, request::PATH, seed::DEMO_TOKEN, terminal::out};
 
 use crate::{
     local::{self, Input, LocalFunction},
@@ -24,6 +24,9 @@ pub struct UpOptions {
     /// Serve on this port of 127.0.0.1; 0 for any free port
     #[arg(long, value_name = "N", default_value_t = 9000)]
     port: u16,
+    /// Pass other functions to this host: its URL is followed by the request's whole path
+    #[arg(long, value_name = "URL")]
+    upstream: Option<String>,
     #[command(flatten)]
     local: local::ServiceOptions,
     #[command(flatten)]
@@ -36,7 +39,9 @@ pub async fn up(options: UpOptions) -> Result<()> {
     // A key ring has only hashes, and custom rows can belong to any account.
     let token = options.local.is_demo().then_some(DEMO_TOKEN);
     let input = Input::read(options.local)?;
-    let gateway = Gateway::bind(options.port).await?;
+    let upstream = options.upstream.as_deref().map(Upstream::new).transpose().context("--upstream")?;
+    let others = upstream.as_ref().map(|upstream| upstream.url().to_owned());
+    let gateway = Gateway::bind(options.port).await?.with_upstream(upstream);
     let url = format!("{}{PATH}", gateway.url()?);
 
     let local = LocalFunction::start(input, options.run, Steps::Output).await?;
@@ -44,6 +49,9 @@ pub async fn up(options: UpOptions) -> Result<()> {
     first_call(&url, token).await?;
     out(format_args!("{:6.2} s  total\n", begin.elapsed().as_secs_f64()));
     out(format_args!("ready {url}"));
+    if let Some(others) = others {
+        out(format_args!("other functions are passed to {others}"));
+    }
     out(curl(&url, token.unwrap_or("$TOKEN")));
     if let Some(psql) = local.services.psql() {
         out(format_args!("\n{psql}"));

@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
+    path::Path,
     process::{Child, ChildStdout, Command, Output, Stdio},
 };
 
@@ -11,7 +12,7 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::Value;
-use testkit::binary;
+use testkit::{Authority, UpstreamStub, binary, certificates::NOW};
 
 fn dev(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dev"));
@@ -32,8 +33,12 @@ struct Up {
 
 impl Up {
     fn start(arguments: &[&str]) -> Self {
+        Self::start_with(arguments, &[])
+    }
+
+    fn start_with(arguments: &[&str], variables: &[(&str, &Path)]) -> Self {
         let mut command = dev(&["up", "--port", "0", "--binary"]);
-        let mut process = command.arg(binary()).args(arguments).spawn().unwrap();
+        let mut process = command.arg(binary()).args(arguments).envs(variables.iter().copied()).spawn().unwrap();
         let mut output = BufReader::new(process.stdout.take().unwrap());
         let mut start = String::new();
         while !start.contains("Ctrl-C") {
@@ -84,6 +89,29 @@ fn up_prints_urls_that_work_and_one_short_line_for_each_request() {
     assert!(first.contains("Z  POST    200    20 rows  ") && first.ends_with(" ms  cold start"), "{log}");
     assert!(unauthorized.contains("Z  POST    401  ") && unauthorized.ends_with("  unauthorized"), "{log}");
     assert!(not_found.ends_with("Z  POST    404  /functions/v1/list-calls: Not Found"), "{log}");
+}
+
+#[test]
+fn up_passes_other_functions_to_an_https_upstream_whose_certificate_it_verifies() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let authority = Authority::new().unwrap();
+    let (mut stub, roots) = (runtime.block_on(UpstreamStub::start()).unwrap(), tempfile::NamedTempFile::new().unwrap());
+    fs::write(roots.path(), authority.pem()).unwrap();
+    for (name, status) in [("localhost", 200), ("other.example.com", 503)] {
+        let certificate = authority.certify(&[name], NOW).unwrap();
+        let upstream = runtime.block_on(stub.add_tls(&certificate)).unwrap();
+        let up = Up::start_with(&["--upstream", &upstream], &[("SSL_CERT_FILE", roots.path())]);
+        assert_eq!(up.line("other functions are passed to "), upstream);
+        let url = up.line("ready ").replace("list-chat-sessions", "list-agents");
+        let request = axum::http::Request::get(url).body(axum::body::Bytes::new()).unwrap();
+        assert_eq!(runtime.block_on(testkit::client::send(request)).unwrap().status(), status, "{name}");
+        let log = text(&up.end().stderr);
+        let message = if status == 200 { "upstream" } else { "Service Unavailable: " };
+        assert!(log.contains(&format!("Z  GET     {status}  /functions/v1/list-agents: {message}")), "{log}");
+    }
+    let output = dev(&["up", "--upstream", "https://old.example.com/"]).output().unwrap();
+    assert_eq!(text(&output.stderr).lines().count(), 1);
+    assert!(text(&output.stderr).starts_with("error: --upstream: https://old.example.com/ must not end with a slash"));
 }
 
 #[test]
@@ -156,11 +184,14 @@ fn a_closed_output_never_causes_a_panic() {
 fn help_describes_every_option_and_its_values() {
     let version = dev(&["--version"]).output().unwrap();
     assert_eq!(text(&version.stdout), format!("cargo dev {}\n", env!("CARGO_PKG_VERSION")));
-    for command in ["up", "services", "invoke", "seed", "soak", "bench", "new-token", "hash-token"] {
-        let help = text(&dev(&[command, "-h"]).output().unwrap().stdout);
+    let keys = ["new", "list", "revoke", "import", "init"].map(|command| vec!["keys", command]);
+    let others =
+        ["up", "services", "invoke", "seed", "soak", "bench", "parity", "edge-function", "new-token", "hash-token"];
+    for command in others.iter().map(|command| vec![*command]).chain(keys) {
+        let help = text(&dev(&[command.as_slice(), &["-h"]].concat()).output().unwrap().stdout);
         for line in help.lines().filter(|line| line.trim_start().starts_with('-')) {
             let words = line.trim_start().split("  ").filter(|part| !part.is_empty()).count();
-            assert!(words > 1, "{command}: {line}");
+            assert!(words > 1, "{command:?}: {line}");
         }
     }
     let soak = text(&dev(&["soak", "--help"]).output().unwrap().stdout);

@@ -6,6 +6,7 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_secretsmanager::config::{Credentials, Region, SharedCredentialsProvider};
 use lambda_http::{Body, Context, RequestExt, Response, http::StatusCode};
 use list_chat_sessions::{
+    api_keys::ShardedId,
     app::App,
     clock::Deadline,
     config::{Config, DatabaseSource},
@@ -121,7 +122,8 @@ pub async fn secrets() -> Secrets {
 
 pub fn config(database: &Database) -> Config {
     Config {
-        api_keys_secret_id: API_KEYS.into(),
+        api_keys_secret_id: ShardedId::new(API_KEYS, None).unwrap(),
+        api_keys_max_age: None,
         database: DatabaseSource::Url(
             ConnectionSettings::from_url(database.url(), &TlsPolicy::default()).unwrap().into(),
         ),

@@ -1,10 +1,18 @@
 //! Certificates for servers on this machine.
 
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
 use anyhow::Result;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        ServerConfig,
+        crypto::aws_lc_rs,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    },
 };
 
 /// A certificate authority that only clients with its certificate trust.
@@ -14,6 +22,19 @@ pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 pub struct Certificate {
     pub chain: String,
     pub key: String,
+}
+
+impl Certificate {
+    /// Returns the server's side of TLS with this certificate.
+    pub fn acceptor(&self) -> Result<TlsAcceptor> {
+        let chain = CertificateDer::pem_slice_iter(self.chain.as_bytes()).collect::<Result<_, _>>()?;
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes())?;
+        let config = ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into())
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)?;
+        Ok(TlsAcceptor::from(Arc::new(config)))
+    }
 }
 
 /// Validity periods: from the first day of one year to the first day of another.

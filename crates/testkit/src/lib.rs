@@ -8,6 +8,7 @@ pub mod client;
 mod connections;
 pub mod contract;
 pub mod database;
+pub mod edge_function;
 pub mod environment;
 pub mod faults;
 pub mod function;
@@ -28,6 +29,7 @@ pub mod secrecy;
 pub mod secrets;
 pub mod seed;
 pub mod terminal;
+pub mod upstream_stub;
 
 use std::{
     path::{Path, PathBuf},
@@ -42,14 +44,16 @@ pub use self::{
     chaos::{Chaos, DeadAddress, NetworkFault, Phase},
     connections::{assert_nothing_runs, end_connections, processes, running, wait_for_running},
     database::Database,
+    edge_function::EdgeFunction,
     faults::{FaultReport, Harness},
     function::{Function, FunctionOptions},
-    gateway::{Arrival, Gateway},
+    gateway::{Arrival, Gateway, Upstream},
     pooler::Pooler,
     postgres::{Server, ServerOptions},
     rds::Rds,
     runtime_api::{Headers, Outcome, RuntimeApi},
     secrets::{Secrets, SecretsFault, WireFault, random_id},
+    upstream_stub::{Received, UpstreamStub},
 };
 
 /// Locks a mutex, even if another test's thread panicked while holding it.
@@ -82,6 +86,12 @@ pub fn target_folder() -> Result<PathBuf> {
     let mut folder = profile_folder()?;
     folder.pop();
     Ok(folder)
+}
+
+/// Returns the binary of `sync-keys` that cargo built with the tests, or the one that `SYNC_KEYS_BINARY` names.
+pub fn sync_keys_binary() -> PathBuf {
+    std::env::var_os("SYNC_KEYS_BINARY")
+        .map_or_else(|| profile_folder().expect("tests run from a build folder").join("sync-keys"), PathBuf::from)
 }
 
 /// Returns the function's binary that tests run: the one that cargo built with them, or the one that `FUNCTION_BINARY`

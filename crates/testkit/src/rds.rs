@@ -12,14 +12,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
-use tokio_rustls::{
-    TlsAcceptor,
-    rustls::{
-        ServerConfig,
-        crypto::aws_lc_rs,
-        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    },
-};
+use tokio_rustls::TlsAcceptor;
 
 use crate::lock;
 use crate::{Certificate, Server};
@@ -39,13 +32,7 @@ pub struct Rds {
 impl Rds {
     /// Starts in front of `server`; only `role` may connect, as the database user `user`.
     pub async fn start(server: &Server, certificate: &Certificate, role: Role, user: &'static str) -> Result<Self> {
-        let chain = CertificateDer::pem_slice_iter(certificate.chain.as_bytes()).collect::<Result<_, _>>()?;
-        let key = PrivateKeyDer::from_pem_slice(certificate.key.as_bytes())?;
-        let tls = ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into())
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(chain, key)?;
-        let tls = TlsAcceptor::from(Arc::new(tls));
+        let tls = certificate.acceptor()?;
         let listener = TcpListener::bind((HOST, 0)).await?;
         let (port, behind) = (listener.local_addr()?.port(), server.port());
         let passwords = Arc::<Mutex<Vec<String>>>::default();

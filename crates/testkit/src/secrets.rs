@@ -15,7 +15,7 @@ use anyhow::{Context, Result, anyhow};
 use axum::{Router, routing::post};
 use tokio::{net::TcpListener, task::JoinSet};
 
-use service::{Service, handle};
+use service::{Pause, Service, handle};
 use vault::CURRENT;
 use wire::Wire;
 
@@ -35,6 +35,8 @@ pub enum SecretsFault {
     Deleted,
     /// 200 with a body that is not JSON.
     Garbage,
+    /// The secret has as many versions as it can have. Only writing fails like this, so it is not one of [`Self::ALL`].
+    TooManyVersions,
 }
 
 impl SecretsFault {
@@ -122,6 +124,40 @@ impl Secrets {
         };
     }
 
+    /// Makes calls of one operation, for example `PutSecretValue`, fail like this; `None` ends the fault.
+    pub fn fail_operation(&self, operation: &str, fault: impl Into<Option<SecretsFault>>) {
+        let faults = &mut lock(&self.state).operation_faults;
+        match fault.into() {
+            Some(fault) => faults.insert(operation.to_owned(), fault),
+            None => faults.remove(operation),
+        };
+    }
+
+    /// Makes the next call of an operation wait, before it has an effect, until the pause is released.
+    pub fn pause(&self, operation: &str) -> Paused {
+        let pause = Arc::new(Pause::default());
+        lock(&self.state).pauses.insert(operation.to_owned(), Arc::clone(&pause));
+        Paused(pause)
+    }
+
+    /// Returns how often an operation was called, for all secrets.
+    pub fn operations(&self, operation: &str) -> usize {
+        lock(&self.state).operations.get(operation).copied().unwrap_or_default()
+    }
+
+    /// Returns a secret's current text and the labels of its version.
+    pub fn current(&self, name: &str) -> (String, Vec<String>) {
+        let value = lock(&self.state).vault.find_or_create(name).value(None, None).unwrap_or_default();
+        let labels = value["VersionStages"].as_array().into_iter().flatten();
+        let labels = labels.filter_map(|label| label.as_str().map(ToOwned::to_owned)).collect();
+        (value["SecretString"].as_str().unwrap_or_default().to_owned(), labels)
+    }
+
+    /// Returns how many versions a secret has, with and without labels.
+    pub fn versions(&self, name: &str) -> usize {
+        lock(&self.state).vault.find_or_create(name).version_count()
+    }
+
     pub fn delay(&self, delay: Duration) {
         lock(&self.state).delay = delay;
     }
@@ -134,6 +170,22 @@ impl Secrets {
     /// Closes every connection, so that the next call needs a new one.
     pub fn hang_up(&self) {
         self.wire.hang_up();
+    }
+}
+
+/// A call that waits, or will; dropping this continues it.
+pub struct Paused(Arc<Pause>);
+
+impl Paused {
+    /// Returns when the call has arrived.
+    pub async fn arrived(&self) {
+        self.0.arrived.notified().await;
+    }
+}
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        self.0.released.notify_one();
     }
 }
 

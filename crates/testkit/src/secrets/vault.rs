@@ -104,6 +104,10 @@ impl Secret {
         self.versions.iter().find(has_label).map(|version| version.id.as_str())
     }
 
+    pub fn version_count(&self) -> usize {
+        self.versions.len()
+    }
+
     pub fn has_version(&self, id: &str) -> bool {
         self.versions.iter().any(|version| version.id == id)
     }
