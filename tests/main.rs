@@ -41,6 +41,7 @@ mod packaging {
 }
 
 mod resilience {
+    mod concurrency;
     mod database_states;
     mod freezing;
     mod lost_connections;
@@ -48,6 +49,7 @@ mod resilience {
     mod names;
     mod network;
     mod outages;
+    mod shutdown;
     mod tenants;
 }
 
