@@ -54,8 +54,8 @@ pub use self::{
     rds::Rds,
     runtime_api::{Headers, Outcome, RuntimeApi},
     secrets::{Secrets, SecretsFault, WireFault, random_id},
-    upstream_stub::{Received, UpstreamStub},
     sign_in::{JwksFault, SignIn, SigningKey},
+    upstream_stub::{Received, UpstreamStub},
 };
 
 /// Locks a mutex, even if another test's thread panicked while holding it.
