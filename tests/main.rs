@@ -19,6 +19,7 @@ mod auth {
     mod authentication;
     mod compact;
     mod key_ring;
+    mod session_tokens;
     mod shards;
 }
 
@@ -40,6 +41,7 @@ mod packaging {
 }
 
 mod resilience {
+    mod concurrency;
     mod database_states;
     mod freezing;
     mod lost_connections;
@@ -47,6 +49,7 @@ mod resilience {
     mod names;
     mod network;
     mod outages;
+    mod shutdown;
     mod tenants;
 }
 
