@@ -135,10 +135,19 @@ async fn measure(options: &ParityOptions, run: &mut Run, bar: &ProgressBar) -> R
     let given = options.requests.as_ref().map(|path| requests::read(path, &token)).transpose()?;
     let mut endpoints = Endpoints::new(&options.old, &options.new, options.rps);
     let account = endpoints.account(&token).await?;
+    let is_default = given.is_none();
     let requests = given.unwrap_or_else(|| requests::defaults(&token, &account));
     out(format_args!("{:<38}  {:<9}  {}", "request", "result", "departures, noise"));
     let show = |row: &Row| bar.suspend(|| out(row.text(options.strict)));
-    endpoints.compare_all(&requests, options.strict, run, bar, show).await
+    endpoints.compare_all(&requests, options.strict, run, bar, show).await?;
+    if is_default && !options.strict { ensure_departures(run) } else { Ok(()) }
+}
+
+/// Fails if the new endpoint answers exactly as the edge function does: then it is the edge function.
+fn ensure_departures(run: &Run) -> Result<()> {
+    const PASSES: &str = "no request departs as documented, so the new endpoint seems to pass requests to the old one: deploy                           without UpstreamServes=all. For two deployments of this project, add --strict";
+    ensure!(run.has_departures() || run.verdict() != Verdict::Equal, PASSES);
+    Ok(())
 }
 
 /// Sends the default requests to two endpoints, as often as the endpoints allow, and prints nothing.
@@ -148,6 +157,7 @@ pub async fn compare(old: &str, new: &str, token: &str, bar: &ProgressBar) -> Re
     let account = endpoints.account(token).await?;
     let mut run = Run::default();
     endpoints.compare_all(&requests::defaults(token, &account), false, &mut run, bar, |_| ()).await?;
+    ensure_departures(&run)?;
     Ok(run)
 }
 

@@ -106,8 +106,12 @@ async fn steps([binary, sync_keys]: [PathBuf; 2]) -> Result<String> {
     let product = step("product", async |_| product().await).await?;
     let Product { server, admin, old, token, account, callers } = &product;
     step("indexes", async |_| indexes(admin, callers).await).await?;
-    step("roles", async |_| roles(admin).await).await?;
-    step("doctor", async |_| doctor(admin).await).await?;
+    step("role", async |_| {
+        role::create(admin, role::PASSWORD).await?;
+        Ok(((), format!("{}, by docs/role.sql", role::NAME)))
+    })
+    .await?;
+    step("doctor", async |_| Ok(((), doctor(admin).await?))).await?;
 
     let secrets = Secrets::start().await?;
     secrets.put(RING, r#"{"api_keys": []}"#)?;
@@ -134,11 +138,13 @@ async fn steps([binary, sync_keys]: [PathBuf; 2]) -> Result<String> {
     })
     .await?;
     let schedule = step("keys", async |_| {
+        role::create_sync_keys(admin).await?;
         let options = FunctionOptions { env: variables(role::SYNC_KEYS), ..FunctionOptions::new(sync_keys, &[]) };
         let mut schedule = Schedule::start(Function::start(options).await?, SCHEDULE);
         let summary = schedule.first_run().await?;
         let time = until(200, &api, token, &schedule).await?;
-        let seen = format!("sync-keys added {}; a call succeeds after {}", summary["added"], seconds(time));
+        let (added, time, said) = (&summary["added"], seconds(time), doctor(admin).await?);
+        let seen = format!("sync-keys added {added}; 200 after {time}; doctor: {said}");
         Ok((schedule, seen))
     })
     .await?;
@@ -230,14 +236,8 @@ async fn indexes(admin: &Client, callers: &Callers) -> Result<((), String)> {
     Ok(((), text))
 }
 
-async fn roles(admin: &Client) -> Result<((), String)> {
-    role::create(admin, role::PASSWORD).await?;
-    role::create_sync_keys(admin).await?;
-    Ok(((), format!("{} and {}", role::NAME, role::SYNC_KEYS)))
-}
-
-/// Fails if the doctor finds anything that needs a repair.
-async fn doctor(admin: &Client) -> Result<((), String)> {
+/// Returns the names of what docs/doctor.sql says. Fails if anything needs a repair.
+async fn doctor(admin: &Client) -> Result<String> {
     let mut names = Vec::new();
     for message in admin.simple_query(DOCTOR).await.map_err(|error| database::explain(&error, DOCTOR))? {
         let SimpleQueryMessage::Row(row) = message else { continue };
@@ -245,7 +245,7 @@ async fn doctor(admin: &Client) -> Result<((), String)> {
         ensure!(level == "info", "docs/doctor.sql: {level}: {name}: {wrong}");
         names.push(name.to_owned());
     }
-    Ok(((), names.join(", ")))
+    Ok(names.join(", "))
 }
 
 async fn compare(old: &str, new: &str, token: &str, bar: &ProgressBar) -> Result<((), String)> {

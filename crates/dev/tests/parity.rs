@@ -387,6 +387,7 @@ async fn a_comparison_that_shows_nothing_says_why_and_exits_with_2() {
         (old, &endpoints.new, "{\"method\":\"P ST\"}", TOKEN, "line 1: \"method\" is not an HTTP method"),
         (old, &endpoints.new, "{\"headers\":\"mgp_1234567\"}", TOKEN, "line 1: \"headers\" must be an object"),
         (old, &endpoints.new, "\n", TOKEN, "requests.jsonl has no requests"),
+        (old, old, "", TOKEN, "the new endpoint seems to pass requests to the old one"),
     ] {
         let comparison = parity(old, new, requests, &[], token).await;
         assert_eq!(comparison.code, Some(2), "{reason}: {}", comparison.output);

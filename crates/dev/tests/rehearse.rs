@@ -11,7 +11,7 @@ use testkit::{binary, secrecy, sync_keys_binary};
 
 /// The steps, in the order of docs/moving.md.
 const STEPS: [&str; 13] = [
-    "product", "indexes", "roles", "doctor", "deploy", "keys", "parity", "all", "others", "new key", "revoked", "back",
+    "product", "indexes", "role", "doctor", "deploy", "keys", "parity", "all", "others", "new key", "revoked", "back",
     "total",
 ];
 

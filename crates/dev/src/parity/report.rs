@@ -200,6 +200,10 @@ impl Run {
         classes
     }
 
+    pub fn has_departures(&self) -> bool {
+        self.count(Outcome::Departs) > 0
+    }
+
     /// Formats what was found in all requests, and the verdict.
     pub fn summary(&self) -> String {
         let mut lines = Vec::new();
@@ -232,7 +236,7 @@ impl Run {
             Verdict::Interrupted => format!("{} of {} requests were compared", self.rows.len(), self.planned),
             _ => self.counts(),
         };
-        let has_departures = self.verdict() == Verdict::Equal && self.count(Outcome::Departs) > 0;
+        let has_departures = self.verdict() == Verdict::Equal && self.has_departures();
         let except = if has_departures { " except for documented departures" } else { "" };
         let verdict = format!("verdict: {}{except}; {result}", self.verdict().name());
         lines.push(format!("\n{}", wrapped(&verdict, 0)));
