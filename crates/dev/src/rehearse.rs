@@ -94,7 +94,7 @@ pub async fn rehearse(options: RehearseOptions) -> Result<()> {
             let binaries = build_all([testkit::function::NAME, "sync-keys"], options.release).await?;
             Ok((binaries, format!("{profile} profile")))
         };
-        step("build", build).await?
+        step("build", None, build).await?
     };
     let total = steps(binaries).await?;
     Steps::Output.done(begin, "total", &total);
@@ -103,15 +103,15 @@ pub async fn rehearse(options: RehearseOptions) -> Result<()> {
 
 async fn steps([binary, sync_keys]: [PathBuf; 2]) -> Result<String> {
     let start = Instant::now();
-    let product = step("product", async |_| product().await).await?;
+    let product = step("product", None, async |_| product().await).await?;
     let Product { server, admin, old, token, account, callers } = &product;
-    step("indexes", async |_| indexes(admin, callers).await).await?;
-    step("role", async |_| {
+    step("indexes", Some(callers), async |_| indexes(admin, callers).await).await?;
+    step("role", Some(callers), async |_| {
         role::create(admin, role::PASSWORD).await?;
         Ok(((), format!("{}, by docs/role.sql", role::NAME)))
     })
     .await?;
-    step("doctor", async |_| Ok(((), doctor(admin).await?))).await?;
+    step("doctor", Some(callers), async |_| Ok(((), doctor(admin).await?))).await?;
 
     let secrets = Secrets::start().await?;
     secrets.put(RING, r#"{"api_keys": []}"#)?;
@@ -127,7 +127,7 @@ async fn steps([binary, sync_keys]: [PathBuf; 2]) -> Result<String> {
     let api = gateway.url()?;
     let upstream = Upstream::new(old.base())?;
     let serves_all = upstream.serves_all();
-    let _serving = step("deploy", async |_| {
+    let _serving = step("deploy", Some(callers), async |_| {
         let options = FunctionOptions { env: variables(role::NAME), ..FunctionOptions::new(binary, &[]) };
         let function = Function::start(options).await?;
         let serving = gateway.with_upstream(upstream).serve(Arc::new(function));
@@ -137,7 +137,7 @@ async fn steps([binary, sync_keys]: [PathBuf; 2]) -> Result<String> {
         Ok((serving, "the function is up; other paths go to the old host".to_owned()))
     })
     .await?;
-    let schedule = step("keys", async |_| {
+    let schedule = step("keys", Some(callers), async |_| {
         role::create_sync_keys(admin).await?;
         let options = FunctionOptions { env: variables(role::SYNC_KEYS), ..FunctionOptions::new(sync_keys, &[]) };
         let mut schedule = Schedule::start(Function::start(options).await?, SCHEDULE);
@@ -148,9 +148,9 @@ async fn steps([binary, sync_keys]: [PathBuf; 2]) -> Result<String> {
         Ok((schedule, seen))
     })
     .await?;
-    step("parity", async |bar| compare(old.base(), &api, token, bar).await).await?;
+    step("parity", Some(callers), async |bar| compare(old.base(), &api, token, bar).await).await?;
 
-    step("all", async |_| {
+    step("all", Some(callers), async |_| {
         serves_all.store(true, Ordering::Relaxed);
         let (status, by) = call(&api, token).await?;
         ensure!((status, by) == (200, Endpoint::Old), "API Gateway should pass the call to the old endpoint");
@@ -159,39 +159,43 @@ async fn steps([binary, sync_keys]: [PathBuf; 2]) -> Result<String> {
         Ok(((), "the host name moves to API Gateway; the old one answers".to_owned()))
     })
     .await?;
-    step("others", async |_| {
+    step("others", Some(callers), async |_| {
         let begin = Instant::now();
         serves_all.store(false, Ordering::Relaxed);
         callers.see(Endpoint::New).await?;
         other_function(&callers.host()).await?;
-        let seen = callers.seen_since(begin)?;
+        let seen = callers.seen_since(begin);
         Ok(((), format!("the new one answers, 0 of {} calls failed; other paths: old", seen.calls)))
     })
     .await?;
     let key = token::random()?;
-    step("new key", async |_| made(admin, callers, &key, *account, &schedule).await).await?;
-    step("revoked", async |_| revoked(admin, callers, &key, &schedule).await).await?;
-    step("back", async |_| {
+    step("new key", Some(callers), async |_| made(admin, callers, &key, *account, &schedule).await).await?;
+    step("revoked", Some(callers), async |_| revoked(admin, callers, &key, &schedule).await).await?;
+    step("back", Some(callers), async |_| {
         let begin = Instant::now();
         serves_all.store(true, Ordering::Relaxed);
         callers.see(Endpoint::Old).await?;
         let (status, _) = call(&callers.host(), &key).await?;
         ensure!(status == 401, "the old endpoint should reject the revoked key with 401, not {status}");
-        let seen = callers.seen_since(begin)?;
+        let seen = callers.seen_since(begin);
         Ok(((), format!("the old endpoint answers; 0 of {} calls failed", seen.calls)))
     })
     .await?;
     schedule.check()?;
-    let seen = callers.seen_since(start)?;
+    let seen = callers.seen_since(start);
     Ok(format!("0 of {} calls and 0 of {} messages failed", seen.calls, seen.messages))
 }
 
-/// Runs a step with a spinner and prints its line; its error gets its name.
-async fn step<T>(name: &str, run: impl AsyncFnOnce(&ProgressBar) -> Result<(T, String)>) -> Result<T> {
+/// Runs a step with a spinner and prints its line; its error gets its name. Fails if a caller has got an error.
+async fn step<T>(
+    name: &str,
+    callers: Option<&Callers>,
+    run: impl AsyncFnOnce(&ProgressBar) -> Result<(T, String)>,
+) -> Result<T> {
     let begin = Instant::now();
     let bar = ProgressBar::new_spinner().with_message(name.to_owned());
     bar.enable_steady_tick(Duration::from_millis(100));
-    let result = run(&bar).await;
+    let result = run(&bar).await.and_then(|result| callers.map_or(Ok(()), Callers::check).map(|()| result));
     bar.finish_and_clear();
     let (value, seen) = result.with_context(|| format!("step \"{name}\""))?;
     Steps::Output.done(begin, name, &seen);
@@ -217,7 +221,7 @@ async fn product() -> Result<(Product, String)> {
     Ok((Product { server, admin, old, token, account, callers }, seen))
 }
 
-/// Runs each migration as psql does, beside the callers.
+/// Runs each migration as psql does, while callers call.
 async fn indexes(admin: &Client, callers: &Callers) -> Result<((), String)> {
     let begin = Instant::now();
     for (name, sql) in migrations::files()? {
@@ -230,9 +234,9 @@ async fn indexes(admin: &Client, callers: &Callers) -> Result<((), String)> {
         }
     }
     callers.see(Endpoint::Old).await?;
-    let seen = callers.seen_since(begin)?;
+    let seen = callers.seen_since(begin);
     let text =
-        format!("beside {} calls and {} messages; slowest {} ms", seen.calls, seen.messages, seen.slowest.as_millis());
+        format!("during {} calls and {} messages; slowest {} ms", seen.calls, seen.messages, seen.slowest.as_millis());
     Ok(((), text))
 }
 

@@ -185,8 +185,19 @@ fn help_describes_every_option_and_its_values() {
     let version = dev(&["--version"]).output().unwrap();
     assert_eq!(text(&version.stdout), format!("cargo dev {}\n", env!("CARGO_PKG_VERSION")));
     let keys = ["new", "list", "revoke", "import", "init"].map(|command| vec!["keys", command]);
-    let others =
-        ["up", "services", "invoke", "seed", "soak", "bench", "parity", "rehearse", "edge-function", "new-token", "hash-token"];
+    let others = [
+        "up",
+        "services",
+        "invoke",
+        "seed",
+        "soak",
+        "bench",
+        "parity",
+        "rehearse",
+        "edge-function",
+        "new-token",
+        "hash-token",
+    ];
     for command in others.iter().map(|command| vec![*command]).chain(keys) {
         let help = text(&dev(&[command.as_slice(), &["-h"]].concat()).output().unwrap().stdout);
         for line in help.lines().filter(|line| line.trim_start().starts_with('-')) {

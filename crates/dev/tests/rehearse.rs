@@ -63,15 +63,15 @@ fn the_first_step_that_fails_ends_the_rehearsal_with_its_name_and_the_cause() {
     let short = with("short", "LIMIT_MAX=10", &binary());
     let user = with("user", r#"DATABASE_URL="postgres://list_chat_sessions@${DATABASE_URL#*@}""#, &sync_keys_binary());
     for (function, sync_keys, step, cause) in [
-        (&stale, &sync_keys_binary(), "revoked", "after 3.0 s a call with the key still gets 200, not 401"),
-        (&short, &sync_keys_binary(), "parity", " differs, "),
+        (&short, &sync_keys_binary(), "deploy", "LIMIT_MAX must be a whole number from 100 to 1000"),
         (&binary(), &user, "keys", "permission denied for table api_keys"),
+        (&stale, &sync_keys_binary(), "revoked", "after 3.0 s a call with the key still gets 200, not 401"),
     ] {
         let output = rehearse(function, sync_keys);
         let shown = shown(&output);
         assert_eq!(output.status.code(), Some(1), "{shown}");
-        let last = shown.lines().last().unwrap_or_default();
-        assert!(last.starts_with(&format!("error: step \"{step}\": ")) && last.contains(cause), "{shown}");
+        let error = shown.split_once(&format!("error: step \"{step}\": ")).map(|(_, error)| error);
+        assert!(error.is_some_and(|error| error.contains(cause)), "{shown}");
         let done = STEPS.iter().take_while(|name| **name != step);
         assert!(names(&output).iter().eq(done), "{shown}");
     }
