@@ -44,9 +44,7 @@ fn modules() -> Modules {
             }
         }
     }
-    modules.remove("lib");
-    modules.remove("main");
-    modules.remove("bin::sync-keys");
+    modules.retain(|name, _| !matches!(name.as_str(), "lib" | "main") && !name.starts_with("bin::"));
     modules
 }
 
