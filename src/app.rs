@@ -43,7 +43,13 @@ impl App {
         let auth_tokens = (config.database_policy.auth == AuthMethod::Iam).then(|| AuthTokenGenerator::new(aws));
         let app = Self {
             api_keys: Secret::new(client, config.api_keys_secret_id, config.secret_lifetime, KeyRing::parse),
-            database: Database::new(settings, auth_tokens, &sessions::SCHEMA, config.query_timeout),
+            database: Database::new(
+                settings,
+                auth_tokens,
+                &sessions::SCHEMA,
+                config.database_statements,
+                config.query_timeout,
+            ),
             limit_max: config.limit_max,
             unknown_tokens: UnknownTokens::default(),
             has_served: AtomicBool::new(false),

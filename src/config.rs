@@ -11,6 +11,7 @@
 //! | `DATABASE_AUTH` | `password`, or `iam`: the function signs an IAM token for each new connection | `password` |
 //! | `DATABASE_CA_PEM` | certificates (PEM) that verify the database; `sslrootcert` in the secret or the URL takes precedence | Amazon's: RDS and RDS Proxy |
 //! | `DATABASE_ALLOW_PLAINTEXT` | `true` allows unencrypted connections (`sslmode=disable`) to other hosts | `false` |
+//! | `DATABASE_STATEMENTS` | `auto`: named statements on direct connections; `named`: also where a pooler gives each connection its own session; `unnamed` | `auto` |
 //! | `LIMIT_MAX` | largest `limit` that is served, 100 to 1000 | 100 |
 //! | `QUERY_TIMEOUT_MS` | time-out of the query in milliseconds, 1 to 28000 | 5000 |
 //! | `SECRET_MAX_AGE_SECONDS` | age at which a secret is refreshed, 1 to 3600; a revoked key stops working within it | 300 |
@@ -19,7 +20,7 @@
 use std::{fmt, net::IpAddr, ops::RangeInclusive, str::FromStr, sync::Arc, time::Duration};
 
 use crate::{
-    database::{AddressDefaults, ConnectionSettings, Tls, TlsPolicy},
+    database::{AddressDefaults, ConnectionSettings, StatementNames, Tls, TlsPolicy},
     secret::Lifetime,
 };
 
@@ -36,6 +37,8 @@ pub struct Config {
     pub database: DatabaseSource,
     /// `DATABASE_ALLOW_PLAINTEXT`, `DATABASE_AUTH` and `DATABASE_CA_PEM`
     pub database_policy: TlsPolicy,
+    /// `DATABASE_STATEMENTS`
+    pub database_statements: StatementNames,
     /// `LIMIT_MAX`
     pub limit_max: i64,
     /// `QUERY_TIMEOUT_MS`
@@ -97,6 +100,7 @@ impl Config {
             }),
             database: database(&mut variables, &database_policy),
             database_policy,
+            database_statements: variables.parsed("DATABASE_STATEMENTS", "auto, named or unnamed").unwrap_or_default(),
             limit_max: variables.number("LIMIT_MAX", 100..=1_000, 100),
             query_timeout: Duration::from_millis(variables.number("QUERY_TIMEOUT_MS", 1..=28_000, 5_000)),
             secret_lifetime: Lifetime {

@@ -20,6 +20,7 @@ mod credentials;
 mod error;
 mod iam;
 mod schema;
+mod statements;
 mod tls;
 
 use std::{fmt, time::Duration};
@@ -37,6 +38,7 @@ pub use self::{
     credentials::{AddressDefaults, ConnectionSettings, SettingsSource},
     iam::{AuthTokenGenerator, TOKEN_LIFETIME},
     schema::Schema,
+    statements::{MAX_TEXTS, PLAN_MAX_AGE, PLAN_ONCE, StatementNames},
     tls::{AuthMethod, Tls, TlsPolicy},
 };
 use crate::{
@@ -143,11 +145,12 @@ impl Database {
         settings: SettingsSource,
         token_generator: Option<AuthTokenGenerator>,
         schema: &'static Schema,
+        names: StatementNames,
         query_timeout: Duration,
     ) -> Self {
         let timeouts =
             Timeouts { wait: Some(CONNECT_TIMEOUT), create: Some(CONNECT_TIMEOUT), recycle: Some(ALIVE_TIMEOUT) };
-        let pool = Pool::builder(Connector::new(settings, token_generator, schema))
+        let pool = Pool::builder(Connector::new(settings, token_generator, schema, names))
             .max_size(POOL_SIZE)
             .timeouts(timeouts)
             .runtime(Runtime::Tokio1)
