@@ -260,7 +260,7 @@ impl Connection {
         let mut sending = self.statements.send(&text, planning);
         loop {
             let reading = self.read(&sending, &text, &statement.parameters, &new_rows);
-            let (rows, prepared) = if self.checked_at.elapsed() < CHECK_INTERVAL {
+            let rows = if self.checked_at.elapsed() < CHECK_INTERVAL {
                 timeout(deadline.remaining().min(query_timeout), reading).await.map_err(|_| ExecuteError::TimedOut)?
             } else {
                 let started = FreezeProofInstant::now();
@@ -271,14 +271,17 @@ impl Connection {
                 (self.features, self.checked_at) = (features, started);
                 rows
             };
-            if let Some(prepared) = prepared {
-                self.statements.keep(&text, prepared);
-            }
             match rows {
-                Err(error) if sending.named.is_some() && self.statements.is_invalidated(&error) => {
+                Err(error) if sending.is_named() && self.statements.is_invalidated(&error) => {
                     sending = self.statements.send(&text, planning);
                 }
-                rows => return Ok(rows),
+                Err(error) => return Ok(Err(error)),
+                Ok((rows, named)) => {
+                    if let Some(named) = named {
+                        self.statements.keep(&text, named);
+                    }
+                    return Ok(Ok(rows));
+                }
             }
         }
     }
@@ -324,16 +327,16 @@ impl Connection {
         matches!(timeout(deadline.remaining().min(ALIVE_TIMEOUT), self.check_connection()).await, Ok(Ok(())))
     }
 
-    /// Sends Parse, Bind, Describe, Execute and Sync together, or Bind, Execute and Sync for a named statement. What else
-    /// is sent is in the same packet. Rows are collected as they arrive: the connection buffers few of them, however large
-    /// they are.
+    /// Sends Parse, Bind, Describe, Execute and Sync together. A statement that is being named is prepared first, which takes
+    /// a round trip: in one packet, a cancelled statement would be followed by the other one. Rows are collected as they
+    /// arrive: the connection buffers few of them, however large they are.
     async fn read<R: Extend<Row>>(
         &self,
         sending: &Sending,
         text: &str,
         parameters: &Parameters<'_>,
         new_rows: impl Fn() -> R,
-    ) -> (Result<R, PgError>, Option<Result<Prepared, PgError>>) {
+    ) -> Result<(R, Option<Prepared>), PgError> {
         let settings = async {
             match sending.settings {
                 Some(settings) => self.batch_execute(settings).await,
@@ -341,7 +344,13 @@ impl Connection {
             }
         };
         let rows = async {
-            let stream = match &sending.named {
+            let prepared = if sending.prepare {
+                let types: Vec<_> = parameters.iter().map(|(_, r#type)| r#type.clone()).collect();
+                Some(self.prepare_typed(text, &types).await?)
+            } else {
+                None
+            };
+            let stream = match prepared.as_ref().or(sending.named.as_ref()) {
                 Some(named) => self.query_raw(named, parameters.iter().map(|(value, _)| *value)).await?,
                 None => self.query_typed_raw(text, parameters.iter().cloned()).await?,
             };
@@ -349,14 +358,10 @@ impl Connection {
                 rows.extend([row]);
                 Ok(rows)
             });
-            collected.await
+            Ok((collected.await?, prepared))
         };
-        let prepared = async {
-            let types: Vec<_> = parameters.iter().map(|(_, r#type)| r#type.clone()).collect();
-            if sending.prepare { Some(self.prepare_typed(text, &types).await) } else { None }
-        };
-        let (settings, rows, prepared) = tokio::join!(biased; settings, rows, prepared);
-        (settings.and(rows), prepared)
+        let (_, rows) = tokio::try_join!(biased; settings, rows)?;
+        Ok(rows)
     }
 
     fn is_lost(&self, error: &PgError) -> bool {

@@ -1,7 +1,7 @@
 //! The named statements of a connection: PostgreSQL parses their texts once, and plans some of them once.
 //!
-//! `docs/decisions/unnamed-statements.md` has the measurements. A text is named at its second use; the first use may be the
-//! only one. Naming it takes no round trip, because the unnamed statement is sent in the same packet.
+//! `docs/decisions/unnamed-statements.md` has the measurements. A text is named at its second use, because the first may be
+//! the only one, and because naming takes a round trip.
 
 use std::{str::FromStr, time::Duration};
 
@@ -74,7 +74,7 @@ pub struct Sending {
     pub settings: Option<&'static str>,
     /// Its named statement.
     pub named: Option<Prepared>,
-    /// Whether a named statement is made of it for the next time.
+    /// Whether a named statement is made of it first.
     pub prepare: bool,
 }
 
@@ -82,6 +82,10 @@ impl Sending {
     /// As an unnamed statement.
     pub fn unnamed() -> Self {
         Self { settings: None, named: None, prepare: false }
+    }
+
+    pub fn is_named(&self) -> bool {
+        self.prepare || self.named.is_some()
     }
 }
 
@@ -122,30 +126,28 @@ impl Statements {
             }
         }
         // The settings apply to unnamed statements too, and those are planned for their values.
-        let planning = if sending.named.is_some() { planning } else { Planning::Always };
-        if self.planning != Some(planning) && (sending.named.is_some() || self.planning.is_some()) {
+        let planning = if sending.is_named() { planning } else { Planning::Always };
+        if self.planning != Some(planning) && (sending.is_named() || self.planning.is_some()) {
             self.planning = Some(planning);
             sending.settings = Some(planning.settings());
         }
         sending
     }
 
-    /// Keeps a named statement that was made of a text. If it could not be made, none is made any more.
-    pub fn keep(&mut self, text: &str, prepared: Result<Prepared, PgError>) {
-        match (prepared, self.texts.iter_mut().find(|known| known.text == text)) {
-            (Ok(prepared), Some(known)) => known.named = Some((prepared, FreezeProofInstant::now())),
-            (Ok(_), None) => {}
-            (Err(_), _) => self.forget(true),
+    /// Keeps a named statement that was made of a text.
+    pub fn keep(&mut self, text: &str, prepared: Prepared) {
+        if let Some(known) = self.texts.iter_mut().find(|known| known.text == text) {
+            known.named = Some((prepared, FreezeProofInstant::now()));
         }
     }
 
     /// Whether a named statement was rejected because it is not valid any more. It is then forgotten.
     pub fn is_invalidated(&mut self, error: &PgError) -> bool {
-        let code = error.code();
+        let has_code = |code: &SqlState| error.code() == Some(code);
         // A pooler, or `DISCARD ALL`.
-        let is_gone = code == Some(&SqlState::INVALID_SQL_STATEMENT_NAME);
+        let is_gone = has_code(&SqlState::INVALID_SQL_STATEMENT_NAME) || has_code(&SqlState::DUPLICATE_PSTATEMENT);
         // The types of its columns have changed.
-        let is_changed = code == Some(&SqlState::FEATURE_NOT_SUPPORTED);
+        let is_changed = has_code(&SqlState::FEATURE_NOT_SUPPORTED);
         if is_gone || is_changed {
             self.forget(is_gone);
         }

@@ -61,9 +61,9 @@ async fn a_page_with_the_counts_is_planned_once_and_one_with_a_date_each_time() 
     assert_eq!(
         named,
         [
-            // The first two times, a text is sent without a name.
-            ("-- list-chat-sessions: materialized, first page".into(), 10, 0),
-            ("-- list-chat-sessions: materialized, first page, from_date".into(), 0, 10),
+            // The first time, a text is sent without a name.
+            ("-- list-chat-sessions: materialized, first page".into(), 11, 0),
+            ("-- list-chat-sessions: materialized, first page, from_date".into(), 0, 11),
         ]
     );
 }
@@ -72,7 +72,7 @@ async fn a_page_with_the_counts_is_planned_once_and_one_with_a_date_each_time() 
 async fn a_page_without_the_counts_is_planned_each_time() {
     let test = app(false, StatementNames::Auto).await;
     list(&test, &json!({ "limit": 20 }), 12).await;
-    assert_eq!(named(&test).await, [("-- list-chat-sessions: computed, first page".into(), 0, 10)]);
+    assert_eq!(named(&test).await, [("-- list-chat-sessions: computed, first page".into(), 0, 11)]);
 }
 
 #[tokio::test]
