@@ -360,7 +360,7 @@ impl Connection {
             });
             Ok((collected.await?, prepared))
         };
-        let (_, rows) = tokio::try_join!(biased; settings, rows)?;
+        let ((), rows) = tokio::try_join!(biased; settings, rows)?;
         Ok(rows)
     }
 
