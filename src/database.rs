@@ -21,6 +21,7 @@ mod credentials;
 mod error;
 mod iam;
 mod schema;
+mod statements;
 mod tls;
 
 use std::{fmt, time::Duration};
@@ -39,6 +40,7 @@ pub use self::{
     credentials::{AddressDefaults, ConnectionSettings, SettingsSource},
     iam::{AuthTokenGenerator, TOKEN_LIFETIME},
     schema::Schema,
+    statements::{MAX_TEXTS, PLAN_MAX_AGE, PLAN_ONCE, StatementNames},
     tls::{AuthMethod, Tls, TlsPolicy},
 };
 use crate::{
@@ -145,12 +147,13 @@ impl Database {
         settings: SettingsSource,
         token_generator: Option<AuthTokenGenerator>,
         schema: &'static Schema,
+        names: StatementNames,
         query_timeout: Duration,
         pool_size: usize,
     ) -> Self {
         // Waiting for a connection ends at the request's deadline.
         let timeouts = Timeouts { wait: None, create: Some(CONNECT_TIMEOUT), recycle: Some(ALIVE_TIMEOUT) };
-        let pool = Pool::builder(Connector::new(settings, token_generator, schema))
+        let pool = Pool::builder(Connector::new(settings, token_generator, schema, names))
             .max_size(pool_size)
             .timeouts(timeouts)
             .runtime(Runtime::Tokio1)
