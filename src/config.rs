@@ -13,6 +13,8 @@
 //! | `DATABASE_AUTH` | `password`, or `iam`: the function signs an IAM token for each new connection | `password` |
 //! | `DATABASE_CA_PEM` | certificates (PEM) that verify the database; `sslrootcert` in the secret or the URL takes precedence | Amazon's: RDS and RDS Proxy |
 //! | `DATABASE_ALLOW_PLAINTEXT` | `true` allows unencrypted connections (`sslmode=disable`) to other hosts | `false` |
+//! | `DATABASE_POOL_SIZE` | most connections of one environment, 1 to 64 | `AWS_LAMBDA_MAX_CONCURRENCY`, at most 16 |
+//! | `AWS_LAMBDA_MAX_CONCURRENCY` | events at a time, 1 to 1600; Lambda Managed Instances set it | 1 |
 //! | `LIMIT_MAX` | largest `limit` that is served, 100 to 1000 | 100 |
 //! | `QUERY_TIMEOUT_MS` | time-out of the query in milliseconds, 1 to 28000 | 5000 |
 //! | `SECRET_MAX_AGE_SECONDS` | age at which a secret is refreshed, 1 to 3600 | 300 |
@@ -25,6 +27,10 @@ use crate::{
     database::{AddressDefaults, ConnectionSettings, Tls, TlsPolicy},
     secret::Lifetime,
 };
+
+/// The largest default of `DATABASE_POOL_SIZE`: a query takes some milliseconds, so that many connections keep some
+/// processors of PostgreSQL busy.
+const DEFAULT_POOL_SIZE_MAX: usize = 16;
 
 /// The longest name of a database, in bytes. PostgreSQL truncates longer ones, and the function would connect to a
 /// different database. <https://www.postgresql.org/docs/current/limits.html>
@@ -43,6 +49,10 @@ pub struct Config {
     pub database: DatabaseSource,
     /// `DATABASE_ALLOW_PLAINTEXT`, `DATABASE_AUTH` and `DATABASE_CA_PEM`
     pub database_policy: TlsPolicy,
+    /// `DATABASE_POOL_SIZE`
+    pub pool_size: usize,
+    /// `AWS_LAMBDA_MAX_CONCURRENCY`
+    pub concurrency: usize,
     /// `LIMIT_MAX`
     pub limit_max: i64,
     /// `QUERY_TIMEOUT_MS`
@@ -99,11 +109,14 @@ impl Config {
         let max_age = variables.number("SECRET_MAX_AGE_SECONDS", 1..=3_600, 300);
         let api_keys_max_age = variables.number("API_KEYS_MAX_AGE_SECONDS", 1..=3_600, max_age);
         let min_stale = max_age.max(api_keys_max_age);
+        let concurrency = variables.number("AWS_LAMBDA_MAX_CONCURRENCY", 1..=1_600, 1);
         let config = Self {
             api_keys_secret_id: api_keys_secret_id(&mut variables),
             api_keys_max_age: Some(Duration::from_secs(api_keys_max_age)),
             database: database(&mut variables, &database_policy),
             database_policy,
+            pool_size: variables.number("DATABASE_POOL_SIZE", 1..=64, concurrency.min(DEFAULT_POOL_SIZE_MAX)),
+            concurrency,
             limit_max: variables.number("LIMIT_MAX", 100..=1_000, 100),
             query_timeout: Duration::from_millis(variables.number("QUERY_TIMEOUT_MS", 1..=28_000, 5_000)),
             secret_lifetime: Lifetime {

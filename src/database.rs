@@ -1,4 +1,4 @@
-//! PostgreSQL: one pooled connection that is reused across invocations, one loop that decides every retry, and a timeout
+//! PostgreSQL: pooled connections that are reused across invocations, one loop that decides every retry, and a timeout
 //! for everything that can hang. This module knows no tables: callers pass a [`Schema`] and statements.
 //!
 //! | what | at most | constant |
@@ -9,6 +9,7 @@
 //! | data that the server does not acknowledge | 5 s | [`UNACKNOWLEDGED_TIMEOUT`] |
 //! | a statement | `QUERY_TIMEOUT_MS` | the caller's |
 //! | cancelling a statement | 0.2 s | [`CANCEL_TIMEOUT`] |
+//! | closing all connections | 0.15 s | [`CLOSE_TIMEOUT`] |
 //! | all of that for one query | what the caller's deadline leaves | |
 //!
 //! [`RETRIES`] bounds what one query may cost: [`MAX_CONNECTIONS`] connections opened, and [`MAX_EXECUTIONS`] executions
@@ -28,6 +29,7 @@ use deadpool::{
     Runtime,
     managed::{Object, Pool, PoolError, Timeouts},
 };
+use futures_util::future::join_all;
 use tokio::time::timeout;
 use tokio_postgres::Row;
 
@@ -43,9 +45,6 @@ use crate::{
     clock::{Deadline, RESPONSE_RESERVE},
     error::Error,
 };
-
-/// Connections of one environment. Lambda sends it one event at a time, so a second connection would only idle.
-pub const POOL_SIZE: usize = 1;
 
 /// The timeout for opening a connection, from name resolution to the end of its first schema check.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -75,6 +74,9 @@ pub const CANCEL_TIMEOUT: Duration = Duration::from_millis(200);
 /// During a password rotation PostgreSQL has the new password before Secrets Manager calls it current, and a request that
 /// is rejected then must not wait long. Only the operator can cause these fetches, not a caller.
 pub const REJECTED_CREDENTIALS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The time for closing all connections when the environment ends, with the cancellation of their queries.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_millis(150);
 
 /// The time between a response, cancellation included, and the end of the invocation.
 const RESPONSE_MARGIN: Duration = Duration::from_millis(300);
@@ -144,11 +146,12 @@ impl Database {
         token_generator: Option<AuthTokenGenerator>,
         schema: &'static Schema,
         query_timeout: Duration,
+        pool_size: usize,
     ) -> Self {
-        let timeouts =
-            Timeouts { wait: Some(CONNECT_TIMEOUT), create: Some(CONNECT_TIMEOUT), recycle: Some(ALIVE_TIMEOUT) };
+        // Waiting for a connection ends at the request's deadline.
+        let timeouts = Timeouts { wait: None, create: Some(CONNECT_TIMEOUT), recycle: Some(ALIVE_TIMEOUT) };
         let pool = Pool::builder(Connector::new(settings, token_generator, schema))
-            .max_size(POOL_SIZE)
+            .max_size(pool_size)
             .timeouts(timeouts)
             .runtime(Runtime::Tokio1)
             .build()
@@ -209,6 +212,13 @@ impl Database {
         self.pool.manager().settings.is_stale()
     }
 
+    /// Closes all connections that no query uses, each with PostgreSQL's Terminate message, and cancels what their dropped
+    /// queries may still be running. Returns after [`CLOSE_TIMEOUT`] at the latest.
+    pub async fn close(&self) {
+        let connections = self.pool.retain(|_, _| false).removed;
+        let _ = timeout(CLOSE_TIMEOUT, join_all(connections.into_iter().map(Connection::close))).await;
+    }
+
     async fn attempt<R: Extend<Row>>(
         &self,
         statement: &Statement<'_>,
@@ -241,8 +251,7 @@ impl Database {
 
     async fn connection(&self, deadline: Deadline) -> Result<Object<Connector>, OpenError> {
         let unavailable = |cause: String| OpenError::Final(Error::Unavailable(cause));
-        // deadpool limits waiting, recycling and connecting separately; the deadline limits their sum.
-        match timeout(deadline.remaining().min(ALIVE_TIMEOUT + CONNECT_TIMEOUT), self.pool.get()).await {
+        match timeout(deadline.remaining(), self.pool.get()).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(PoolError::Backend(error))) => Err(error),
             Ok(Err(PoolError::Timeout(step))) => Err(unavailable(format!("no connection: timed out ({step:?})"))),

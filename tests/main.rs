@@ -40,6 +40,7 @@ mod packaging {
 }
 
 mod resilience {
+    mod concurrency;
     mod database_states;
     mod freezing;
     mod lost_connections;
@@ -47,6 +48,7 @@ mod resilience {
     mod names;
     mod network;
     mod outages;
+    mod shutdown;
     mod tenants;
 }
 

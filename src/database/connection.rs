@@ -73,8 +73,11 @@ pub struct Connector {
 /// A connection of the pool.
 pub struct Connection {
     client: ClientWrapper,
+    task: AbortOnDrop,
     settings: Arc<ConnectionSettings>,
     schema: &'static Schema,
+    /// Whether a statement is running, or was when its future was dropped.
+    is_busy: bool,
     /// The result of the last check.
     features: Features,
     /// When the last check was sent.
@@ -157,9 +160,12 @@ impl Connector {
             }
         })?;
         let mut connection = Connection {
-            client: ClientWrapper::new(client, task),
+            // The wrapper aborts its task when it is dropped. Ours outlives it, so that it can send Terminate.
+            client: ClientWrapper::new(client, tokio::spawn(async {})),
+            task: AbortOnDrop(Some(task)),
             settings,
             schema: self.schema,
+            is_busy: false,
             features: Features::default(),
             checked_at: FreezeProofInstant::now(),
         };
@@ -206,6 +212,19 @@ impl Connection {
     ///
     /// The connection must be discarded after every error except [`ExecuteError::Rejected`].
     pub(super) async fn execute<R: Extend<Row>>(
+        &mut self,
+        statement: &Statement<'_>,
+        new_rows: impl Fn() -> R,
+        query_timeout: Duration,
+        deadline: Deadline,
+    ) -> Result<R, ExecuteError> {
+        self.is_busy = true;
+        let rows = self.execute_variant(statement, new_rows, query_timeout, deadline).await;
+        self.is_busy = false;
+        rows
+    }
+
+    async fn execute_variant<R: Extend<Row>>(
         &mut self,
         statement: &Statement<'_>,
         new_rows: impl Fn() -> R,
@@ -317,6 +336,30 @@ impl Connection {
         tokio::spawn(async move {
             let _ = timeout(CONNECT_TIMEOUT, cancel(token, &settings.config, settings.tls.as_ref())).await;
         })
+    }
+
+    /// Cancels a statement that may be running, then ends the session with PostgreSQL's Terminate message.
+    pub(super) async fn close(mut self) {
+        if self.is_busy {
+            let _ = self.cancel().await;
+        }
+        let task = self.task.0.take();
+        // The task sends Terminate once its client is gone.
+        drop(self);
+        if let Some(task) = task {
+            let _ = task.await;
+        }
+    }
+}
+
+/// Ends a connection's task, and closes its socket, together with the connection.
+struct AbortOnDrop(Option<JoinHandle<()>>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
     }
 }
 

@@ -31,6 +31,9 @@ pub struct SoakOptions {
     /// Use this binary instead of building the function optimised
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
+    /// Serve N events at a time in each environment, as on Lambda Managed Instances; leaves out the parts that freeze it
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    concurrency: u16,
     /// Print the table in Markdown
     #[arg(long)]
     markdown: bool,
@@ -40,7 +43,11 @@ impl SoakOptions {
     /// Returns the command that runs one part again with the same random choices.
     fn replay(&self, part: &str, seed: u64) -> String {
         let binary = self.binary.as_ref().map_or(String::new(), |binary| format!(" --binary '{}'", binary.display()));
-        format!("cargo dev soak --only {part} --scale {} --seed {seed}{binary}", self.scale)
+        let concurrency = match self.concurrency {
+            1 => String::new(),
+            number => format!(" --concurrency {number}"),
+        };
+        format!("cargo dev soak --only {part} --scale {} --seed {seed}{concurrency}{binary}", self.scale)
     }
 }
 
@@ -100,6 +107,10 @@ impl Part {
         }
     }
 
+    fn freezes(self) -> bool {
+        matches!(self, Self::Freeze | Self::Pinned)
+    }
+
     async fn run(self, harness: &Harness, count: u64, seed: u64) -> Result<Vec<FaultReport>> {
         Ok(match self {
             Self::Freeze => vec![freezing::run(harness, count, false).await?],
@@ -145,6 +156,10 @@ pub async fn soak(options: SoakOptions) -> Result<()> {
         if !options.only.is_empty() && !options.only.contains(part) {
             continue;
         }
+        if options.concurrency > 1 && part.freezes() {
+            ensure!(!options.only.contains(part), "Managed Instances do not freeze: leave out --concurrency");
+            continue;
+        }
         let begin = Instant::now();
         let (count, steps) = part.size();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a scale is positive and small")]
@@ -153,7 +168,7 @@ pub async fn soak(options: SoakOptions) -> Result<()> {
         let replay = options.replay(&name, seed);
         let bar = ProgressBar::new(count * steps).with_message(name.clone());
         bar.set_style(ProgressStyle::with_template("{msg:9} {wide_bar} {human_pos} of {human_len}, {eta} left")?);
-        let harness = Harness { binary: binary.clone(), bar };
+        let harness = Harness { binary: binary.clone(), bar, concurrency: options.concurrency.into() };
         let reports = part.run(&harness, count, seed).await;
         harness.bar.finish_and_clear();
         let mut reports = reports.with_context(|| format!("{name} cannot continue; to run it again: {replay}"))?;

@@ -128,6 +128,8 @@ pub fn config(database: &Database) -> Config {
             ConnectionSettings::from_url(database.url(), &TlsPolicy::default()).unwrap().into(),
         ),
         database_policy: TlsPolicy::default(),
+        pool_size: 1,
+        concurrency: 1,
         limit_max: 100,
         query_timeout: Duration::from_secs(5),
         secret_lifetime: Lifetime { max_age: Duration::from_mins(5), max_stale: Duration::from_hours(24) },

@@ -29,11 +29,19 @@ pub use under_test::{FunctionUnderTest, Reply, Setup};
 pub struct Harness {
     pub binary: PathBuf,
     pub bar: ProgressBar,
+    /// Events at a time, as on Lambda Managed Instances if there are several.
+    pub concurrency: usize,
 }
 
 impl Harness {
     pub fn quiet(binary: PathBuf) -> Self {
-        Self { binary, bar: ProgressBar::hidden() }
+        Self { binary, bar: ProgressBar::hidden(), concurrency: 1 }
+    }
+
+    /// Every request of a fault is sent this many times at once.
+    #[must_use]
+    pub fn with_concurrency(self, concurrency: usize) -> Self {
+        Self { concurrency, ..self }
     }
 }
 

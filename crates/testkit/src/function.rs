@@ -1,9 +1,10 @@
-//! Runs the function's binary in its own Lambda environment: clean variables, a Runtime API, one event at a time.
+//! Runs the function's binary in its own Lambda environment: clean variables, a Runtime API, one event at a time, or as many
+//! as `AWS_LAMBDA_MAX_CONCURRENCY` says.
 
 use std::{
     collections::VecDeque,
     path::PathBuf,
-    process::Stdio,
+    process::{ExitStatus, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
@@ -14,11 +15,16 @@ use std::{
 use anyhow::{Context, Result, bail};
 use axum::body::Bytes;
 use futures_util::future::join_all;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
-    process::{Child, Command},
-    task::JoinHandle,
+    process::Command,
+    sync::{Semaphore, watch},
+    task::{JoinHandle, JoinSet},
 };
 
 use crate::lock;
@@ -68,10 +74,16 @@ impl FunctionOptions {
     }
 }
 
+/// The time between Lambda's notice and the end of a process with an internal extension.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-shutdown>
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
+
 /// The function. Its process is started again after it has ended, as in Lambda; dropping this ends it.
 pub struct Function {
     options: FunctionOptions,
-    environment: tokio::sync::Mutex<Option<Environment>>,
+    /// One for each event that may run at a time.
+    turns: Semaphore,
+    environment: tokio::sync::Mutex<Option<Arc<Environment>>>,
     /// The id of the running process; 0 if there is none.
     pid: AtomicU32,
     log: Arc<Mutex<Vec<String>>>,
@@ -90,15 +102,27 @@ impl Drop for Function {
 
 /// One process and its Runtime API. Every process has a new one, so that no response of an old process reaches it.
 struct Environment {
-    process: Child,
+    pid: Pid,
     api: RuntimeApi,
-    /// Tasks that read the process's output to its end.
-    readers: Vec<JoinHandle<()>>,
+    /// How the process ended, once it has.
+    ended: watch::Receiver<Option<ExitStatus>>,
+    /// Waits for the end of the process, and for the tasks that read its output. Dropping it ends the process.
+    _process: JoinSet<()>,
 }
 
 impl Environment {
-    fn is_alive(&mut self) -> bool {
-        matches!(self.process.try_wait(), Ok(None))
+    fn is_alive(&self) -> bool {
+        self.ended.borrow().is_none()
+    }
+
+    /// Returns the process's exit status once all its output is in the log.
+    async fn ended(&self) -> Option<ExitStatus> {
+        self.ended.clone().wait_for(Option::is_some).await.ok().and_then(|status| *status)
+    }
+
+    /// Sends a signal; the process may have ended already.
+    fn signal(&self, signal: Signal) {
+        let _ = kill(self.pid, signal);
     }
 }
 
@@ -107,13 +131,20 @@ impl Function {
     /// poll for ten seconds.
     pub async fn start(options: FunctionOptions) -> Result<Self> {
         options.env.iter().for_each(|(_, value)| secrecy::keep_url(value));
-        let function =
-            Self { options, environment: None.into(), pid: 0.into(), log: Arc::default(), methods: Arc::default() };
-        *function.environment.lock().await = Some(function.initialize().await?);
+        let concurrency = options.env.iter().find(|(name, _)| name == "AWS_LAMBDA_MAX_CONCURRENCY");
+        let function = Self {
+            turns: Semaphore::new(concurrency.map_or(Ok(1), |(_, number)| number.parse())?),
+            options,
+            environment: None.into(),
+            pid: 0.into(),
+            log: Arc::default(),
+            methods: Arc::default(),
+        };
+        function.environment().await?;
         Ok(function)
     }
 
-    /// Sends an event, as JSON text, to the function; concurrent callers wait. Fails if the process cannot be started
+    /// Sends an event, as JSON text, to the function; callers wait while as many events run as may run at a time. Fails if the process cannot be started
     /// again. Failures of the event, including the end of the process and a timeout, are an [`Outcome::Error`].
     pub async fn invoke(&self, event: impl Into<Bytes>) -> Result<Outcome> {
         self.invoke_with(event, Headers::new()).await
@@ -121,24 +152,24 @@ impl Function {
 
     /// The same with other headers from the Runtime API.
     pub async fn invoke_with(&self, event: impl Into<Bytes>, headers: Headers) -> Result<Outcome> {
-        let mut slot = self.environment.lock().await;
-        if !slot.as_mut().is_some_and(Environment::is_alive) {
-            *slot = None;
-            *slot = Some(self.initialize().await?);
-        }
-        let Environment { process, api, .. } = slot.as_mut().context("no environment")?;
+        let _turn = self.turns.acquire().await?;
+        let environment = self.environment().await?;
         let (id, event) = (random_id(), event.into());
         self.note_method(&id, &event);
         let failure = |kind: &str, text: String| Outcome::Error(json!({ "errorType": kind, "errorMessage": text }));
         let outcome = tokio::select! {
-            outcome = api.invoke_as(id, event, headers, self.options.timeout) => match outcome {
+            outcome = environment.api.invoke_as(id, event, headers, self.options.timeout) => match outcome {
                 Ok(outcome) => outcome,
                 Err(error) => {
-                    process.kill().await?;
+                    environment.signal(Signal::SIGKILL);
+                    environment.ended().await;
                     failure("Sandbox.Timedout", error.to_string())
                 }
             },
-            status = process.wait() => failure("Runtime.ExitError", format!("Runtime exited with error: {}", status?)),
+            status = environment.ended() => {
+                let status = status.context("the process was not waited for")?;
+                failure("Runtime.ExitError", format!("Runtime exited with error: {status}"))
+            }
         };
         let text = match &outcome {
             // A page contains personal data, for an authenticated caller.
@@ -151,11 +182,34 @@ impl Function {
 
     /// Ends the process and returns when all its output is in the log. The next event starts a new process.
     pub async fn end(&self) {
-        if let Some(mut environment) = self.environment.lock().await.take() {
-            // It may have ended already.
-            drop(environment.process.kill().await);
-            read_to_end(environment.readers).await;
+        if let Some(environment) = self.environment.lock().await.take() {
+            environment.signal(Signal::SIGKILL);
+            environment.ended().await;
         }
+    }
+
+    /// Ends the process as Lambda does: with a notice if it has an extension. Returns its exit status, which is a success
+    /// only if it ended itself in time. The next event starts a new process.
+    pub async fn shut_down(&self) -> Result<ExitStatus> {
+        let environment = self.environment.lock().await.take().context("no process runs")?;
+        if environment.api.has_extension() {
+            environment.signal(Signal::SIGTERM);
+            if let Ok(status) = tokio::time::timeout(SHUTDOWN_TIMEOUT, environment.ended()).await {
+                return status.context("the process was not waited for");
+            }
+        }
+        environment.signal(Signal::SIGKILL);
+        environment.ended().await.context("the process was not waited for")
+    }
+
+    /// Returns the running environment, or a new one.
+    async fn environment(&self) -> Result<Arc<Environment>> {
+        let mut environment = self.environment.lock().await;
+        if let Some(environment) = environment.as_ref().filter(|environment| environment.is_alive()) {
+            return Ok(Arc::clone(environment));
+        }
+        *environment = None;
+        Ok(Arc::clone(environment.insert(Arc::new(self.initialize().await?))))
     }
 
     /// Shows a line of the gateway next to the function's log; in tests, their harness captures it.
@@ -202,16 +256,25 @@ impl Function {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("{} cannot be started", self.options.binary.display()))?;
-        self.pid.store(process.id().unwrap_or_default(), Ordering::Relaxed);
+        let pid = process.id().context("the process has just been started")?;
+        self.pid.store(pid, Ordering::Relaxed);
         let readers: Vec<_> =
             [self.collect(process.stdout.take()), self.collect(process.stderr.take())].into_iter().flatten().collect();
+        let (sender, ended) = watch::channel(None);
+        let wait = async move {
+            let status = process.wait().await.ok();
+            read_to_end(readers).await;
+            sender.send_replace(status);
+        };
+        let pid = Pid::from_raw(pid.try_into()?);
+        let environment = Environment { pid, api, ended, _process: JoinSet::from_iter([wait]) };
         let reason = tokio::select! {
-            () = api.initialized() => return Ok(Environment { process, api, readers }),
-            status = process.wait() => format!("ended with {}", status?),
+            () = environment.api.initialized() => return Ok(environment),
+            status = environment.ended() => status.map_or_else(String::new, |status| format!("ended with {status}")),
             () = tokio::time::sleep(INIT_TIMEOUT) => format!("did not poll for an event in {INIT_TIMEOUT:?}"),
         };
-        drop(process.kill().await);
-        read_to_end(readers).await;
+        environment.signal(Signal::SIGKILL);
+        environment.ended().await;
         let log = match self.options.forward_log {
             Some(_) => String::new(),
             None => format!("; its log:\n{}", self.log().join("\n")),

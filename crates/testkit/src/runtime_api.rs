@@ -1,7 +1,12 @@
-//! A Lambda Runtime API for one process of the function, which polls for events and posts their outcomes.
+//! A Lambda Runtime API for one process of the function, which polls for events and posts their outcomes, and the
+//! Extensions API, with which the process asks for a notice of its end.
 
 use std::{
-    sync::{Arc, Mutex},
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -11,6 +16,7 @@ use axum::{
     body::{Body, Bytes},
     extract::{DefaultBodyLimit, Path, State},
     http::{HeaderValue, Response, StatusCode},
+    response::IntoResponse,
     routing::{get, post},
 };
 use serde_json::Value;
@@ -43,18 +49,17 @@ impl Outcome {
 pub struct RuntimeApi {
     address: String,
     queue: Arc<InvocationQueue>,
-    /// Held for the whole duration of an event, because a Lambda environment has one event at a time.
-    turn: tokio::sync::Mutex<()>,
     _server: JoinSet<()>,
 }
 
-/// The waiting event, and the caller that waits for the outcome of the running one.
+/// The waiting events, and the callers that wait for the outcomes of the running ones.
 #[derive(Default)]
 struct InvocationQueue {
-    waiting: Mutex<Option<Event>>,
+    waiting: Mutex<VecDeque<Event>>,
     arrived: Notify,
-    running: Mutex<Option<(String, oneshot::Sender<Outcome>)>>,
+    running: Mutex<HashMap<String, oneshot::Sender<Outcome>>>,
     initialized: Notify,
+    has_extension: AtomicBool,
 }
 
 struct Event {
@@ -77,10 +82,12 @@ impl RuntimeApi {
             .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
             .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
             .route("/2018-06-01/runtime/init/error", post(async || StatusCode::ACCEPTED))
+            .route("/2020-01-01/extension/register", post(register))
+            .route("/2020-01-01/extension/event/next", get(next_extension_event))
             .layer(DefaultBodyLimit::disable())
             .with_state(Arc::clone(&queue));
         let server = JoinSet::from_iter([async move { drop(axum::serve(listener, router).await) }]);
-        Ok(Self { address, queue, turn: tokio::sync::Mutex::default(), _server: server })
+        Ok(Self { address, queue, _server: server })
     }
 
     /// Returns the value of `AWS_LAMBDA_RUNTIME_API`.
@@ -93,8 +100,13 @@ impl RuntimeApi {
         self.queue.initialized.notified().await;
     }
 
-    /// Sends an event to the function and waits for its outcome; concurrent callers wait. Fails on a timeout, when
-    /// Lambda would end the process.
+    /// Returns whether the process has registered an extension, so that Lambda would announce its end.
+    pub fn has_extension(&self) -> bool {
+        self.queue.has_extension.load(Ordering::Relaxed)
+    }
+
+    /// Sends an event to the function and waits for its outcome. Callers decide how many events run at a time. Fails on a
+    /// timeout, when Lambda would end the process.
     pub async fn invoke(&self, event: impl Into<Bytes>, timeout: Duration) -> Result<Outcome> {
         self.invoke_as(crate::secrets::random_id(), event, Headers::new(), timeout).await
     }
@@ -107,11 +119,10 @@ impl RuntimeApi {
         headers: Headers,
         timeout: Duration,
     ) -> Result<Outcome> {
-        let _turn = self.turn.lock().await;
         let (sender, outcome) = oneshot::channel();
-        *lock(&self.queue.running) = Some((id.clone(), sender));
+        lock(&self.queue.running).insert(id.clone(), sender);
         let deadline = SystemTime::now() + timeout;
-        *lock(&self.queue.waiting) = Some(Event { id, body: event.into(), deadline, headers });
+        lock(&self.queue.waiting).push_back(Event { id, body: event.into(), deadline, headers });
         self.queue.arrived.notify_one();
         match tokio::time::timeout(timeout, outcome).await {
             Ok(outcome) => Ok(outcome?),
@@ -123,12 +134,16 @@ impl RuntimeApi {
 async fn next(State(queue): State<Arc<InvocationQueue>>) -> Response<Body> {
     queue.initialized.notify_one();
     let event = loop {
-        let event = lock(&queue.waiting).take();
+        let event = lock(&queue.waiting).pop_front();
         match event {
             Some(event) => break event,
             None => queue.arrived.notified().await,
         }
     };
+    // One notice is stored for several events.
+    if !lock(&queue.waiting).is_empty() {
+        queue.arrived.notify_one();
+    }
     let deadline = event.deadline.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let trace: String = event.id.chars().filter(|c| *c != '-').collect();
     let mut response = Response::builder()
@@ -157,15 +172,25 @@ async fn error(State(queue): State<Arc<InvocationQueue>>, Path(id): Path<String>
     queue.finish(&id, Outcome::Error(json_or_text(&body)))
 }
 
+async fn register(State(queue): State<Arc<InvocationQueue>>) -> impl IntoResponse {
+    queue.has_extension.store(true, Ordering::Relaxed);
+    [("lambda-extension-identifier", crate::secrets::random_id())]
+}
+
+/// An extension without events waits for ever.
+async fn next_extension_event() -> StatusCode {
+    std::future::pending().await
+}
+
 fn json_or_text(body: &[u8]) -> Value {
     serde_json::from_slice(body).unwrap_or_else(|_| String::from_utf8_lossy(body).into())
 }
 
 impl InvocationQueue {
-    /// Passes on the outcome; returns 400, as Lambda does, if it is not that of the running event.
+    /// Passes on the outcome; returns 400, as Lambda does, if it is not that of a running event.
     fn finish(&self, id: &str, outcome: Outcome) -> StatusCode {
-        match lock(&self.running).take_if(|(running, _)| running == id) {
-            Some((_, caller)) => {
+        match lock(&self.running).remove(id) {
+            Some(caller) => {
                 // The caller may have given up waiting.
                 drop(caller.send(outcome));
                 StatusCode::ACCEPTED

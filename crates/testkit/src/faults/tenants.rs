@@ -1,7 +1,7 @@
 //! A thousand accounts share few connections, which are terminated, locked out and timed out.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     collections::BTreeMap,
     ops::RangeInclusive,
     time::{Duration, Instant},
@@ -63,8 +63,10 @@ pub async fn run(harness: &Harness, requests: u64, seed: u64) -> Result<FaultRep
     }
     let statuses: Vec<_> = statuses.iter().map(|(status, count)| format!("{count} × {status}")).collect();
     let (statuses, killed) = (statuses.join(", "), killed.get());
-    report
-        .remark(&format!("{ACCOUNTS} accounts on {WORKERS} connections, which were killed {killed} times: {statuses}"));
+    let connections = WORKERS as usize * harness.concurrency;
+    report.remark(&format!(
+        "{ACCOUNTS} accounts on {connections} connections, which were killed {killed} times: {statuses}"
+    ));
     report.remark(&format!("{} requests a second", rate(report.tried, begin)));
     Ok(report)
 }
@@ -86,15 +88,25 @@ async fn worker(
         Setup { ring: Some(accounts::ring(of)?), variables, ..Setup::default() },
     )
     .await?;
-    let (mut report, mut statuses) = (FaultReport::new("tenants"), Counts::new());
-    for _ in 0..requests {
-        let (account, event) = &events[random.usize(..events.len())];
-        let reply = tested.send(event.clone()).await?;
-        *statuses.entry(reply.status).or_default() += 1;
-        report.count(wrong(&reply, *account)?);
-        harness.bar.inc(1);
-    }
-    Ok((report, statuses))
+    let total = RefCell::new((FaultReport::new("tenants"), Counts::new()));
+    let (events, tested, left) = (&events, &tested, &Cell::new(requests));
+    let senders = (0..harness.concurrency).map(|_| {
+        let (mut random, total) = (random.fork(), &total);
+        async move {
+            while let Some(rest) = left.get().checked_sub(1) {
+                left.set(rest);
+                let (account, event) = &events[random.usize(..events.len())];
+                let reply = tested.send(event.clone()).await?;
+                let (report, statuses) = &mut *total.borrow_mut();
+                *statuses.entry(reply.status).or_default() += 1;
+                report.count(wrong(&reply, *account)?);
+                harness.bar.inc(1);
+            }
+            anyhow::Ok(())
+        }
+    });
+    try_join_all(senders).await?;
+    Ok(total.into_inner())
 }
 
 /// Returns what is wrong with a reply to this account.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use futures_util::future::try_join_all;
 use serde_json::Value;
 
 use super::{Harness, accounts};
@@ -49,6 +50,7 @@ pub struct FunctionUnderTest {
     pub database: Database,
     pub secrets: Secrets,
     event: String,
+    concurrency: usize,
 }
 
 /// The response to a caller, and its duration.
@@ -88,14 +90,21 @@ impl FunctionUnderTest {
             options.arguments = arguments.iter().map(PathBuf::from).chain([harness.binary.clone()]).collect();
             options.binary = program.into();
         }
+        if harness.concurrency > 1 {
+            options.env.push(("AWS_LAMBDA_MAX_CONCURRENCY".to_owned(), harness.concurrency.to_string()));
+        }
         options.env.extend(setup.variables.into_iter().map(|(name, value)| (name.to_owned(), value)));
         (options.timeout, options.log_max) = (setup.timeout, 1_000);
         let function = Function::start(options).await?;
-        Ok(Self { function, database, secrets, event: event(1) })
+        Ok(Self { function, database, secrets, event: event(1), concurrency: harness.concurrency })
     }
 
+    /// Requests a page, as often at once as the environment serves events; returns the worst reply.
     pub async fn request_page(&self) -> Result<Reply> {
-        self.send(self.event.clone()).await
+        let replies = try_join_all((0..self.concurrency).map(|_| self.send(self.event.clone()))).await?;
+        let after = replies.iter().map(|reply| reply.after).max().unwrap_or_default();
+        let worst = replies.into_iter().max_by_key(|reply| if reply.status == 0 { u16::MAX } else { reply.status });
+        Ok(Reply { after, ..worst.context("at least one event at a time")? })
     }
 
     /// Sends an event in JSON. Status 0 means that the process ended or timed out.

@@ -1,0 +1,92 @@
+//! Several events at a time in one environment, as on Lambda Managed Instances.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use testkit::{
+    Database, FaultReport, Function, FunctionOptions, Harness, binary, environment,
+    faults::{certificates, grants, network, slow, states, tenants, vault},
+    processes, request, ring, wait_for_running,
+};
+
+const EVENTS: usize = 4;
+
+fn harness() -> Harness {
+    Harness::quiet(binary()).with_concurrency(EVENTS)
+}
+
+fn assert_nothing_lost(reports: &[FaultReport]) {
+    for report in reports {
+        assert!(report.tried > 0 && report.lost == 0, "{report}");
+    }
+}
+
+/// Locks the table of sessions in a transaction that ends with the client.
+async fn locked(database: &Database) -> tokio_postgres::Client {
+    let client = database.client().await.unwrap();
+    client.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    client
+}
+
+#[tokio::test]
+async fn as_many_events_run_at_a_time_as_lambda_sends() {
+    let (database, secrets) = tokio::join!(environment::database(), environment::secrets_with(ring(&[testkit::TOKEN])));
+    let variables = [("DATABASE_URL", database.url()), ("AWS_LAMBDA_MAX_CONCURRENCY", "4")];
+    let function = environment::start(&secrets, &variables).await.unwrap();
+    let (admin, lock) = (database.client().await.unwrap(), locked(&database).await);
+    let event = request::post(testkit::TOKEN, "{}");
+    let unlock = async {
+        wait_for_running(&admin, |running| running == EVENTS).await.unwrap();
+        drop(lock);
+    };
+    let events = join_all((0..EVENTS).map(|_| environment::status(&function, &event)));
+    assert_eq!(tokio::join!(events, unlock).0, [200; EVENTS]);
+    assert_eq!(processes(&admin, "true").await.unwrap().len(), EVENTS);
+}
+
+/// Both events end before their invocations do: the one that has the connection with 504, the one that waits with 503.
+#[tokio::test]
+async fn an_event_waits_for_a_connection_until_its_deadline() {
+    let (database, secrets) = tokio::join!(environment::database(), environment::secrets_with(ring(&[testkit::TOKEN])));
+    let variables = [
+        ("API_KEYS_SECRET_ID", "keys"),
+        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.url()),
+        ("DATABASE_URL", database.url()),
+        ("DATABASE_POOL_SIZE", "1"),
+        ("AWS_LAMBDA_MAX_CONCURRENCY", "2"),
+    ];
+    let options = FunctionOptions { timeout: Duration::from_secs(3), ..FunctionOptions::new(binary(), &variables) };
+    let function = Function::start(options).await.unwrap();
+    let _lock = locked(&database).await;
+    let event = request::post(testkit::TOKEN, "{}");
+    let mut statuses = join_all([environment::status(&function, &event), environment::status(&function, &event)]).await;
+    statuses.sort_unstable();
+    assert_eq!(statuses, [503, 504]);
+    let log = function.log().join("\n");
+    assert!(log.contains("no connection before the deadline"), "{log}");
+}
+
+#[tokio::test]
+async fn no_network_fault_loses_one_of_several_requests() {
+    assert_nothing_lost(&network::run(&harness(), 1).await.unwrap());
+}
+
+#[tokio::test]
+async fn several_requests_survive_every_state_of_the_database() {
+    assert_nothing_lost(&states::run(&harness(), 1).await.unwrap());
+    assert_nothing_lost(&slow::run(&harness(), 2).await.unwrap());
+    assert_nothing_lost(&certificates::run(&harness(), 1).await.unwrap());
+    assert_nothing_lost(&grants::run(&harness(), 1).await.unwrap());
+}
+
+#[tokio::test]
+async fn several_requests_survive_every_fault_of_secrets_manager() {
+    assert_nothing_lost(&vault::run(&harness(), 1).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_thousand_accounts_in_shared_environments_see_only_their_rows() {
+    let seed = fastrand::u32(..).into();
+    let report = tenants::run(&harness(), 4_000, seed).await.unwrap();
+    assert_eq!(report.lost, 0, "{report}, seed {seed}");
+}
