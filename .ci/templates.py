@@ -30,7 +30,15 @@ SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:"
 UPSTREAM = "https://old.example.com/base"
 
 # Not in a version's description, so a change of only these publishes no version. docs/deploy.md names them.
-NEED_A_RELEASE = {"SubnetIds", "SecretsManagerUrl"}
+NEED_A_RELEASE = {"SubnetIds", "SecretsManagerUrl", "JwksUrl", "JwtIssuer", "JwtAudience"}
+
+IN_VPC = {
+    "VpcId": "vpc-01234567",
+    "SubnetIds": "subnet-1,subnet-2",
+    "DatabaseSecurityGroupId": "sg-1",
+    "SecretsEndpointSecurityGroupId": "sg-2",
+}
+ROTATES = {"RotationFunctionArn": "arn:aws:lambda:eu-central-1:123456789012:function:rotate"}
 
 # Values of the parameters that conditions and rules read. Every combination that the rules accept is translated.
 CHOICES = [
@@ -49,20 +57,17 @@ CHOICES = [
     [{"DatabaseHost": "db.example.com"}, {"DatabaseSecretArn": SECRET + "login-AbCdEf"}],
     [
         {},
+        {"JwtSecretArn": SECRET + "jwt-AbCdEf", "JwtIssuer": "https://p.supabase.co/auth/v1"},
+        {"JwksUrl": "https://p.supabase.co/jwks.json", "JwtIssuer": "https://p.supabase.co/auth/v1"},
+    ],
+    [
+        {},
         {"DatabaseAuth": "iam", "DatabaseResourceId": "db-ABC"},
         {"DatabaseAuth": "iam", "ProxyInstance": "db"},
         {"DatabaseAuth": "iam", "ProxyCluster": "db"},
     ],
-    [
-        {},
-        {
-            "VpcId": "vpc-01234567",
-            "SubnetIds": "subnet-1,subnet-2",
-            "DatabaseSecurityGroupId": "sg-1",
-            "SecretsEndpointSecurityGroupId": "sg-2",
-        },
-    ],
-    [{}, {"RotationFunctionArn": "arn:aws:lambda:eu-central-1:123456789012:function:rotate"}],
+    [{}, IN_VPC],
+    [{}, ROTATES],
     [{}, {"DatabaseInstance": "db"}, {"DatabaseCluster": "db"}],
     [
         {"ReservedConcurrency": 0},
@@ -87,20 +92,24 @@ REJECTED = [
     ({"DatabaseHost": "h", "DatabaseUsername": "other"}, "is for the role list_chat_sessions"),
     ({"DatabaseHost": "h", "DatabaseAuth": "iam"}, "needs DatabaseResourceId"),
     ({"DatabaseHost": "h", "ProxyInstance": "db"}, "A proxy needs DatabaseAuth=iam and a VPC"),
-    ({"DatabaseHost": "h", "ProxyInstance": "db", "DatabaseAuth": "iam"} | CHOICES[4][1], "a secret whose role exists"),
+    ({"DatabaseHost": "h", "ProxyInstance": "db", "DatabaseAuth": "iam"} | IN_VPC, "a secret whose role exists"),
     (
         {"DatabaseSecretArn": SECRET + "a-AbCdEf", "ProxyInstance": "db", "ProxyCluster": "c", "DatabaseAuth": "iam"}
-        | CHOICES[4][1],
+        | IN_VPC,
         "not both",
     ),
     (
         {"DatabaseHost": "h", "DatabaseAuth": "iam", "DatabaseResourceId": "db-A", "DatabaseInstance": "db"}
-        | CHOICES[5][1],
+        | ROTATES,
         "nothing uses the password",
     ),
-    ({"DatabaseHost": "h"} | CHOICES[5][1], "reads the host from the secret"),
+    ({"DatabaseHost": "h"} | ROTATES, "reads the host from the secret"),
     ({"DatabaseHost": "h", "DatabaseInstance": "db", "DatabaseCluster": "c"}, "not both"),
-    ({"DatabaseHost": "h"} | CHOICES[4][1] | {"SubnetIds": ""}, "A VPC needs SubnetIds"),
+    ({"DatabaseHost": "h"} | IN_VPC | {"SubnetIds": ""}, "A VPC needs SubnetIds"),
+    ({"DatabaseHost": "h", "JwksUrl": "https://p", "JwtSecretArn": "a", "JwtIssuer": "i"}, "JwtSecretArn or JwksUrl, not"),
+    ({"DatabaseHost": "h", "JwksUrl": "https://p"}, "need JwtIssuer"),
+    ({"DatabaseHost": "h", "JwtSecretArn": "a"}, "need JwtIssuer"),
+    ({"DatabaseHost": "h", "JwtIssuer": "i"}, "JwtIssuer needs"),
     ({"DatabaseHost": "h", "ApiKeysShards": 16}, "needs ApiKeysSecretArn with {shard}"),
     ({"DatabaseHost": "h", "WebAclArn": "arn:aws:wafv2:waf"}, "need ApiType=rest"),
     ({"DatabaseHost": "h", "GatewayValidation": "true"}, "need ApiType=rest"),
@@ -117,6 +126,8 @@ IMPOSSIBLE = [
     ("SyncKeysSchedule", "rate(1 hour)"),
     ("DatabaseSecretArn", SECRET + "login"),
     ("DatabaseSecretArn", "login"),
+    ("JwtSecretArn", SECRET + "jwt"),
+    ("JwksUrl", "http://project.supabase.co/auth/v1/.well-known/jwks.json"),
     ("LogLevel", "ERROR"),
     ("DatabaseHost", "postgresql://db.example.com"),
     ("DatabaseHost", "db.example.com:5432"),
@@ -152,6 +163,7 @@ LONGEST = {
     "DatabaseResourceId": "db-A",
     "VpcId": "vpc-0123456789abcdef0",
     "ApiKeysSecretArn": SECRET + "k" * 48 + "-AbCdEf",
+    "JwksUrl": "https://project.supabase.co/auth/v1/.well-known/jwks.json",
     "DatabaseHost": "h" * 63 + ".example.com",
     "DatabaseName": "n" * 63,
 }
@@ -423,6 +435,10 @@ def check_version_description(template):
         "ApiKeysSecretArn": SECRET + "other-AbCdEf",
         "ApiKeysShards": 16,
         "SyncKeysDatabaseSecretArn": SECRET + "other-AbCdEf",
+        "JwtSecretArn": SECRET + "jwt-AbCdEf",
+        "JwksUrl": "https://other.example.com/jwks.json",
+        "JwtIssuer": "https://other.example.com",
+        "JwtAudience": "other",
         "DatabaseSecretArn": SECRET + "other-AbCdEf",
         "DatabaseHost": "other.example.com",
         "DatabaseName": "other",
@@ -431,8 +447,8 @@ def check_version_description(template):
         "ProxyCluster": "other",
     }
     bases = [
-        {"DatabaseHost": "db.example.com"} | CHOICES[4][1],
-        {"DatabaseSecretArn": SECRET + "login-AbCdEf"} | CHOICES[4][1],
+        {"DatabaseHost": "db.example.com"} | IN_VPC,
+        {"DatabaseSecretArn": SECRET + "login-AbCdEf", "JwksUrl": "https://p/jwks.json"} | IN_VPC,
     ]
     unseen = set()
     for base, name in itertools.product(bases, declared):
@@ -538,7 +554,7 @@ def check_proxy_ports(template):
     """Checks that a proxy is reached on 5432, whatever the database's port is."""
     proxy = {"DatabaseAuth": "iam", "ProxyInstance": "db", "DatabaseSecretArn": SECRET + "login-AbCdEf"}
     for parameters, port in (({}, "6432"), (proxy, "5432")):
-        stack = Stack(template, {"DatabasePort": 6432} | CHOICES[4][1] | parameters)
+        stack = Stack(template, {"DatabasePort": 6432} | IN_VPC | parameters)
 
         def ports(name, stack=stack):
             rule = stack.chosen(template["Resources"][name]["Properties"])

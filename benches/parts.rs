@@ -6,12 +6,17 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use jiff::Timestamp;
 use lambda_http::http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use list_chat_sessions::{
-    auth::{BearerToken, KeyRing},
+    auth::{BearerToken, KeyRing, SessionToken, SessionTokenKeys, SessionTokenRules},
     clock::Deadline,
     request::{ListRequest, MAX_BODY_BYTES},
     response, sessions, timestamp,
 };
-use testkit::account::{Account, KEYS, PAGES, Page, key_ring, runtime, token};
+use serde_json::json;
+use testkit::{
+    ACCOUNT, SigningKey,
+    account::{Account, KEYS, PAGES, Page, key_ring, runtime, token},
+    sign_in::{ISSUER, claims},
+};
 
 fn authenticate(criterion: &mut Criterion) {
     let ring = KeyRing::parse(&key_ring()).expect("a ring");
@@ -24,6 +29,28 @@ fn authenticate(criterion: &mut Criterion) {
             bench.iter(|| {
                 let token = BearerToken::from_headers(black_box(&headers)).expect("a token");
                 ring.authenticate(&token.hash(), now)
+            });
+        });
+    }
+}
+
+fn session_token(criterion: &mut Criterion) {
+    let secret = "a secret of the sign-in service, as text";
+    let (hmac, rsa, ec) = (SigningKey::hs256(secret), SigningKey::rs256("rsa"), SigningKey::es256("ec"));
+    let rules = SessionTokenRules { issuer: ISSUER.into(), audience: "authenticated".into() };
+    let by_secret = SessionTokenKeys::from_secret(&json!({ "jwt_secret": secret }).to_string()).expect("a secret");
+    let by_jwks =
+        SessionTokenKeys::from_jwks(&json!({ "keys": [rsa.jwk(), ec.jwk()] }).to_string()).expect("a key set");
+    let mut group = criterion.benchmark_group("session token");
+    for (key, keys) in [(&hmac, &by_secret), (&rsa, &by_jwks), (&ec, &by_jwks)] {
+        let header = HeaderValue::from_str(&format!("Bearer {}", key.token(&claims(ACCOUNT)))).expect("a header");
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, header)]);
+        let now = Timestamp::now();
+        group.bench_function(key.algorithm(), |bench| {
+            bench.iter(|| {
+                let token = BearerToken::from_headers(black_box(&headers)).expect("a token");
+                let token = SessionToken::from_bearer(&token).expect("a session token");
+                keys.authenticate(&token, &rules, now).expect("it is valid")
             });
         });
     }
@@ -72,5 +99,5 @@ fn respond(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(parts, authenticate, parse, timestamp, respond);
+criterion_group!(parts, authenticate, session_token, parse, timestamp, respond);
 criterion_main!(parts);

@@ -93,8 +93,8 @@ impl ApiKeys {
         &self.secrets[shard]
     }
 
-    /// Fetches the secret. Which shard the first request needs is not known, so of shards none is fetched. The connection
-    /// is open by then: the database's secret was fetched with it.
+    /// Fetches the secret. Of shards none is fetched, because the one that the first request needs is not known; but the
+    /// connection to Secrets Manager is open by then, if the database's credentials are a secret too.
     ///
     /// # Errors
     ///

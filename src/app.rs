@@ -15,6 +15,7 @@ use crate::{
     log,
     request_log::UnknownTokens,
     secret::{self, Client, Lifetime},
+    session_tokens::SessionTokens,
     sessions,
 };
 
@@ -23,6 +24,8 @@ use crate::{
 pub struct App {
     /// The accepted tokens.
     pub api_keys: ApiKeys,
+    /// The accepted session tokens; `None` accepts none.
+    pub session_tokens: Option<SessionTokens>,
     /// The database with the sessions.
     pub database: Database,
     pub(crate) limit_max: i64,
@@ -38,9 +41,12 @@ impl App {
         let database = database(&config, &client, aws, &sessions::SCHEMA);
         let lifetime = config.secret_lifetime;
         let max_age = config.api_keys_max_age.unwrap_or(lifetime.max_age);
+        let session_tokens =
+            config.session_tokens.map(|(source, rules)| SessionTokens::new(client.clone(), source, rules, lifetime));
         let app = Self {
             api_keys: ApiKeys::new(&client, config.api_keys_secret_id, Lifetime { max_age, ..lifetime }),
             database,
+            session_tokens,
             limit_max: config.limit_max,
             unknown_tokens: UnknownTokens::default(),
             has_served: AtomicBool::new(false),
@@ -51,20 +57,29 @@ impl App {
         app
     }
 
-    /// Fetches the key ring, unless it has shards, and opens the connection, concurrently, unless both are ready. Adds to
-    /// `resent` as [`Database::query`] does.
+    /// Fetches the key ring, unless it has shards, and the keys of session tokens, and opens the connection, concurrently,
+    /// unless they are ready. Adds to `resent` as [`Database::query`] does.
     ///
     /// # Errors
     ///
-    /// The first failure; of two, the key ring's.
+    /// The first failure; of several, the key ring's, then the database's.
     pub async fn warm_up(&self, resent: &mut u32) -> Result<(), Error> {
-        let (api_keys, database) = tokio::join!(self.api_keys.warm_up(), sessions::warm_up(&self.database, resent));
-        api_keys.and(database)
+        let session_tokens = async {
+            match &self.session_tokens {
+                Some(session_tokens) => Box::pin(session_tokens.warm_up()).await,
+                None => Ok(()),
+            }
+        };
+        let database = sessions::warm_up(&self.database, resent);
+        let (api_keys, database, session_tokens) = tokio::join!(self.api_keys.warm_up(), database, session_tokens);
+        api_keys.and(database).and(session_tokens)
     }
 
     /// Whether a secret that is in use could not be refreshed.
     pub(crate) fn has_stale_secret(&self) -> bool {
-        self.api_keys.is_stale() || self.database.has_stale_credentials()
+        self.api_keys.is_stale()
+            || self.database.has_stale_credentials()
+            || self.session_tokens.as_ref().is_some_and(SessionTokens::are_stale)
     }
 
     /// Returns `true` for the environment's first request only.

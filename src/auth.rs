@@ -4,6 +4,7 @@
 //! a slow hash would protect nothing, and it would help denial of service because it runs on every request.
 
 pub mod compact;
+mod session_token;
 
 use std::{collections::HashMap, fmt};
 
@@ -16,6 +17,9 @@ use uuid::Uuid;
 
 use crate::{error::Error, timestamp::PgTimestamp};
 use compact::{CompactKey, HASH_BYTES};
+pub use session_token::{
+    CLOCK_LEEWAY_SECONDS, MIN_JWT_SECRET_BYTES, Rejection, SessionToken, SessionTokenKeys, SessionTokenRules,
+};
 
 /// The longest accepted token, in bytes: API Gateway's limit for all headers of a request together.
 const MAX_TOKEN_BYTES: usize = 10_240;
@@ -112,7 +116,8 @@ impl fmt::Debug for TokenHash {
     }
 }
 
-/// Proof that a token was verified. Queries require it, and only [`KeyRing::authenticate`] creates it.
+/// Proof that a token was verified. Queries require it, and only [`KeyRing::authenticate`] and
+/// [`SessionTokenKeys::authenticate`] create it.
 #[derive(Debug)]
 pub struct Authenticated {
     user_id: Uuid,

@@ -15,7 +15,7 @@ use std::{
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_smithy_http_client::{
-    Builder,
+    Builder, Connector,
     tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
 use aws_smithy_runtime_api::client::{
@@ -51,6 +51,12 @@ pub async fn load() -> SdkConfig {
 #[must_use]
 pub fn http_client() -> SharedHttpClient {
     SharedHttpClient::new(ClientByHost::new())
+}
+
+/// A connector for calls to other hosts than AWS's, such as the sign-in service.
+pub(crate) fn connector_with_system_roots() -> Box<dyn HttpConnector> {
+    let tls = Connector::builder().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
+    Box::new(tls.build_with_resolver(RotatingResolver::new()))
 }
 
 /// Chooses the trusted certificates by the host of each call.

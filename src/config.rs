@@ -5,6 +5,10 @@
 //! | `API_KEYS_SECRET_ID` | name or ARN of the secret with the key ring; `{shard}` in it is replaced by the first hex digits of a token's hash | required |
 //! | `API_KEYS_SHARDS` | number of secrets among which `{shard}` in `API_KEYS_SECRET_ID` divides the keys, 16 or 256 | 256 |
 //! | `API_KEYS_MAX_AGE_SECONDS` | age at which the key ring is refreshed, 1 to 3600; a revoked key stops working within it | `SECRET_MAX_AGE_SECONDS` |
+//! | `JWT_SECRET_ID` | name or ARN of the secret that verifies session tokens (HS256): `{"jwt_secret": "…"}` | none: session tokens are not accepted |
+//! | `JWKS_URL` | URL of the public keys that verify session tokens (RS256, ES256), instead of `JWT_SECRET_ID` | none |
+//! | `JWT_ISSUER` | the `iss` of session tokens | required with either |
+//! | `JWT_AUDIENCE` | the `aud` of session tokens | `authenticated` |
 //! | `DATABASE_SECRET_ID` | name or ARN of the secret with the database credentials, see [`ConnectionSettings::from_secret`] | this or `DATABASE_URL` |
 //! | `DATABASE_HOST` | host name or IP address of the database, if the secret has no `host` | none |
 //! | `DATABASE_PORT` | port of the database, 1 to 65535, if the secret has no `port` | 5432 |
@@ -24,8 +28,10 @@ use std::{fmt, net::IpAddr, ops::RangeInclusive, str::FromStr, sync::Arc, time::
 
 use crate::{
     api_keys::{SHARDS, ShardedId},
+    auth::SessionTokenRules,
     database::{AddressDefaults, ConnectionSettings, Tls, TlsPolicy},
     secret::Lifetime,
+    session_tokens::KeySource,
 };
 
 /// The largest default of `DATABASE_POOL_SIZE`: a query takes some milliseconds, so that many connections keep some
@@ -36,6 +42,9 @@ const DEFAULT_POOL_SIZE_MAX: usize = 16;
 /// different database. <https://www.postgresql.org/docs/current/limits.html>
 const MAX_NAME_BYTES: usize = 63;
 
+/// The `aud` of a user who has signed in to Supabase Auth, <https://supabase.com/docs/guides/auth/jwt-fields>.
+const DEFAULT_AUDIENCE: &str = "authenticated";
+
 const SHARDS_RULE: &str = "16 or 256";
 
 /// The function's configuration.
@@ -45,6 +54,8 @@ pub struct Config {
     pub api_keys_secret_id: ShardedId,
     /// `API_KEYS_MAX_AGE_SECONDS`; that of `secret_lifetime` if `None`
     pub api_keys_max_age: Option<Duration>,
+    /// `JWT_SECRET_ID` or `JWKS_URL`, with `JWT_ISSUER` and `JWT_AUDIENCE`
+    pub session_tokens: Option<(KeySource, SessionTokenRules)>,
     /// `DATABASE_SECRET_ID` with `DATABASE_HOST`, `DATABASE_PORT` and `DATABASE_NAME`, or `DATABASE_URL`
     pub database: DatabaseSource,
     /// `DATABASE_ALLOW_PLAINTEXT`, `DATABASE_AUTH` and `DATABASE_CA_PEM`
@@ -107,12 +118,13 @@ impl Config {
         let mut variables = Variables { variable, violations: Vec::new() };
         let database_policy = database_policy(&mut variables);
         let max_age = variables.number("SECRET_MAX_AGE_SECONDS", 1..=3_600, 300);
+        let concurrency = variables.number("AWS_LAMBDA_MAX_CONCURRENCY", 1..=1_600, 1);
         let api_keys_max_age = variables.number("API_KEYS_MAX_AGE_SECONDS", 1..=3_600, max_age);
         let min_stale = max_age.max(api_keys_max_age);
-        let concurrency = variables.number("AWS_LAMBDA_MAX_CONCURRENCY", 1..=1_600, 1);
         let config = Self {
             api_keys_secret_id: api_keys_secret_id(&mut variables),
             api_keys_max_age: Some(Duration::from_secs(api_keys_max_age)),
+            session_tokens: session_tokens(&mut variables),
             database: database(&mut variables, &database_policy),
             database_policy,
             pool_size: variables.number("DATABASE_POOL_SIZE", 1..=64, concurrency.min(DEFAULT_POOL_SIZE_MAX)),
@@ -146,6 +158,37 @@ fn api_keys_secret_id(variables: &mut Variables<impl Fn(&str) -> Option<String>>
     };
     variables.violations.push(format!("API_KEYS_SECRET_ID {rule}"));
     ShardedId::default()
+}
+
+fn session_tokens(
+    variables: &mut Variables<impl Fn(&str) -> Option<String>>,
+) -> Option<(KeySource, SessionTokenRules)> {
+    let (issuer, audience) = (variables.text("JWT_ISSUER"), variables.text("JWT_AUDIENCE"));
+    let url = variables.parsed("JWKS_URL", "an https:// URL without a user (http:// only for loopback)");
+    let source = match (variables.text("JWT_SECRET_ID"), variables.text("JWKS_URL")) {
+        (Some(_), Some(_)) => {
+            variables.violations.push("JWT_SECRET_ID and JWKS_URL are alternatives: unset one of them".into());
+            return None;
+        }
+        (Some(id), None) => Some(KeySource::Secret(id)),
+        (None, Some(_)) => url.map(KeySource::Jwks),
+        (None, None) => {
+            for (name, value) in [("JWT_ISSUER", issuer), ("JWT_AUDIENCE", audience)] {
+                if value.is_some() {
+                    variables
+                        .violations
+                        .push(format!("{name} needs JWT_SECRET_ID or JWKS_URL: set one or unset {name}"));
+                }
+            }
+            return None;
+        }
+    };
+    let Some(issuer) = issuer else {
+        variables.violations.push("JWT_ISSUER must be the iss of the session tokens to accept".into());
+        return None;
+    };
+    let audience = audience.unwrap_or_else(|| DEFAULT_AUDIENCE.into());
+    source.map(|source| (source, SessionTokenRules { issuer, audience }))
 }
 
 fn database_policy(variables: &mut Variables<impl Fn(&str) -> Option<String>>) -> TlsPolicy {

@@ -10,7 +10,7 @@ use lambda_http::{
 
 use crate::{
     app::App,
-    auth::{Authenticated, BearerToken},
+    auth::{Authenticated, BearerToken, SessionToken},
     clock::Deadline,
     error::Error,
     request::ListRequest,
@@ -52,10 +52,21 @@ async fn list_sessions(app: &App, request: &Request, log: &mut RequestLog) -> Re
     response::page(&page)
 }
 
-/// Looks up the account of the request's token. A token that is not in the key ring may be new, so the key ring is
-/// fetched again, at most once per [`UNKNOWN_TOKEN_INTERVAL`].
+/// Looks up the account of the request's token. If session tokens are configured, a token of their form is one; every other
+/// token is an API key. A token that is not in the key ring may be new, so the key ring is fetched again, at most once per
+/// [`UNKNOWN_TOKEN_INTERVAL`].
 async fn authenticate(app: &App, headers: &HeaderMap, deadline: Deadline) -> Result<Authenticated, Error> {
-    let hash = BearerToken::from_headers(headers)?.hash();
+    let token = BearerToken::from_headers(headers)?;
+    if let Some(accepted) = &app.session_tokens
+        && let Some(token) = SessionToken::from_bearer(&token)
+    {
+        let caller = Box::pin(accepted.authenticate(&token, UNKNOWN_TOKEN_INTERVAL, deadline)).await;
+        if caller.is_err() {
+            app.unknown_tokens.count();
+        }
+        return caller;
+    }
+    let hash = token.hash();
     let secret = app.api_keys.secret_of(&hash);
     if let Some(caller) = deadline.timeout(secret.current()).await?.authenticate(&hash, Timestamp::now()) {
         return Ok(caller);

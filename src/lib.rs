@@ -25,12 +25,14 @@
 //! - `request_log` writes a request's log line with its metrics.
 //! - `response` builds the body and the headers of every response.
 //! - `sessions` lists a page of sessions: the SQL, its rows, the total.
+//! - `session_tokens` accepts session tokens of the product's sign-in, if they are configured.
 //! - `api_keys` selects the secret with a token's key; for other programs, it changes key rings.
-//! - `auth` authenticates a token against the key ring.
+//! - `auth` authenticates a token against the key ring, or a session token against the keys of the sign-in.
 //! - `request` parses and validates the body.
 //! - `timestamp` reads and writes timestamps as PostgreSQL, ISO 8601 and RFC 3339 have them.
 //! - `database` runs a statement on a pooled connection: connect, check, retry, time out, cancel.
 //! - `secret` fetches and caches a secret.
+//! - `jwks` fetches the sign-in's public keys.
 //! - `aws` configures the AWS SDK.
 //! - `clock` has the request's deadline, and instants that count frozen time.
 //! - `error` lists the failures, each with its status, code, message and log level.
@@ -48,7 +50,8 @@
 //! - `database` knows neither tables nor callers: it does not import `sessions`, `request` or `auth`.
 //! - `auth` and `request` are pure: they use no clock, network, database or environment.
 //! - `log` imports no other module.
-//! - A caller's query requires an [`auth::Authenticated`], which only [`auth::KeyRing::authenticate`] creates.
+//! - A caller's query requires an [`auth::Authenticated`], which only [`auth::KeyRing::authenticate`] and
+//!   [`auth::SessionTokenKeys::authenticate`] create.
 //! - A failure's cause goes to the log, and its message to the caller; no text is used for both.
 //! - The handler never returns `Err`: API Gateway would turn it into a bare 500.
 
@@ -64,12 +67,14 @@ pub mod database;
 pub mod error;
 pub mod event;
 pub mod handler;
+pub mod jwks;
 pub mod log;
 pub mod request;
 mod request_log;
 pub mod response;
 pub mod runtime;
 pub mod secret;
+pub mod session_tokens;
 pub mod sessions;
 pub mod sync_keys;
 pub mod timestamp;

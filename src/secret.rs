@@ -24,6 +24,7 @@ pub use self::update::{Change, SecretVersion, WritableSecret};
 use crate::{
     clock::FreezeProofInstant,
     error::{Error, display_chain},
+    jwks::{JwksServer, JwksUrl},
     log,
 };
 
@@ -70,8 +71,7 @@ type Parse<T> = Box<dyn Fn(&str) -> Result<T, String> + Send + Sync>;
 
 /// A cached secret, parsed into a `T`. The raw text is not kept.
 pub struct Secret<T> {
-    client: Client,
-    id: String,
+    source: Source,
     /// The label of the version, `AWSCURRENT` if `None`.
     label: Option<&'static str>,
     parse: Parse<T>,
@@ -79,6 +79,15 @@ pub struct Secret<T> {
     cache: Mutex<Cache<T>>,
     /// Single flight: locked during a fetch, for which concurrent callers wait.
     fetching: tokio::sync::Mutex<()>,
+}
+
+enum Source {
+    SecretsManager {
+        client: Client,
+        id: String,
+    },
+    /// Public keys, which are cached by the same rules.
+    Jwks(Box<JwksServer>),
 }
 
 #[derive(Clone, Copy)]
@@ -99,9 +108,25 @@ impl<T> Secret<T> {
         lifetime: Lifetime,
         parse: impl Fn(&str) -> Result<T, String> + Send + Sync + 'static,
     ) -> Self {
+        Self::from_source(Source::SecretsManager { client, id }, lifetime, parse)
+    }
+
+    /// The key set at this URL. Nothing is fetched yet.
+    pub(crate) fn from_jwks_url(
+        url: JwksUrl,
+        lifetime: Lifetime,
+        parse: impl Fn(&str) -> Result<T, String> + Send + Sync + 'static,
+    ) -> Self {
+        Self::from_source(Source::Jwks(Box::new(JwksServer::new(url))), lifetime, parse)
+    }
+
+    fn from_source(
+        source: Source,
+        lifetime: Lifetime,
+        parse: impl Fn(&str) -> Result<T, String> + Send + Sync + 'static,
+    ) -> Self {
         Self {
-            client,
-            id,
+            source,
             label: None,
             parse: Box::new(parse),
             cache: Mutex::new(Cache::new(lifetime)),
@@ -184,13 +209,24 @@ impl<T> Secret<T> {
     }
 
     async fn fetch(&self, fetch_timeout: Duration, retry: Retry) -> Result<T, Error> {
-        let unavailable = |cause: String| Error::Unavailable(format!("secret {}: {cause}", self.id));
-        let invalid = |cause: String| Error::Internal(format!("secret {}: {cause}", self.id));
-
-        let request = || {
-            let request = self.client.get_secret_value().secret_id(&self.id);
-            request.set_version_stage(self.label.map(Into::into))
+        let text = match &self.source {
+            Source::SecretsManager { client, id } => self.fetch_secret(client, id, fetch_timeout, retry).await?,
+            Source::Jwks(server) => match timeout(fetch_timeout, server.fetch()).await {
+                Ok(fetched) => fetched.map_err(|cause| self.unavailable(&cause))?,
+                Err(_) => return Err(self.unavailable(&format!("no complete response within {fetch_timeout:?}"))),
+            },
         };
+        (self.parse)(&text).map_err(|cause| self.invalid(&cause))
+    }
+
+    async fn fetch_secret(
+        &self,
+        client: &Client,
+        id: &str,
+        fetch_timeout: Duration,
+        retry: Retry,
+    ) -> Result<String, Error> {
+        let request = || client.get_secret_value().secret_id(id).set_version_stage(self.label.map(Into::into));
         let once = || {
             let config = Config::builder().retry_config(RetryConfig::disabled());
             request().customize().config_override(config).send()
@@ -206,19 +242,40 @@ impl<T> Secret<T> {
         };
         let output = timeout(fetch_timeout, call)
             .await
-            .map_err(|_| unavailable(format!("no response from Secrets Manager within {fetch_timeout:?}")))?
-            .map_err(|error| unavailable(cause(&error)))?;
-        let text = output.secret_string().ok_or_else(|| invalid("it has no SecretString".into()))?;
+            .map_err(|_| self.unavailable(&format!("no response from Secrets Manager within {fetch_timeout:?}")))?
+            .map_err(|error| self.unavailable(&cause(&error)))?;
+        let text = output.secret_string.ok_or_else(|| self.invalid("it has no SecretString"))?;
         if text.len() > MAX_SECRET_BYTES {
-            return Err(invalid(format!("it has more than {MAX_SECRET_BYTES} bytes")));
+            return Err(self.invalid(&format!("it has more than {MAX_SECRET_BYTES} bytes")));
         }
-        (self.parse)(text).map_err(invalid)
+        Ok(text)
+    }
+
+    fn unavailable(&self, cause: &str) -> Error {
+        Error::Unavailable(format!("{}: {cause}", self.source))
+    }
+
+    /// An invalid secret is for the operator to repair; an invalid JWKS is a failure of another service.
+    fn invalid(&self, cause: &str) -> Error {
+        match self.source {
+            Source::SecretsManager { .. } => Error::Internal(format!("{}: {cause}", self.source)),
+            Source::Jwks(_) => self.unavailable(cause),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SecretsManager { id, .. } => write!(f, "secret {id}"),
+            Self::Jwks(_) => f.write_str("JWKS_URL"),
+        }
     }
 }
 
 impl<T> fmt::Debug for Secret<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Secret").field("id", &self.id).finish_non_exhaustive()
+        write!(f, "Secret({})", self.source)
     }
 }
 

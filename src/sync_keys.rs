@@ -175,10 +175,13 @@ impl SyncKeys {
             let comparisons: Vec<_> =
                 rings.iter().map(|read| Comparison::new(&read.ring, self.keys_of(read.shard, &table), now)).collect();
             summary.count(&table, &comparisons);
-            let unread = |shard: &usize| !rings.iter().any(|read| read.shard == *shard);
-            let others_have_keys =
-                (0..self.secrets.len()).filter(unread).any(|shard| seen[shard].is_none_or(|seen| seen.has_keys));
-            let are_missing = !others_have_keys && are_missing(&comparisons);
+            // A ring that was not read, and is known to be equal to the table, keeps its keys. One that could not be read is not.
+            let keeps_keys = |shard: usize| {
+                let is_read = rings.iter().any(|read| read.shard == shard);
+                let is_equal = |seen: Seen| seen.fingerprint == fingerprint(self.keys_of(shard, &table), now);
+                !is_read && seen[shard].is_some_and(|seen| seen.has_keys && is_equal(seen))
+            };
+            let are_missing = are_missing(&comparisons) && !(0..self.secrets.len()).any(keeps_keys);
             let first = rings.iter().find(|read| read.shard == 0);
             if are_missing {
                 self.allow_removal(first, &comparisons).await?;

@@ -45,6 +45,9 @@ resource "aws_lambda_function" "this" {
       var.api_keys_shards == 1 ? {} : { API_KEYS_SHARDS = tostring(var.api_keys_shards) },
       local.api_keys_max_age_seconds == 0 ? {} : { API_KEYS_MAX_AGE_SECONDS = tostring(local.api_keys_max_age_seconds) },
       var.capacity_provider == null ? {} : { DATABASE_POOL_SIZE = tostring(var.capacity_provider.database_pool_size) },
+      var.jwt_secret_arn == null ? {} : { JWT_SECRET_ID = var.jwt_secret_arn },
+      var.jwks_url == null ? {} : { JWKS_URL = var.jwks_url },
+      var.jwt_issuer == null ? {} : { JWT_ISSUER = var.jwt_issuer, JWT_AUDIENCE = var.jwt_audience },
       # Read by the AWS SDK.
       var.secrets_manager_url == null ? {} : { AWS_ENDPOINT_URL_SECRETS_MANAGER = var.secrets_manager_url },
     )
@@ -81,15 +84,20 @@ resource "aws_lambda_function" "this" {
     }
   }
 
+  # Lambda checks the role's permissions when it creates the function.
+  depends_on = [aws_iam_role_policy.function]
+
   lifecycle {
+    precondition {
+      condition     = length([for source in [var.jwt_secret_arn, var.jwks_url] : source if source != null]) == (var.jwt_issuer == null ? 0 : 1)
+      error_message = "Session tokens need jwt_issuer and one of jwt_secret_arn and jwks_url."
+    }
+
     precondition {
       condition     = var.capacity_provider == null || var.vpc == null
       error_message = "On Managed Instances, VPC, subnets and security groups are the capacity provider's: leave vpc null."
     }
   }
-
-  # Lambda checks the role's permissions when it creates the function.
-  depends_on = [aws_iam_role_policy.function]
 }
 
 # Callers use the alias. To roll back, point it at an older version.
@@ -134,6 +142,15 @@ data "aws_iam_policy_document" "function" {
     sid       = "ReadItsTwoSecrets"
     actions   = ["secretsmanager:GetSecretValue"]
     resources = [local.api_keys_secret_arns, var.database_secret_arn]
+  }
+
+  dynamic "statement" {
+    for_each = var.jwt_secret_arn[*]
+    content {
+      sid       = "ReadTheJwtSecret"
+      actions   = ["secretsmanager:GetSecretValue"]
+      resources = [statement.value]
+    }
   }
 
   dynamic "statement" {

@@ -248,6 +248,45 @@ variable "database_secret_arn" {
   }
 }
 
+variable "jwt_secret_arn" {
+  description = "Complete ARN of the secret that verifies session tokens (HS256). If it and jwks_url are null, none is accepted."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.jwt_secret_arn == null || can(regex("^arn:[^:]+:secretsmanager:[^:]+:[0-9]{12}:secret:.+-[A-Za-z0-9]{6}$", var.jwt_secret_arn))
+    error_message = "jwt_secret_arn must be the complete ARN, with the hyphen and six characters that Secrets Manager adds to the name: IAM matches nothing without them."
+  }
+}
+
+variable "jwks_url" {
+  description = "URL of the public keys that verify session tokens (RS256, ES256), instead of jwt_secret_arn."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.jwks_url == null || can(regex("^https://.+$", var.jwks_url))
+    error_message = "jwks_url must be an https:// URL."
+  }
+}
+
+variable "jwt_issuer" {
+  description = "The iss of session tokens, such as https://PROJECT.supabase.co/auth/v1."
+  type        = string
+  default     = null
+}
+
+variable "jwt_audience" {
+  description = "The aud of session tokens."
+  type        = string
+  default     = "authenticated"
+
+  validation {
+    condition     = length(var.jwt_audience) >= 1
+    error_message = "jwt_audience must not be empty."
+  }
+}
+
 variable "database_host" {
   description = "Host of the database, if the secret has none."
   type        = string

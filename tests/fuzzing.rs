@@ -131,6 +131,11 @@ targets! {
         "\"241ea5b7a6a1ed1d4b2a7b2e1c7c1d9f0e8a7b6c5d4e3f2a1b0c9d8e7f6a147a\"", "{\"key_hash\":", "},{", "-01:00",
         "\"11111111-1111-4111-8111-111111111111\"", "\"22222222-2222-4222-8222-222222222222\"",
     ];
+    any_session_token_is_accepted_exactly_if_it_is_signed_and_obeys_the_rules: session_token, [
+        "{\"alg\":\"HS256\"}\n", "\"alg\":", "\"HS256\"", "\"none\"", "\"kid\":", "\"crit\":", "\"iss\":", "\"aud\":",
+        "\"exp\":", "\"nbf\":", "\"sub\":", "\"https://project.supabase.co/auth/v1\"", "\"authenticated\"",
+        "1767225600", "\"11111111-1111-4111-8111-111111111111\"", "\"keys\":", "eyJhbGciOiJIUzI1NiJ9.e30.", "},{",
+    ];
     any_database_secret_gives_settings_or_is_rejected_with_a_fixed_message: login_secret, [
         "\"username\":", "\"password\":", "\"host\":", "\"port\":", "\"dbname\":", "\"sslmode\":", "\"sslrootcert\":",
         "\"channel_binding\":", "\"verify-full\"", "\"disable\"", "\"prefer\"", "\"require\"", "\"localhost\"", "65536",

@@ -315,9 +315,12 @@ fn each_outside_interface_is_used_only_where_src_lib_rs_says() {
 #[test]
 fn auth_and_request_use_no_clock_network_or_environment() {
     let modules = modules();
-    for module in ["auth", "request"] {
+    for (module, code) in &modules {
+        if !["auth", "request"].contains(&module.split("::").next().unwrap()) {
+            continue;
+        }
         for interface in ["tokio", "tokio_postgres", "std::time", "std::net", "std::fs", "std::env", "Timestamp::now"] {
-            assert!(!modules[module].imports(interface), "{module} uses {interface}");
+            assert!(!code.imports(interface), "{module} uses {interface}");
         }
     }
 }
@@ -325,6 +328,7 @@ fn auth_and_request_use_no_clock_network_or_environment() {
 #[test]
 fn only_auth_creates_the_proof_that_a_token_was_verified() {
     for (name, module) in modules() {
-        assert!(name == "auth" || !module.code.contains("Authenticated {"), "{name} creates Authenticated");
+        let is_auth = name == "auth" || name.starts_with("auth::");
+        assert!(is_auth || !module.code.contains("Authenticated {"), "{name} creates Authenticated");
     }
 }

@@ -19,6 +19,7 @@ mod auth {
     mod authentication;
     mod compact;
     mod key_ring;
+    mod session_tokens;
     mod shards;
 }
 

@@ -27,7 +27,7 @@ impl Shutdown {
     /// Registers the extension and begins to wait for SIGTERM. Must be called before the first poll for an event, because
     /// no extension can be registered after it.
     ///
-    /// Without an extension API, in emulators, SIGTERM is awaited all the same.
+    /// Without an extension API, in emulators, the function only waits for SIGTERM.
     ///
     /// # Errors
     ///

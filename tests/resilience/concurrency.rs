@@ -1,6 +1,6 @@
 //! Several events at a time in one environment, as on Lambda Managed Instances.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
 use testkit::{
@@ -44,7 +44,7 @@ async fn as_many_events_run_at_a_time_as_lambda_sends() {
     assert_eq!(processes(&admin, "true").await.unwrap().len(), EVENTS);
 }
 
-/// Both events end before their invocations do: the one that has the connection with 504, the one that waits with 503.
+/// The event that waits must end first, so it has the earlier deadline.
 #[tokio::test]
 async fn an_event_waits_for_a_connection_until_its_deadline() {
     let (database, secrets) = tokio::join!(environment::database(), environment::secrets_with(ring(&[testkit::TOKEN])));
@@ -55,13 +55,19 @@ async fn an_event_waits_for_a_connection_until_its_deadline() {
         ("DATABASE_POOL_SIZE", "1"),
         ("AWS_LAMBDA_MAX_CONCURRENCY", "2"),
     ];
-    let options = FunctionOptions { timeout: Duration::from_secs(3), ..FunctionOptions::new(binary(), &variables) };
-    let function = Function::start(options).await.unwrap();
-    let _lock = locked(&database).await;
+    let function = Function::start(FunctionOptions::new(binary(), &variables)).await.unwrap();
+    let (admin, lock) = (database.client().await.unwrap(), locked(&database).await);
     let event = request::post(testkit::TOKEN, "{}");
-    let mut statuses = join_all([environment::status(&function, &event), environment::status(&function, &event)]).await;
-    statuses.sort_unstable();
-    assert_eq!(statuses, [503, 504]);
+    let waits = async {
+        wait_for_running(&admin, |running| running == 1).await.unwrap();
+        let deadline = SystemTime::now() + Duration::from_secs(2);
+        let deadline = deadline.duration_since(UNIX_EPOCH).unwrap().as_millis().to_string();
+        let headers = vec![("lambda-runtime-deadline-ms", Some(deadline.into_bytes()))];
+        let response = function.invoke_with(event.to_string(), headers).await.unwrap().response().unwrap();
+        drop(lock);
+        response["statusCode"].as_u64().unwrap()
+    };
+    assert_eq!(tokio::join!(environment::status(&function, &event), waits), (200, 503));
     let log = function.log().join("\n");
     assert!(log.contains("no connection before the deadline"), "{log}");
 }

@@ -27,7 +27,7 @@ async fn an_environment_that_ends_leaves_no_connection() {
         assert_eq!(environment::status(&function, &request::post(TOKEN, "{}")).await, 200);
         assert_eq!(connections(&admin).await, 1);
         assert!(function.shut_down().await.unwrap().success());
-        assert_eq!(connections(&admin).await, 0);
+        wait_for_no_connection(&admin).await;
     }
 }
 

@@ -248,7 +248,7 @@ async fn a_changed_account_or_name_changes_the_ring() {
 
 #[tokio::test]
 async fn a_delayed_run_does_not_bring_a_revoked_key_back() {
-    for operation in ["PutSecretValue", "UpdateSecretVersionStage"] {
+    for operation in ["GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage"] {
         let world = World::start().await;
         let other = world.other_sync().await;
         world.make_key(FIRST, ACCOUNT).await;
@@ -627,4 +627,26 @@ async fn a_shard_that_cannot_be_written_does_not_stop_the_others() {
     world.secrets.put("keys/07", r#"{"api_keys":[]}"#).unwrap();
     let summary = world.run().await.unwrap();
     assert_eq!(summary["written"], 1, "{summary}");
+}
+
+#[tokio::test]
+async fn an_emptied_table_keeps_its_keys_also_if_a_shard_cannot_be_read() {
+    let world = World::start_with("keys/{shard}", &empty_shards()).await;
+    world.make_keys(600).await;
+    world.run().await.unwrap();
+    world.execute("TRUNCATE api_keys").await;
+    let rings = || (0..256).map(|shard| world.secrets.current(&format!("keys/{shard:02x}")).0).collect::<Vec<_>>();
+    let before = rings();
+    let other = world.other_sync().await;
+    for unreadable in ["keys/07", "keys/00"] {
+        world.secrets.fail_secret(unreadable, SecretsFault::AccessDenied);
+        for sync in [&world.sync, &other] {
+            let error = run(sync).await.unwrap_err();
+            assert!(error.contains("none of the") || error.contains(unreadable), "{error}");
+            assert_eq!(rings().iter().zip(&before).filter(|(now, before)| now != before).count(), 0, "{unreadable}");
+            // As after a change by hand, so that the next run is a first one.
+            world.secrets.put("keys/00", before[0].as_str()).unwrap();
+        }
+        world.secrets.fail_secret(unreadable, None);
+    }
 }

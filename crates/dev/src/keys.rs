@@ -281,6 +281,10 @@ async fn revoke(secrets: &Secrets, prefix: &str) -> Result<Ring> {
 
 async fn init(secrets: &Secrets, kms_key: Option<&str>, options: &WriteOptions) -> Result<()> {
     let count = secrets.id.count();
+    ensure!(
+        !secrets.id.id(0).starts_with("arn:"),
+        "--secret-id must be a name here: an ARN is given by Secrets Manager"
+    );
     let cents = count * SECRET_CENTS;
     err(format_args!(
         "{count} secrets from {} to {}, which cost about {}.{:02} USD a month",

@@ -243,6 +243,8 @@ fn init_creates_shards_and_keys_go_to_the_shard_of_their_hash() {
     assert!(messages.contains("3 keys in 16 secrets\n1 keys are in the wrong shard"), "{messages}");
     let output = stage.keys(SHARDS, &["list"]);
     assert!(errors(&output).contains("/api-keys: GetSecretValue: Secrets Manager returned ResourceNotFoundException"));
+    let output = stage.keys("arn:aws:secretsmanager:us-east-1:1:secret:a", &["init", "--yes"]);
+    assert!(errors(&output).contains("--secret-id must be a name here"), "{output:?}");
     let output = stage.keys(ID, &["list", "--shards", "16"]);
     assert!(errors(&output).contains("--secret-id must contain {shard} if a number of shards is set"), "{output:?}");
 }

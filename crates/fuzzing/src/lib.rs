@@ -2,6 +2,7 @@
 //! (fuzz/). A target panics if its property does not hold.
 
 mod login;
+mod session_token;
 
 use jiff::Timestamp;
 use lambda_http::http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
@@ -14,6 +15,7 @@ use list_chat_sessions::{
 use serde_json::{Value, json};
 
 pub use login::{login_secret, login_url};
+pub use session_token::session_token;
 
 /// All errors about a body, with `#` for numbers.
 const BODY_FAULTS: [&str; 13] = [

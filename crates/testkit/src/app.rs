@@ -124,6 +124,7 @@ pub fn config(database: &Database) -> Config {
     Config {
         api_keys_secret_id: ShardedId::new(API_KEYS, None).unwrap(),
         api_keys_max_age: None,
+        session_tokens: None,
         database: DatabaseSource::Url(
             ConnectionSettings::from_url(database.url(), &TlsPolicy::default()).unwrap().into(),
         ),

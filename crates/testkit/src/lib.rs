@@ -28,6 +28,7 @@ pub mod runtime_api;
 pub mod secrecy;
 pub mod secrets;
 pub mod seed;
+pub mod sign_in;
 pub mod terminal;
 pub mod upstream_stub;
 
@@ -53,6 +54,7 @@ pub use self::{
     rds::Rds,
     runtime_api::{Headers, Outcome, RuntimeApi},
     secrets::{Secrets, SecretsFault, WireFault, random_id},
+    sign_in::{JwksFault, SignIn, SigningKey},
     upstream_stub::{Received, UpstreamStub},
 };
 

@@ -41,7 +41,9 @@ fn keep_fields(json: &Value) {
         Value::Object(fields) => {
             for (name, value) in fields {
                 match value {
-                    Value::String(text) if ["key_hash", "password", "sslrootcert"].contains(&name.as_str()) => {
+                    Value::String(text)
+                        if ["jwt_secret", "key_hash", "password", "sslrootcert"].contains(&name.as_str()) =>
+                    {
                         keep(text);
                     }
                     value => keep_fields(value),
