@@ -171,7 +171,7 @@ LONGEST = {
 # For the template for Managed Instances: parameters that a rule must reject.
 PROVIDER = {"CapacityProviderArn": "arn:aws:lambda:eu-central-1:123456789012:capacity-provider:chat"}
 REJECTED_ON_INSTANCES = [
-    (CHOICES[4][1], "are the capacity provider's"),
+    (IN_VPC, "are the capacity provider's"),
     ({"MemoryGiBPerVCpu": 4}, "MemorySize must be at least"),
     ({"MemorySize": 4096, "MemoryGiBPerVCpu": 8}, "MemorySize must be at least"),
 ]
