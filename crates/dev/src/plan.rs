@@ -5,11 +5,11 @@ mod distance;
 mod load;
 mod prices;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use testkit::terminal;
 
 use self::prices::Prices;
-use crate::measure::{money, number};
+use crate::measure::{count, money};
 
 /// What `cargo dev plan --measure` measured; docs/performance.md says when and where.
 const FIGURES: Figures = Figures {
@@ -104,11 +104,9 @@ impl Figures {
     }
 }
 
-/// Returns the processors of the smallest instance that has enough. Above the largest, one PostgreSQL is not enough.
-fn database_vcpus(cores: f64) -> u32 {
-    let sizes = DATABASE_SIZES.into_iter();
-    let largest = DATABASE_SIZES[DATABASE_SIZES.len() - 1];
-    sizes.filter(|size| f64::from(*size) * DATABASE_UTILISATION >= cores).min().unwrap_or(largest)
+/// Returns the processors of the smallest instance that has enough.
+fn database_vcpus(cores: f64) -> Option<u32> {
+    DATABASE_SIZES.into_iter().filter(|size| f64::from(*size) * DATABASE_UTILISATION >= cores).min()
 }
 
 /// How many of something are busy on average when `rate` a second take `milliseconds` each: Little's law.
@@ -149,6 +147,8 @@ struct Plan {
     connections: f64,
     /// Busy processors of PostgreSQL.
     cores: f64,
+    /// Of its instance.
+    vcpus: u32,
     /// In US dollars a month.
     lambda: f64,
     database: f64,
@@ -162,8 +162,10 @@ impl Plan {
         let function_ms = FIGURES.function.of(page, options.accounts);
         let millions = rate * 3_600.0 * prices.get("HOURS")? / 1e6;
         let cores = busy(rate, database_ms);
-        let instances = f64::from(database_vcpus(cores));
-        let mut database = instances * prices.get("POSTGRESQL_VCPU_HOUR")? * prices.get("HOURS")?;
+        let vcpus = database_vcpus(cores).with_context(|| {
+            format!("{rps} requests a second need {cores:.0} processors of PostgreSQL, more than one instance has")
+        })?;
+        let mut database = f64::from(vcpus) * prices.get("POSTGRESQL_VCPU_HOUR")? * prices.get("HOURS")?;
         let mut lambda = millions * prices.get("LAMBDA_REQUESTS")?;
         let waiting_ms = options.round_trip + database_ms;
         let (environments, mut connections);
@@ -185,7 +187,7 @@ impl Plan {
         }
         if compute == Compute::Proxy {
             connections = enough(cores);
-            database += instances * prices.get("PROXY_HOUR")? * prices.get("HOURS")?;
+            database += f64::from(vcpus) * prices.get("PROXY_HOUR")? * prices.get("HOURS")?;
         }
         let response_gb = prices.get("RESPONSE_KB")? * f64::from(page) / PAGE_OF_RESPONSE;
         let log_gb = prices.get("LOG_KB")?;
@@ -194,18 +196,18 @@ impl Plan {
                 + log_gb * (prices.get("LOGS_WRITTEN")? + prices.get("MONTHS_KEPT")? * prices.get("LOGS_KEPT")?)
                 + response_gb * prices.get("TRAFFIC")?
                 + prices.get("TRACED_PERCENT")? / 100.0 * prices.get("TRACES")?);
-        Ok(Self { environments, connections, cores, lambda, database, rest })
+        Ok(Self { environments, connections, cores, vcpus, lambda, database, rest })
     }
 
     fn row(&self, rps: u32, compute: Compute) -> String {
-        let Self { environments, connections, cores, lambda, database, rest } = self;
+        let Self { environments, connections, cores, vcpus, lambda, database, rest } = self;
         let together = lambda + database + rest;
         let cells = [
-            number(f64::from(rps)),
+            count(rps),
             compute.name().to_owned(),
             environments.to_string(),
             connections.to_string(),
-            format!("{cores:.2} of {}", database_vcpus(*cores)),
+            format!("{cores:.2} of {vcpus}"),
             money(*lambda),
             money(*database),
             money(*rest),
