@@ -99,5 +99,5 @@ pub(crate) fn database(config: &Config, client: &Client, aws: &SdkConfig, schema
         }
     };
     let auth_tokens = (config.database_policy.auth == AuthMethod::Iam).then(|| AuthTokenGenerator::new(aws));
-    Database::new(settings, auth_tokens, schema, config.query_timeout, config.pool_size)
+    Database::new(settings, auth_tokens, schema, config.database_statements, config.query_timeout, config.pool_size)
 }

@@ -19,6 +19,7 @@
 //! | `DATABASE_ALLOW_PLAINTEXT` | `true` allows unencrypted connections (`sslmode=disable`) to other hosts | `false` |
 //! | `DATABASE_POOL_SIZE` | most connections of one environment, 1 to 64 | `AWS_LAMBDA_MAX_CONCURRENCY`, at most 16 |
 //! | `AWS_LAMBDA_MAX_CONCURRENCY` | events at a time, 1 to 1600; Lambda Managed Instances set it | 1 |
+//! | `DATABASE_STATEMENTS` | `auto`: named statements on direct connections; `named`: also where a pooler gives each connection its own session; `unnamed` | `auto` |
 //! | `LIMIT_MAX` | largest `limit` that is served, 100 to 1000 | 100 |
 //! | `QUERY_TIMEOUT_MS` | time-out of the query in milliseconds, 1 to 28000 | 5000 |
 //! | `SECRET_MAX_AGE_SECONDS` | age at which a secret is refreshed, 1 to 3600 | 300 |
@@ -29,7 +30,7 @@ use std::{fmt, net::IpAddr, ops::RangeInclusive, str::FromStr, sync::Arc, time::
 use crate::{
     api_keys::{SHARDS, ShardedId},
     auth::SessionTokenRules,
-    database::{AddressDefaults, ConnectionSettings, Tls, TlsPolicy},
+    database::{AddressDefaults, ConnectionSettings, StatementNames, Tls, TlsPolicy},
     secret::Lifetime,
     session_tokens::KeySource,
 };
@@ -64,6 +65,8 @@ pub struct Config {
     pub pool_size: usize,
     /// `AWS_LAMBDA_MAX_CONCURRENCY`
     pub concurrency: usize,
+    /// `DATABASE_STATEMENTS`
+    pub database_statements: StatementNames,
     /// `LIMIT_MAX`
     pub limit_max: i64,
     /// `QUERY_TIMEOUT_MS`
@@ -129,6 +132,7 @@ impl Config {
             database_policy,
             pool_size: variables.number("DATABASE_POOL_SIZE", 1..=64, concurrency.min(DEFAULT_POOL_SIZE_MAX)),
             concurrency,
+            database_statements: variables.parsed("DATABASE_STATEMENTS", "auto, named or unnamed").unwrap_or_default(),
             limit_max: variables.number("LIMIT_MAX", 100..=1_000, 100),
             query_timeout: Duration::from_millis(variables.number("QUERY_TIMEOUT_MS", 1..=28_000, 5_000)),
             secret_lifetime: Lifetime {

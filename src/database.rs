@@ -21,6 +21,7 @@ mod credentials;
 mod error;
 mod iam;
 mod schema;
+mod statements;
 mod tls;
 
 use std::{fmt, time::Duration};
@@ -39,6 +40,7 @@ pub use self::{
     credentials::{AddressDefaults, ConnectionSettings, SettingsSource},
     iam::{AuthTokenGenerator, TOKEN_LIFETIME},
     schema::Schema,
+    statements::{MAX_TEXTS, PLAN_MAX_AGE, PLAN_ONCE, StatementNames},
     tls::{AuthMethod, Tls, TlsPolicy},
 };
 use crate::{
@@ -145,12 +147,13 @@ impl Database {
         settings: SettingsSource,
         token_generator: Option<AuthTokenGenerator>,
         schema: &'static Schema,
+        names: StatementNames,
         query_timeout: Duration,
         pool_size: usize,
     ) -> Self {
         // Waiting for a connection ends at the request's deadline.
         let timeouts = Timeouts { wait: None, create: Some(CONNECT_TIMEOUT), recycle: Some(ALIVE_TIMEOUT) };
-        let pool = Pool::builder(Connector::new(settings, token_generator, schema))
+        let pool = Pool::builder(Connector::new(settings, token_generator, schema, names))
             .max_size(pool_size)
             .timeouts(timeouts)
             .runtime(Runtime::Tokio1)
@@ -204,6 +207,18 @@ impl Database {
             };
             *left = left.checked_sub(1).ok_or(Error::Unavailable(error))?;
         }
+    }
+
+    /// Opens the connection before a request needs it, or replaces a lost one, and runs a statement that reads no account's
+    /// rows: PostgreSQL then loads the catalogue entries that a page needs, which costs a connection's first page some
+    /// milliseconds. Adds to `resent` as [`Database::query`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Database::query`].
+    pub async fn warm_up(&self, statement: &Statement<'_>, resent: &mut u32) -> Result<(), Error> {
+        let deadline = Deadline::within(ALIVE_TIMEOUT + CONNECT_TIMEOUT);
+        self.query(statement, Vec::new, deadline, resent).await.map(drop)
     }
 
     /// Whether new connections use credentials that could not be refreshed.

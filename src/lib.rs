@@ -48,6 +48,8 @@
 //! - Only `error` and `response` choose a status, and only `response` writes JSON for callers.
 //! - Only `database`, `sessions`, `sync_keys` and `timestamp` know PostgreSQL; only `secret` knows Secrets Manager.
 //! - `database` knows neither tables nor callers: it does not import `sessions`, `request` or `auth`.
+//! - Only `event`, `sync_keys`, `handler`, `app`, `response`, `sessions` and `request` know an endpoint. Every function shares
+//!   the others: they import none of these, and name no table.
 //! - `auth` and `request` are pure: they use no clock, network, database or environment.
 //! - `log` imports no other module.
 //! - A caller's query requires an [`auth::Authenticated`], which only [`auth::KeyRing::authenticate`] and

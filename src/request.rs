@@ -62,11 +62,7 @@ impl ListRequest {
     ///
     /// [`Error::PayloadTooLarge`], or [`Error::Validation`] with the rule of every invalid field.
     pub fn parse(body: &[u8], limit_max: i64) -> Result<Self, Error> {
-        if body.len() > MAX_BODY_BYTES {
-            return Err(Error::PayloadTooLarge);
-        }
-        let is_empty = body.iter().all(|byte| JSON_WHITE_SPACE.contains(byte));
-        let fields = if is_empty { Fields::default() } else { Fields::parse(body).map_err(Error::Validation)? };
+        let fields = Fields::of(body)?;
         let mut violations = Vec::new();
         let request = Self {
             limit: number(&mut violations, "limit", fields.limit, DEFAULT_LIMIT, limit_max),
@@ -149,6 +145,14 @@ struct Field<'a> {
 }
 
 impl<'a> Fields<'a> {
+    fn of(body: &'a [u8]) -> Result<Self, Error> {
+        if body.len() > MAX_BODY_BYTES {
+            return Err(Error::PayloadTooLarge);
+        }
+        let is_empty = body.iter().all(|byte| JSON_WHITE_SPACE.contains(byte));
+        if is_empty { Ok(Self::default()) } else { Self::parse(body).map_err(Error::Validation) }
+    }
+
     fn parse(body: &'a [u8]) -> Result<Self, String> {
         // Checked first, because the JSON parser does not validate strings that it skips.
         let body = str::from_utf8(body).map_err(|_| "the body must be a JSON object in UTF-8")?;

@@ -21,7 +21,7 @@ pub use self::{
 use crate::{
     auth::Authenticated,
     clock::Deadline,
-    database::{ALIVE_TIMEOUT, CONNECT_TIMEOUT, Database, Statement},
+    database::{Database, Statement},
     error::Error,
     request::ListRequest,
     timestamp::PgTimestamp,
@@ -107,16 +107,13 @@ pub async fn list(
 
 type Compose = for<'a> fn(&'a Authenticated, &'a ListRequest, Reading) -> Statement<'a>;
 
-/// Opens the connection before a request needs it, or replaces a lost one, and reads a page for no account: PostgreSQL then
-/// loads the catalogue entries that a page needs, which costs a connection's first page some milliseconds. Adds to `resent`
-/// as [`Database::query`] does.
+/// Opens the connection before a request needs it, with a page for no account. Adds to `resent` as [`Database::query`] does.
 ///
 /// # Errors
 ///
 /// As [`Database::query`].
 pub async fn warm_up(database: &Database, resent: &mut u32) -> Result<(), Error> {
-    let deadline = Deadline::within(ALIVE_TIMEOUT + CONNECT_TIMEOUT);
-    database.query(&statement::warm_up(), Vec::new, deadline, resent).await.map(drop)
+    database.warm_up(&statement::warm_up(), resent).await
 }
 
 impl Page {

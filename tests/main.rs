@@ -31,6 +31,7 @@ mod database {
     mod pooler;
     mod role;
     mod row_level_security;
+    mod statements;
     mod tls;
 }
 

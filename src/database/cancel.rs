@@ -5,17 +5,19 @@
 //! open until the server closes it, as with libpq.
 
 use std::{
+    future::{Ready, ready},
     io,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
+use futures_util::FutureExt;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 use tokio_postgres::{
-    CancelToken, Config, Error as PgError, NoTls,
+    CancelToken, Client, Config, Error as PgError, NoTls,
     config::Host,
     tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream},
 };
@@ -50,6 +52,60 @@ fn address(config: &Config) -> Option<(String, u16)> {
     }
 }
 
+/// The process of the server that a cancel request for the connection would name, as the server said when the connection was
+/// opened. tokio-postgres only writes it into the request, so one is written and not sent.
+pub fn process_id(client: &Client) -> Option<i32> {
+    let mut request = Request(Vec::new());
+    client.cancel_token().cancel_query_raw(&mut request, NoHandshake).now_or_never()?.ok()?;
+    // Length, code, process and key, four bytes each.
+    let process_id = request.0.last_chunk::<16>()?[8..12].try_into().ok()?;
+    Some(i32::from_be_bytes(process_id))
+}
+
+/// A stream that keeps what is written, and accepts TLS.
+struct Request(Vec<u8>);
+
+impl AsyncRead for Request {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        buf.put_slice(b"S");
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Request {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.extend_from_slice(buf);
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl TlsStream for &mut Request {
+    fn channel_binding(&self) -> ChannelBinding {
+        ChannelBinding::none()
+    }
+}
+
+/// TLS without encryption.
+struct NoHandshake;
+
+impl<'a> TlsConnect<&'a mut Request> for NoHandshake {
+    type Stream = &'a mut Request;
+    type Error = io::Error;
+    type Future = Ready<io::Result<&'a mut Request>>;
+
+    fn connect(self, request: &'a mut Request) -> Self::Future {
+        ready(Ok(request))
+    }
+}
+
 /// A stream whose shutdown waits until the server has closed it, and the TLS connectors that create such streams.
 struct LingeringStream<T>(T);
 
@@ -72,7 +128,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LingeringStream<S> {
         let mut buffer = [0; 64];
         loop {
             let mut response = ReadBuf::new(&mut buffer);
-            let read = ready!(Pin::new(&mut self.0).poll_read(cx, &mut response));
+            let read = std::task::ready!(Pin::new(&mut self.0).poll_read(cx, &mut response));
             // TLS reports a close without close_notify as an error; either way the connection is closed.
             if read.is_err() || response.filled().is_empty() {
                 return Poll::Ready(Ok(()));

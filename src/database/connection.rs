@@ -12,21 +12,27 @@ use deadpool_postgres::ClientWrapper;
 use futures_util::{FutureExt, TryStreamExt};
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_postgres::{
-    Client, Error as PgError, NoTls, Row,
+    Client, Error as PgError, NoTls, Row, Statement as Prepared,
+    config::Host,
     error::SqlState,
     types::{ToSql, Type},
 };
 
 use super::{
     ALIVE_TIMEOUT, AuthTokenGenerator, CHECK_INTERVAL, CONNECT_TIMEOUT, ConnectionSettings, SettingsSource,
-    cancel::cancel,
+    cancel::{cancel, process_id},
     error::{classify, is_lost, log_text, may_still_be_running},
     schema::{CheckError, Features, Schema, rows_hidden},
+    statements::{Planning, Sending, StatementNames, Statements},
 };
 use crate::{
     clock::{Deadline, FreezeProofInstant},
     error::Error,
 };
+
+/// In the host name of an RDS Proxy, which pins a client that names statements to one connection of the server.
+/// <https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-pinning.html>
+const RDS_PROXY: &str = ".proxy-";
 
 /// A statement's parameters, each with the type that the statement declares for it.
 pub type Parameters<'a> = Vec<(&'a (dyn ToSql + Sync), Type)>;
@@ -37,12 +43,19 @@ pub struct Statement<'a> {
     compose: Box<dyn Fn(bool) -> String + Send + Sync + 'a>,
     /// The values of `$1`, `$2`, …
     pub parameters: Parameters<'a>,
+    has_one_plan: bool,
 }
 
 impl<'a> Statement<'a> {
     /// `compose` returns the preferred variant for `true`, otherwise the fallback.
     pub fn new(parameters: Parameters<'a>, compose: impl Fn(bool) -> String + Send + Sync + 'a) -> Self {
-        Self { compose: Box::new(compose), parameters }
+        Self { compose: Box::new(compose), parameters, has_one_plan: false }
+    }
+
+    /// Declares whether one plan of the preferred variant is right for any values, so that it need not be planned again.
+    #[must_use]
+    pub fn with_one_plan(self, has_one_plan: bool) -> Self {
+        Self { has_one_plan, ..self }
     }
 
     /// The variant that reads the [`Schema`]'s preferred relations.
@@ -68,6 +81,7 @@ pub struct Connector {
     refreshed: Mutex<Option<Arc<ConnectionSettings>>>,
     token_generator: Option<AuthTokenGenerator>,
     pub(super) schema: &'static Schema,
+    names: StatementNames,
 }
 
 /// A connection of the pool.
@@ -80,6 +94,7 @@ pub struct Connection {
     is_busy: bool,
     /// The result of the last check.
     features: Features,
+    statements: Statements,
     /// When the last check was sent.
     checked_at: FreezeProofInstant,
 }
@@ -127,8 +142,9 @@ impl Connector {
         settings: SettingsSource,
         token_generator: Option<AuthTokenGenerator>,
         schema: &'static Schema,
+        names: StatementNames,
     ) -> Self {
-        Self { settings, refreshed: Mutex::default(), token_generator, schema }
+        Self { settings, refreshed: Mutex::default(), token_generator, schema, names }
     }
 
     /// Makes the next connection use settings other than the rejected ones; returns `false` if there are none.
@@ -167,9 +183,15 @@ impl Connector {
             schema: self.schema,
             is_busy: false,
             features: Features::default(),
+            statements: Statements::default(),
             checked_at: FreezeProofInstant::now(),
         };
         connection.features = connection.first_check().await?;
+        connection.statements = Statements::new(match self.names {
+            StatementNames::Auto => connection.is_direct(),
+            StatementNames::Named => true,
+            StatementNames::Unnamed => false,
+        });
         Ok(connection)
     }
 }
@@ -232,36 +254,72 @@ impl Connection {
         deadline: Deadline,
     ) -> Result<R, ExecuteError> {
         let is_preferred = self.features.has_preferred;
-        let text = if is_preferred { statement.preferred() } else { statement.fallback() };
-        let rows = self.read(&text, &statement.parameters, &new_rows);
-        let rows = if self.checked_at.elapsed() < CHECK_INTERVAL {
-            timeout(deadline.remaining().min(query_timeout), rows).await.map_err(|_| ExecuteError::TimedOut)?
-        } else {
-            let started = FreezeProofInstant::now();
-            let (features, rows) = self.checked(rows, query_timeout, deadline).await?;
-            (self.features, self.checked_at) = (features, started);
-            rows
-        };
+        let rows = self.run(statement, is_preferred, &new_rows, query_timeout, deadline).await?;
         if is_preferred && rows.as_ref().is_err_and(lacks_relation) {
             self.features.has_preferred = false;
         }
         if !is_preferred || self.features.has_preferred {
             return rows.map_err(|error| self.execute_error(error));
         }
-        let text = statement.fallback();
-        let rows = self.read(&text, &statement.parameters, &new_rows);
-        let rows = timeout(deadline.remaining().min(query_timeout), rows).await.map_err(|_| ExecuteError::TimedOut)?;
+        let rows = self.run(statement, false, &new_rows, query_timeout, deadline).await?;
         rows.map_err(|error| self.execute_error(error))
+    }
+
+    /// Runs one variant of a statement, and again without a name if its named statement is not valid any more.
+    async fn run<R: Extend<Row>>(
+        &mut self,
+        statement: &Statement<'_>,
+        is_preferred: bool,
+        new_rows: impl Fn() -> R,
+        query_timeout: Duration,
+        deadline: Deadline,
+    ) -> Result<Result<R, PgError>, ExecuteError> {
+        let text = if is_preferred { statement.preferred() } else { statement.fallback() };
+        let planning = if is_preferred && statement.has_one_plan { Planning::Once } else { Planning::Always };
+        let mut sending = self.statements.send(&text, planning);
+        loop {
+            let reading = self.read(&sending, &text, &statement.parameters, &new_rows);
+            let rows = if self.checked_at.elapsed() < CHECK_INTERVAL {
+                timeout(deadline.remaining().min(query_timeout), reading).await.map_err(|_| ExecuteError::TimedOut)?
+            } else {
+                let started = FreezeProofInstant::now();
+                let (features, rows) = self.checked(reading, query_timeout, deadline).await?;
+                if features.process_id != self.features.process_id {
+                    self.statements.stop_naming();
+                }
+                (self.features, self.checked_at) = (features, started);
+                rows
+            };
+            match rows {
+                Err(error) if sending.is_named() && self.statements.is_invalidated(&error) => {
+                    sending = self.statements.send(&text, planning);
+                }
+                Err(error) => return Ok(Err(error)),
+                Ok((rows, named)) => {
+                    if let Some(named) = named {
+                        self.statements.keep(&text, named);
+                    }
+                    return Ok(Ok(rows));
+                }
+            }
+        }
+    }
+
+    /// Whether this connection leads to one process of the server for its life. The server then sent the process's id when
+    /// the connection was opened; poolers send one of their own.
+    fn is_direct(&self) -> bool {
+        let is_proxy = |host: &Host| matches!(host, Host::Tcp(name) if name.contains(RDS_PROXY));
+        process_id(self) == Some(self.features.process_id) && !self.settings.config.get_hosts().iter().any(is_proxy)
     }
 
     /// Checks the connection while it runs `rows`. The liveness query, the check and the statement are sent in one packet
     /// and cost one round trip. No row is used before the check has passed.
     async fn checked<R>(
         &self,
-        rows: impl Future<Output = Result<R, PgError>>,
+        rows: impl Future<Output = R>,
         query_timeout: Duration,
         deadline: Deadline,
-    ) -> Result<(Features, Result<R, PgError>), ExecuteError> {
+    ) -> Result<(Features, R), ExecuteError> {
         let check = self.schema.check_again(self, self.features);
         let mut checked = Box::pin(async { tokio::try_join!(biased; check, rows.map(Ok)) });
         let outcome = tokio::select! {
@@ -288,20 +346,41 @@ impl Connection {
         matches!(timeout(deadline.remaining().min(ALIVE_TIMEOUT), self.check_connection()).await, Ok(Ok(())))
     }
 
-    /// Sends Parse, Bind, Describe, Execute and Sync together. No statement is named, so this works with any pooler.
-    /// Rows are collected as they arrive: the connection buffers few of them, however large they are.
+    /// Sends Parse, Bind, Describe, Execute and Sync together. A statement that is being named is prepared first, which takes
+    /// a round trip: in one packet, a cancelled statement would be followed by the other one. Rows are collected as they
+    /// arrive: the connection buffers few of them, however large they are.
     async fn read<R: Extend<Row>>(
         &self,
+        sending: &Sending,
         text: &str,
         parameters: &Parameters<'_>,
         new_rows: impl Fn() -> R,
-    ) -> Result<R, PgError> {
-        let stream = self.query_typed_raw(text, parameters.iter().cloned()).await?;
-        let collected = stream.try_fold(new_rows(), async |mut rows, row| {
-            rows.extend([row]);
-            Ok(rows)
-        });
-        collected.await
+    ) -> Result<(R, Option<Prepared>), PgError> {
+        let settings = async {
+            match sending.settings {
+                Some(settings) => self.batch_execute(settings).await,
+                None => Ok(()),
+            }
+        };
+        let rows = async {
+            let prepared = if sending.prepare {
+                let types: Vec<_> = parameters.iter().map(|(_, r#type)| r#type.clone()).collect();
+                Some(self.prepare_typed(text, &types).await?)
+            } else {
+                None
+            };
+            let stream = match prepared.as_ref().or(sending.named.as_ref()) {
+                Some(named) => self.query_raw(named, parameters.iter().map(|(value, _)| *value)).await?,
+                None => self.query_typed_raw(text, parameters.iter().cloned()).await?,
+            };
+            let collected = stream.try_fold(new_rows(), async |mut rows, row| {
+                rows.extend([row]);
+                Ok(rows)
+            });
+            Ok((collected.await?, prepared))
+        };
+        let ((), rows) = tokio::try_join!(biased; settings, rows)?;
+        Ok(rows)
     }
 
     fn is_lost(&self, error: &PgError) -> bool {

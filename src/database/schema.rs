@@ -26,13 +26,14 @@ pub struct Schema {
 }
 
 /// For each relation of `$1`: whether [`Statement::preferred`](super::Statement::preferred) can use it, and whether row
-/// level security applies to the role. Trying that statement instead would log an error on the server for each connection
+/// level security applies to the role. Also the id of the server's process. Trying that statement instead would log an error on the server for each connection
 /// to a database without the preferred tables.
 const RELATIONS: &str = "-- list-chat-sessions: what the role can read
 SELECT CASE WHEN name = ANY ($2) THEN coalesce(has_table_privilege(oid, 'SELECT'), false)
             ELSE name <> $3 OR EXISTS (SELECT FROM pg_attribute
                                         WHERE attrelid = oid AND attname = $4 AND NOT attisdropped) END,
-       coalesce(row_security_active(oid), false)
+       coalesce(row_security_active(oid), false),
+       pg_backend_pid()
 FROM unnest($1) WITH ORDINALITY relations (name, place), to_regclass(name) oid
 ORDER BY place";
 
@@ -51,6 +52,8 @@ WHERE polcmd IN ('r', '*')";
 pub struct Features {
     /// Whether every preferred relation exists, is readable, and shows the role all of its rows.
     pub(super) has_preferred: bool,
+    /// The server's process that ran the check.
+    pub(super) process_id: i32,
     row_security: bool,
 }
 
@@ -127,20 +130,25 @@ impl Schema {
         if !hidden.is_empty() {
             return Err(CheckError::RowsHidden(hidden.join(", ")));
         }
-        Ok(Features { has_preferred, row_security: relations.iter().any(|relation| relation.row_security) })
+        Ok(Features {
+            has_preferred,
+            process_id: relations.first().map_or(0, |relation| relation.process_id),
+            row_security: relations.iter().any(|relation| relation.row_security),
+        })
     }
 }
 
 struct Relation {
     suits_preferred: bool,
     row_security: bool,
+    process_id: i32,
 }
 
 impl TryFrom<&Row> for Relation {
     type Error = PgError;
 
     fn try_from(row: &Row) -> Result<Self, PgError> {
-        Ok(Self { suits_preferred: row.try_get(0)?, row_security: row.try_get(1)? })
+        Ok(Self { suits_preferred: row.try_get(0)?, row_security: row.try_get(1)?, process_id: row.try_get(2)? })
     }
 }
 

@@ -54,6 +54,13 @@ impl Default for Reading {
 #[must_use]
 pub fn page<'a>(caller: &'a Authenticated, request: &'a ListRequest, reading: Reading) -> Statement<'a> {
     statement(vec![(caller.user_id(), Type::UUID)], request, reading, page_text)
+        .with_one_plan(has_one_plan(request, reading))
+}
+
+/// Whether one plan of the page with the materialized counts is right for every account and widget: an index has its
+/// sessions in the order of the page, and nothing is counted. A date is different: the best index depends on its age.
+fn has_one_plan(request: &ListRequest, reading: Reading) -> bool {
+    reading.counts && request.from_date.is_none() && request.offset < DEEP_OFFSET
 }
 
 /// The statement for only the total.
@@ -67,7 +74,9 @@ pub(super) fn warm_up() -> Statement<'static> {
     static NO_ACCOUNT: Uuid = Uuid::nil();
     static FIRST_PAGE: ListRequest =
         ListRequest { limit: DEFAULT_LIMIT, offset: 0, widget_id: None, status: None, from_date: None };
-    statement(vec![(&NO_ACCOUNT, Type::UUID)], &FIRST_PAGE, Reading::default(), page_text)
+    let reading = Reading::default();
+    statement(vec![(&NO_ACCOUNT, Type::UUID)], &FIRST_PAGE, reading, page_text)
+        .with_one_plan(has_one_plan(&FIRST_PAGE, reading))
 }
 
 /// The source of a statement's counts.

@@ -114,6 +114,7 @@ async fn an_invalid_environment_ends_init_and_every_violation_is_logged() {
         ("QUERY_TIMEOUT_MS", "soon"),
         ("DATABASE_ALLOW_PLAINTEXT", "yes"),
         ("DATABASE_AUTH", "hunter2"),
+        ("DATABASE_STATEMENTS", "hunter2"),
         ("DATABASE_CA_PEM", "hunter2"),
     ];
     let fault = format!("{:#}", start(&secrets, &variables).await.err().unwrap());
@@ -124,6 +125,7 @@ async fn an_invalid_environment_ends_init_and_every_violation_is_logged() {
         "QUERY_TIMEOUT_MS must be a whole number from 1 to 28000",
         "DATABASE_ALLOW_PLAINTEXT must be true or false",
         "DATABASE_AUTH must be password or iam",
+        "DATABASE_STATEMENTS must be auto, named or unnamed",
         "DATABASE_CA_PEM: it contains no certificate in PEM",
     ] {
         assert!(fault.contains(expected), "{fault}");
