@@ -16,6 +16,9 @@ import hcl2
 from samcli.yamlhelper import yaml_parse
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "docs"))
+from managed_instances import managed  # noqa: E402
+
 MODULE = ROOT / "terraform"
 
 # The parameters of the template that have no variable.
@@ -49,6 +52,7 @@ NO_PARAMETER = {
     "package": "sam build creates the package",
     "sync_keys_package": "sam build creates the package",
     "vpc": "replaces VpcId, SubnetIds and the security groups",
+    "capacity_provider": "template.yaml is for classic Lambda; docs/managed_instances.py makes the other template",
     "database_iam_user": "replaces DatabaseAuth, DatabaseResourceId and DatabaseUsername",
 }
 # Differences between a parameter and its variable: (parameter, what) -> reason.
@@ -74,6 +78,7 @@ REJECTED = {
     "secret_max_age_seconds": 0,
     "reserved_concurrency": 0,
     "log_level": "ERROR",
+    "capacity_provider": '{arn = "chat"}',
     "throttling_rate_limit": 0,
     "throttling_burst_limit": 0,
     "upstream_url": "https://old.example.com/functions/v1",
@@ -325,9 +330,11 @@ def check_function(resources, module):
     function = resources["Function"]["Properties"]
     other = module["resource"]["aws_lambda_function"]["this"]
     environment = other["environment"][0]["variables"]
+    # The module serves both kinds of Lambda.
+    both = yaml_parse(managed((ROOT / "template.yaml").read_text()))["Resources"]["Function"]["Properties"]
     same(
         "environment variables",
-        sorted(function["Environment"]["Variables"]),
+        sorted(both["Environment"]["Variables"]),
         sorted(set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", environment))),
     )
     logging, module_logging = function["LoggingConfig"], other["logging_config"][0]

@@ -2,6 +2,8 @@
 
 usage: templates.py, in the Python environment of the SAM CLI
 
+It checks the template for Managed Instances, which docs/managed_instances.py makes, in the same way.
+
 SAM's own translator produces the template that CloudFormation gets, for each combination of parameters. Then this script
 evaluates what CloudFormation evaluates without creating anything: rules, conditions, references, order of creation.
 """
@@ -19,6 +21,9 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "docs"))
+from managed_instances import managed  # noqa: E402
+
 ROUTE = "/functions/v1/list-chat-sessions"
 MAX_VERSION_DESCRIPTION = 256
 SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:"
@@ -162,6 +167,21 @@ LONGEST = {
     "DatabaseHost": "h" * 63 + ".example.com",
     "DatabaseName": "n" * 63,
 }
+
+# For the template for Managed Instances: parameters that a rule must reject.
+PROVIDER = {"CapacityProviderArn": "arn:aws:lambda:eu-central-1:123456789012:capacity-provider:chat"}
+REJECTED_ON_INSTANCES = [
+    (IN_VPC, "are the capacity provider's"),
+    ({"MemoryGiBPerVCpu": 4}, "MemorySize must be at least"),
+    ({"MemorySize": 4096, "MemoryGiBPerVCpu": 8}, "MemorySize must be at least"),
+]
+IMPOSSIBLE_ON_INSTANCES = [
+    ("CapacityProviderArn", "chat"),
+    ("MemorySize", 1024),
+    ("MemoryGiBPerVCpu", 1),
+    ("EnvironmentConcurrency", 1),
+    ("DatabasePoolSize", 65),
+]
 
 faults = []
 
@@ -351,6 +371,49 @@ def version_description(template, parameters):
     return stack.text(function["VersionDescription"]), (stack.chosen(properties), seen)
 
 
+def check_managed_instances(accepted):
+    """Checks the template for Managed Instances with the combinations that template.yaml accepts, without a VPC."""
+    template = yaml_parse(managed((ROOT / "template.yaml").read_text()))
+    given = {"DatabaseHost": "h"} | PROVIDER
+    for parameters, words in REJECTED_ON_INSTANCES:
+        if not any(words in reason for reason in Stack(template, given | parameters).rejections()):
+            fault(f"no rule of managed-instances.yaml rejects {parameters} with the words '{words}'")
+    for name, value in IMPOSSIBLE_ON_INSTANCES:
+        if accepts(template["Parameters"][name], value):
+            fault(f"managed-instances.yaml: {name} accepts {value}")
+    count, translated = 0, {}
+    for parameters in accepted:
+        parameters = {name: value for name, value in parameters.items() if name != "ReservedConcurrency"} | PROVIDER
+        if list(Stack(template, parameters).rejections()):
+            continue
+        count += 1
+        kind = parameters["ApiType"], parameters.get("DeploymentAlarms"), parameters.get("DatabaseAuth")
+        if kind not in translated:
+            translated[kind] = translate(template, parameters)
+        check("managed-instances.yaml", Stack(translated[kind], parameters))
+    print(f"the rules of managed-instances.yaml accept {count} combinations")
+    resources = next(iter(translated.values()))["Resources"]
+    function = resources["Function"]["Properties"]
+    config = function["CapacityProviderConfig"]["LambdaManagedInstancesCapacityProviderConfig"]
+    if not config["CapacityProviderArn"] or "VpcConfig" in function or "ReservedConcurrentExecutions" in function:
+        fault(f"managed-instances.yaml: the function is {function}")
+    for version in (one for name, one in resources.items() if name.startswith("FunctionVersion")):
+        if version["DeletionPolicy"] != "Delete" or "UpdateReplacePolicy" in version:
+            fault("managed-instances.yaml keeps old versions, whose instances cost money")
+    check_version_length(template, PROVIDER | {"MemorySize": 32768})
+
+
+def check_version_length(template, parameters):
+    """Prints the length of the longest description of a version."""
+    declared = template["Parameters"]
+    numbers = {name: one["MaxValue"] for name, one in declared.items() if one["Type"] == "Number" and "MaxValue" in one}
+    for secret in ({}, {"DatabaseSecretArn": SECRET + "d" * 48 + "-AbCdEf"}):
+        text, _ = version_description(template, numbers | LONGEST | secret | parameters)
+        print(f"the longest description of a version has {len(text)} characters")
+        if len(text) > MAX_VERSION_DESCRIPTION:
+            fault(f"VersionDescription may have {MAX_VERSION_DESCRIPTION} characters; this has {len(text)}: {text}")
+
+
 def check_version_description(template):
     declared = template["Parameters"]
     for name, value in LONGEST.items():
@@ -360,12 +423,7 @@ def check_version_description(template):
         longer = LONGEST[name].replace("k-", "kk-").replace("h.", "hh.").replace("nn", "nnn", 1)
         if accepts(declared[name], longer):
             fault(f"{name} accepts a longer value than this script knows: {longer}")
-    numbers = {name: one["MaxValue"] for name, one in declared.items() if one["Type"] == "Number" and "MaxValue" in one}
-    for secret in ({}, {"DatabaseSecretArn": SECRET + "d" * 48 + "-AbCdEf"}):
-        text, _ = version_description(template, numbers | LONGEST | secret)
-        print(f"the longest description of a version has {len(text)} characters")
-        if len(text) > MAX_VERSION_DESCRIPTION:
-            fault(f"VersionDescription may have {MAX_VERSION_DESCRIPTION} characters; this has {len(text)}: {text}")
+    check_version_length(template, {})
 
     # A change of what the function sees must publish a version, or be documented as one that does not.
     other = {
@@ -586,6 +644,7 @@ def main():
     check_proxy_ports(template)
     check_gateways(template, rest)
     check_version_description(template)
+    check_managed_instances(accepted)
     check_rest(rest, template)
     check_upstream(template, rest)
 

@@ -1,61 +1,22 @@
 #!/usr/bin/env python3
-"""Computes the tables under "Cost" in deploy.md from the prices and assumptions below.
+"""Computes the tables under "Cost" in deploy.md from the prices and assumptions in prices.toml.
 
 usage: docs/cost.py            checks that deploy.md has these tables
        docs/cost.py --write    writes them into it
 
-Replace the numbers with your own. `.ci/infra` runs the check.
+`.ci/infra` runs the check.
 """
 
 import sys
+import tomllib
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "docs/deploy.md"
 
-# List prices of us-east-1 in 2025, in US dollars, without free tiers.
-HTTP_API = Decimal("1.00")  # a million requests
-REST_API = Decimal("3.50")
-WAF_REQUESTS = Decimal("0.60")
-LAMBDA_REQUESTS = Decimal("0.20")
-LAMBDA_GB_SECOND = Decimal("0.0000133334")  # arm64
-LOGS_WRITTEN = Decimal("0.50")  # a GB
-LOGS_KEPT = Decimal("0.03")  # a GB and month
-TRAFFIC = Decimal("0.09")  # a GB to the internet
-TRACES = Decimal("5.00")  # a million
-SECRET = Decimal("0.40")  # a month
-SECRET_READS = Decimal("0.05")  # 10,000 calls
-METRIC = Decimal("0.30")  # a month
-ALARM_METRIC = Decimal("0.10")
-DASHBOARD = Decimal("3.00")
-ENDPOINT_HOUR = Decimal("0.01")  # in one zone
-PROXY_HOUR = Decimal("0.015")  # for one vCPU of the database
-WEB_ACL = Decimal("5.00")
-WAF_RULE = Decimal("1.00")
-
-# Assumptions about a request.
-MILLISECONDS = 20
-MEMORY_GB = Decimal("0.25")
-RESPONSE_KB = 20  # 50 sessions
-LOG_KB = Decimal("1.2")  # two lines
-MONTHS_KEPT = 12
-TRACED_PERCENT = 5
-
-# Assumptions about a month.
-HOURS = 730
-ENVIRONMENTS = 20  # always active
-SECRETS = 2
-READS_PER_HOUR = 12  # SecretMaxAgeSeconds = 300
-METRICS = 5  # of the function: METRICS in src/request_log.rs
-METRICS_BY_OUTCOME = 1
-OUTCOMES = 4  # an estimate of how many occur
-SYNC_SECONDS = Decimal("0.1")
-SYNC_MEMORY_GB = Decimal("0.5")
-SHARDS = 256
-ZONES = 2
-VCPUS = 2
-WAF_RULES = 3
+# HTTP_API and so on.
+globals().update(tomllib.loads((ROOT / "docs/prices.toml").read_text(), parse_float=Decimal))
 
 
 def alarm_metrics():

@@ -30,7 +30,7 @@ limits AS (
 ), me AS (
   SELECT s.*, l.*, r.oid AS role_oid, n.oid AS schema_oid, quote_ident(s.role) AS q, quote_ident(s.schema) AS qs,
          -- docs/deploy.md, "Connection budget".
-         (ceil(2.25 * s.reserved_concurrency) + 5)::integer AS budget,
+         (2 * s.reserved_concurrency + 10)::integer AS budget,
          r.rolcanlogin, r.rolconnlimit, r.rolvaliduntil, r.rolsuper, r.rolcreatedb, r.rolcreaterole, r.rolreplication,
          coalesce(r.rolsuper OR r.rolbypassrls, false) AS sees_all_rows,
          -- Procedures of the materialized counts use the search path of their caller.
@@ -462,7 +462,7 @@ findings (place, name, level, what_is_wrong, what_to_run) AS (
   SELECT 30, 'connections', 'warning', format('%s may open %s connections, and %s environments need %s', role,
            CASE rolconnlimit WHEN -1 THEN 'any number of' ELSE rolconnlimit::text END, reserved_concurrency, budget),
          format('ALTER ROLE %s CONNECTION LIMIT %s;', q, budget)
-  FROM me WHERE rolconnlimit < ceil(2.25 * reserved_concurrency) AND NOT pooler
+  FROM me WHERE rolconnlimit < 2 * reserved_concurrency + 5 AND NOT pooler
   UNION ALL
   SELECT 30, 'connections', CASE WHEN free < budget THEN 'error' ELSE 'warning' END,
          format('the server allows %s connections, of which other roles use %s now, and %s environments need %s', free,

@@ -5,8 +5,7 @@ data "aws_partition" "current" {}
 data "aws_region" "current" {}
 
 locals {
-  # Composed from names, so that the role can name the function before it exists. Version 6 of the provider has `region`
-  # where version 5 has `name`; both have `id`.
+  # Composed from names, so that the role can name the function before it exists.
   region       = data.aws_region.current.id
   function_arn = "arn:${data.aws_partition.current.partition}:lambda:${local.region}:${data.aws_caller_identity.current.account_id}:function:${var.name}"
 }
@@ -22,9 +21,9 @@ resource "aws_lambda_function" "this" {
   handler                        = "bootstrap"
   runtime                        = "provided.al2023"
   architectures                  = [var.architecture]
-  memory_size                    = var.memory_size
+  memory_size                    = var.capacity_provider == null ? var.memory_size : var.capacity_provider.memory_size
   timeout                        = var.timeout
-  reserved_concurrent_executions = var.reserved_concurrency
+  reserved_concurrent_executions = var.capacity_provider == null ? var.reserved_concurrency : -1
   role                           = aws_iam_role.function.arn
   publish                        = true
 
@@ -45,6 +44,7 @@ resource "aws_lambda_function" "this" {
       },
       var.api_keys_shards == 1 ? {} : { API_KEYS_SHARDS = tostring(var.api_keys_shards) },
       local.api_keys_max_age_seconds == 0 ? {} : { API_KEYS_MAX_AGE_SECONDS = tostring(local.api_keys_max_age_seconds) },
+      var.capacity_provider == null ? {} : { DATABASE_POOL_SIZE = tostring(var.capacity_provider.database_pool_size) },
       var.jwt_secret_arn == null ? {} : { JWT_SECRET_ID = var.jwt_secret_arn },
       var.jwks_url == null ? {} : { JWKS_URL = var.jwks_url },
       var.jwt_issuer == null ? {} : { JWT_ISSUER = var.jwt_issuer, JWT_AUDIENCE = var.jwt_audience },
@@ -73,6 +73,17 @@ resource "aws_lambda_function" "this" {
     }
   }
 
+  dynamic "capacity_provider_config" {
+    for_each = var.capacity_provider[*]
+    content {
+      lambda_managed_instances_capacity_provider_config {
+        capacity_provider_arn                     = capacity_provider_config.value.arn
+        execution_environment_memory_gib_per_vcpu = capacity_provider_config.value.memory_gib_per_vcpu
+        per_execution_environment_max_concurrency = capacity_provider_config.value.concurrency
+      }
+    }
+  }
+
   # Lambda checks the role's permissions when it creates the function.
   depends_on = [aws_iam_role_policy.function]
 
@@ -80,6 +91,11 @@ resource "aws_lambda_function" "this" {
     precondition {
       condition     = length([for source in [var.jwt_secret_arn, var.jwks_url] : source if source != null]) == (var.jwt_issuer == null ? 0 : 1)
       error_message = "Session tokens need jwt_issuer and one of jwt_secret_arn and jwks_url."
+    }
+
+    precondition {
+      condition     = var.capacity_provider == null || var.vpc == null
+      error_message = "On Managed Instances, VPC, subnets and security groups are the capacity provider's: leave vpc null."
     }
   }
 }

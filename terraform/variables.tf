@@ -91,6 +91,33 @@ variable "reserved_concurrency" {
   }
 }
 
+variable "capacity_provider" {
+  description = "Capacity provider for Lambda Managed Instances. If it is null, the function runs on classic Lambda. Cannot be added to a function that exists, or removed from it."
+  type = object({
+    arn                 = string
+    memory_size         = optional(number, 2048)
+    memory_gib_per_vcpu = optional(number, 2)
+    concurrency         = optional(number, 16)
+    database_pool_size  = optional(number, 16)
+  })
+  default = null
+
+  validation {
+    condition     = var.capacity_provider == null || can(regex("^arn:aws[a-zA-Z-]*:lambda:[a-z0-9-]+:[0-9]{12}:capacity-provider:[a-zA-Z0-9_-]+$", var.capacity_provider.arn))
+    error_message = "capacity_provider.arn must be the ARN of a capacity provider for Lambda Managed Instances."
+  }
+
+  validation {
+    condition     = try(contains([2, 4, 8], var.capacity_provider.memory_gib_per_vcpu) && var.capacity_provider.memory_size >= 1024 * var.capacity_provider.memory_gib_per_vcpu && var.capacity_provider.memory_size <= 32768, true)
+    error_message = "capacity_provider.memory_gib_per_vcpu must be 2, 4 or 8, and memory_size from that many GiB to 32768 MB."
+  }
+
+  validation {
+    condition     = try(var.capacity_provider.concurrency >= 2 && var.capacity_provider.concurrency <= 64 && var.capacity_provider.database_pool_size >= 1 && var.capacity_provider.database_pool_size <= 64, true)
+    error_message = "capacity_provider.concurrency must be from 2 to 64, and database_pool_size from 1 to 64."
+  }
+}
+
 variable "log_level" {
   description = "WARN drops the lines of successful requests, and with them their metrics."
   type        = string

@@ -4,7 +4,7 @@ terraform {
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = ">= 5.83, < 7.0"
+      version = ">= 6.24, < 7.0" # capacity_provider_config
     }
   }
 }

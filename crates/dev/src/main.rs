@@ -10,6 +10,7 @@ mod keys;
 mod local;
 mod measure;
 mod parity;
+mod plan;
 mod pretty_json;
 mod rehearse;
 mod seed;
@@ -60,6 +61,11 @@ enum Command {
     Soak(soak::SoakOptions),
     /// Measure the function against other implementations, and write a table and plots
     Bench(bench::BenchOptions),
+    /// Compute environments, connections, processors and dollars for a load
+    ///
+    /// The figures come from processor times that `--measure` measures, and from docs/prices.toml. Prints a table in
+    /// Markdown.
+    Plan(plan::PlanOptions),
     /// Compare a new endpoint with the old one before clients move
     ///
     /// Sends every documented form of a request, with the account's own widgets, to the old endpoint, the new one, and the
@@ -138,6 +144,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Seed(options) => seed::seed(options).await,
         Command::Soak(options) => soak::soak(options).await,
         Command::Bench(options) => bench::bench(options).await,
+        Command::Plan(options) => plan::plan(options).await,
         Command::Keys(command) => keys::keys(command).await,
         Command::NewToken(options) => token::new(&options),
         Command::HashToken => token::hash(),

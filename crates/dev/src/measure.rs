@@ -25,6 +25,11 @@ pub fn count(count: u32) -> String {
     thousands(&count.to_string())
 }
 
+/// Formats an amount in whole units with separated thousands.
+pub fn money(amount: f64) -> String {
+    thousands(&format!("{amount:.0}"))
+}
+
 /// Inserts a comma before every third digit from the end.
 fn thousands(digits: &str) -> String {
     let mut text = String::new();

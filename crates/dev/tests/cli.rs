@@ -257,3 +257,29 @@ fn the_bench_measures_every_candidate_and_writes_its_table_and_plots() {
         assert!(read(plot).starts_with("<svg"), "{plot}");
     }
 }
+
+/// Returns what `cargo dev plan` prints with these arguments.
+fn plan(arguments: &[&str]) -> String {
+    let output = dev(&["plan"]).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+#[test]
+fn docs_performance_has_the_table_that_plan_prints() {
+    let document = include_str!("../../../docs/performance.md");
+    for arguments in [&[][..], &["--counts", "--accounts", "1000000", "--rps", "1000"]] {
+        let table = plan(arguments);
+        assert!(
+            document.contains(&table),
+            "docs/performance.md lacks the output of cargo dev plan {arguments:?}:\n{table}"
+        );
+    }
+}
+
+#[test]
+fn a_load_that_one_postgresql_cannot_carry_is_an_error() {
+    let output = dev(&["plan", "--rps", "100000", "--accounts", "1000000"]).output().unwrap();
+    let error = text(&output.stderr);
+    assert!(!output.status.success() && error.contains("more than one instance has"), "{error}");
+}

@@ -3,18 +3,18 @@
 mod candidate;
 mod cold;
 mod context;
-mod data;
+pub mod data;
 mod driver;
 mod figures;
 mod footprint;
 mod goals;
 mod machine;
-mod measured_request;
+pub mod measured_request;
 mod peers;
 mod race;
 mod report;
-mod runner;
-mod services;
+pub mod runner;
+pub mod services;
 mod warm;
 mod writes;
 

@@ -88,15 +88,34 @@ impl BenchServices {
     /// Grants the function's role a database and stores its credentials as a secret.
     async fn admit(&self, database: &str) -> Result<()> {
         data::grant(&self.server, database, &self.password).await?;
-        let secret = json!({
-            "engine": "postgres", "host": HOST, "port": self.server.port(), "dbname": database, "username": role::NAME,
-            "password": self.password, "sslmode": "verify-full", "sslrootcert": self.authority,
-        });
-        self.secrets.put(database, secret.to_string())?;
+        self.secrets.put(database, self.login(database, self.server.port()))?;
         Ok(())
     }
 
-    /// The variables of a function that reads this database.
+    fn login(&self, database: &str, port: u16) -> String {
+        json!({
+            "engine": "postgres", "host": HOST, "port": port, "dbname": database, "username": role::NAME,
+            "password": self.password, "sslmode": "verify-full", "sslrootcert": self.authority,
+        })
+        .to_string()
+    }
+
+    /// Stores the credentials for a relay on this port as another secret, and returns its name.
+    pub fn store_login(&self, database: &str, port: u16) -> Result<String> {
+        let name = format!("{database}-{port}");
+        self.secrets.put(&name, self.login(database, port))?;
+        Ok(name)
+    }
+
+    /// Returns how many connections the function's role has.
+    pub async fn connections(&self) -> Result<f64> {
+        let client = testkit::database::connect(&self.server.url("postgres")).await?;
+        let count = "SELECT count(*)::float8 FROM pg_stat_activity WHERE usename = $1";
+        let rows = client.query_typed(count, &[(&role::NAME, tokio_postgres::types::Type::NAME)]).await?;
+        Ok(rows[0].get(0))
+    }
+
+    /// The variables of a function that reads this database, or the secret of a relay.
     pub fn variables(&self, database: &str) -> Vec<(String, String)> {
         let variables = [
             ("AWS_ENDPOINT_URL_SECRETS_MANAGER", self.secrets.url()),
