@@ -12,10 +12,12 @@ use self::prices::Prices;
 use crate::measure::{count, money};
 
 /// What `cargo dev plan --measure` measured; docs/performance.md says when and where.
+///
+/// With unnamed statements, so the plan is an upper bound for direct connections.
 const FIGURES: Figures = Figures {
-    computed: Cost { request: 0.0, row: 0.0, thousand_sessions: 0.0 },
-    materialized: Cost { request: 0.0, row: 0.0, thousand_sessions: 0.0 },
-    function: Cost { request: 0.0, row: 0.0, thousand_sessions: 0.0 },
+    computed: Cost { request: 0.579, unnamed: 0.0, row: 0.0159, thousand_sessions: 0.103 },
+    materialized: Cost { request: 0.809, unnamed: 0.0, row: 0.0089, thousand_sessions: 0.0 },
+    function: Cost { request: 0.316, unnamed: 0.0, row: 0.0053, thousand_sessions: 0.0 },
 };
 
 /// The share of its processors that PostgreSQL uses at this load: above it, requests wait for each other.
@@ -77,6 +79,8 @@ pub struct PlanOptions {
 pub struct Cost {
     /// Of a request without rows.
     request: f64,
+    /// Of a statement without a name, which is all that a pooler passes on.
+    unnamed: f64,
     /// Of each session on the page.
     row: f64,
     /// Of counting 1,000 sessions of the account.
@@ -158,14 +162,16 @@ struct Plan {
 impl Plan {
     fn of(options: &PlanOptions, rps: u32, compute: Compute, prices: &Prices) -> Result<Self> {
         let (rate, page) = (f64::from(rps), options.page);
-        let database_ms = FIGURES.database(options.counts).of(page, options.accounts);
-        let function_ms = FIGURES.function.of(page, options.accounts);
+        let (database, function) = (FIGURES.database(options.counts), FIGURES.function);
+        let unnamed = |cost: Cost| if compute == Compute::Proxy { cost.unnamed } else { 0.0 };
+        let database_ms = database.of(page, options.accounts) + unnamed(database);
+        let function_ms = function.of(page, options.accounts) + unnamed(function);
         let millions = rate * 3_600.0 * prices.get("HOURS")? / 1e6;
         let cores = busy(rate, database_ms);
         let vcpus = database_vcpus(cores).with_context(|| {
             format!("{rps} requests a second need {cores:.0} processors of PostgreSQL, more than one instance has")
         })?;
-        let mut database = f64::from(vcpus) * prices.get("POSTGRESQL_VCPU_HOUR")? * prices.get("HOURS")?;
+        let mut database_dollars = f64::from(vcpus) * prices.get("POSTGRESQL_VCPU_HOUR")? * prices.get("HOURS")?;
         let mut lambda = millions * prices.get("LAMBDA_REQUESTS")?;
         let waiting_ms = options.round_trip + database_ms;
         let (environments, mut connections);
@@ -187,7 +193,7 @@ impl Plan {
         }
         if compute == Compute::Proxy {
             connections = enough(cores);
-            database += f64::from(vcpus) * prices.get("PROXY_HOUR")? * prices.get("HOURS")?;
+            database_dollars += f64::from(vcpus) * prices.get("PROXY_HOUR")? * prices.get("HOURS")?;
         }
         let response_gb = prices.get("RESPONSE_KB")? * f64::from(page) / PAGE_OF_RESPONSE;
         let log_gb = prices.get("LOG_KB")?;
@@ -196,7 +202,7 @@ impl Plan {
                 + log_gb * (prices.get("LOGS_WRITTEN")? + prices.get("MONTHS_KEPT")? * prices.get("LOGS_KEPT")?)
                 + response_gb * prices.get("TRAFFIC")?
                 + prices.get("TRACED_PERCENT")? / 100.0 * prices.get("TRACES")?);
-        Ok(Self { environments, connections, cores, vcpus, lambda, database, rest })
+        Ok(Self { environments, connections, cores, vcpus, lambda, database: database_dollars, rest })
     }
 
     fn row(&self, rps: u32, compute: Compute) -> String {

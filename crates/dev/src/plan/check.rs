@@ -56,7 +56,7 @@ pub struct CheckOptions {
     /// Compare predictions with three loads on this machine; exits with 1 if one is wrong by more than 20 %
     ///
     /// PostgreSQL is 40 ms away from several environments, to which requests come at fixed rates. The predictions are
-    /// computed from five other loads of the same run, which alternate with these.
+    /// computed from seven other loads of the same run, which alternate with these.
     #[arg(long)]
     check: bool,
     /// Use this binary instead of building the function optimised
@@ -88,14 +88,24 @@ pub async fn check(options: &CheckOptions) -> Result<()> {
     } else {
         (near, BACK_TO_BACK, 1, SHORT_REQUESTS, SHORT_ROUNDS, 10)
     };
-    let load =
-        |database, account, page, rate| Load { database, account, page, rate, requests, environments, concurrency: 1 };
+    let load = |database, account, page, rate| Load {
+        database,
+        account,
+        page,
+        rate,
+        requests,
+        environments,
+        concurrency: 1,
+        is_unnamed: false,
+    };
     let mut loads = vec![
         load(&plain, SMALL, 1, rate),
         load(&plain, SMALL, 100, rate),
         load(&plain, LARGE, 1, rate),
         load(&materialized, SMALL, 1, rate),
         load(&materialized, SMALL, 100, rate),
+        Load { is_unnamed: true, ..load(&plain, SMALL, 1, rate) },
+        Load { is_unnamed: true, ..load(&materialized, SMALL, 1, rate) },
     ];
     let figure_loads = loads.len();
     if options.check {
@@ -116,8 +126,8 @@ pub async fn check(options: &CheckOptions) -> Result<()> {
     Steps::Error.done(begin, "loads", &format!("{} of {requests} requests", loads.len() * rounds));
     let thousands = |account| f64::from(services.sizes.of(account)) / 1e3;
     let figures = Figures::of(&measured, thousands(SMALL), thousands(LARGE));
-    terminal::out(format!("{figures:#?}"));
     if !options.check {
+        terminal::out(format!("{figures:.4?}"));
         return Ok(());
     }
     let first = &measured[0];
@@ -133,18 +143,19 @@ pub async fn check(options: &CheckOptions) -> Result<()> {
 }
 
 impl Figures {
-    /// Solves the costs from the first five loads.
+    /// Solves the costs from the first seven loads.
     fn of(measured: &[Measured], small: f64, large: f64) -> Self {
-        let line = |one: f64, hundred: f64, thousand_sessions: f64| {
+        let line = |one: f64, hundred: f64, thousand_sessions: f64, unnamed: f64| {
             let row = (hundred - one) / 99.0;
-            Cost { request: one - row - thousand_sessions * small, row, thousand_sessions }
+            Cost { request: one - row - thousand_sessions * small, unnamed: unnamed - one, row, thousand_sessions }
         };
         let database = |load: usize| measured[load].database_ms;
         let function = |load: usize| measured[load].function_ms;
+        let (one, hundred) = (f64::midpoint(function(0), function(3)), f64::midpoint(function(1), function(4)));
         Self {
-            computed: line(database(0), database(1), (database(2) - database(0)) / (large - small)),
-            materialized: line(database(3), database(4), 0.0),
-            function: line(f64::midpoint(function(0), function(3)), f64::midpoint(function(1), function(4)), 0.0),
+            computed: line(database(0), database(1), (database(2) - database(0)) / (large - small), database(5)),
+            materialized: line(database(3), database(4), 0.0, database(6)),
+            function: line(one, hundred, 0.0, f64::midpoint(function(5), function(6))),
         }
     }
 }

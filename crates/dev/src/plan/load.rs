@@ -32,6 +32,8 @@ pub struct Load<'a> {
     pub environments: usize,
     /// Events at a time in one environment.
     pub concurrency: usize,
+    /// Send unnamed statements, as behind a pooler.
+    pub is_unnamed: bool,
 }
 
 /// Milliseconds are of one request.
@@ -69,6 +71,9 @@ impl Load<'_> {
             options.env = services.variables(self.database);
             if self.concurrency > 1 {
                 options.env.push(("AWS_LAMBDA_MAX_CONCURRENCY".to_owned(), self.concurrency.to_string()));
+            }
+            if self.is_unnamed {
+                options.env.push(("DATABASE_STATEMENTS".to_owned(), "unnamed".to_owned()));
             }
             options.log_max = 100;
             let function = Function::start(options).await?;
