@@ -87,14 +87,17 @@ async fn the_last_message_is_the_newest_one_and_all_are_counted() {
          FROM generate_series(1, 1500) n;
          -- Two more of the same instant: the larger id is the newer.
          INSERT INTO chat_messages (id, session_id, role, content, created_at) VALUES
-           ('ffffffff-0000-4000-8000-000000000000', '{FULL}', 'agent', 'the last', '2025-01-01'),
-           ('eeeeeeee-0000-4000-8000-000000000000', '{FULL}', 'agent', 'the last but one', '2025-01-01');
+           ('ffffffff-0000-4000-8000-000000000000', '{FULL}', 'agent', 'text of the newest', '2025-01-01'),
+           ('eeeeeeee-0000-4000-8000-000000000000', '{FULL}', 'agent', 'text of the one before', '2025-01-01');
          -- Reading messages moves their rows to the end of the table.
          UPDATE chat_messages SET read_at = now() WHERE role = 'visitor';"
     );
     test.database.load(&sql).await.unwrap();
     let sessions = test.list(json!({})).await.sessions();
-    assert_eq!((&sessions[0]["last_message"], &sessions[0]["message_count"]), (&json!("the last"), &json!(1502)));
+    assert_eq!(
+        (&sessions[0]["last_message"], &sessions[0]["message_count"]),
+        (&json!("text of the newest"), &json!(1502))
+    );
 }
 
 #[tokio::test]

@@ -4,22 +4,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
 use testkit::{
-    Database, FaultReport, Function, FunctionOptions, Harness, binary, environment,
-    faults::{certificates, grants, network, slow, states, tenants, vault},
-    processes, request, ring, wait_for_running,
+    Database, Function, FunctionOptions, Harness, binary, environment, faults::tenants, processes, request, ring,
+    wait_for_running,
 };
 
 const EVENTS: usize = 4;
-
-fn harness() -> Harness {
-    Harness::quiet(binary()).with_concurrency(EVENTS)
-}
-
-fn assert_nothing_lost(reports: &[FaultReport]) {
-    for report in reports {
-        assert!(report.tried > 0 && report.lost == 0, "{report}");
-    }
-}
 
 /// Locks the table of sessions in a transaction that ends with the client.
 async fn locked(database: &Database) -> tokio_postgres::Client {
@@ -73,26 +62,8 @@ async fn an_event_waits_for_a_connection_until_its_deadline() {
 }
 
 #[tokio::test]
-async fn no_network_fault_loses_one_of_several_requests() {
-    assert_nothing_lost(&network::run(&harness(), 1).await.unwrap());
-}
-
-#[tokio::test]
-async fn several_requests_survive_every_state_of_the_database() {
-    assert_nothing_lost(&states::run(&harness(), 1).await.unwrap());
-    assert_nothing_lost(&slow::run(&harness(), 2).await.unwrap());
-    assert_nothing_lost(&certificates::run(&harness(), 1).await.unwrap());
-    assert_nothing_lost(&grants::run(&harness(), 1).await.unwrap());
-}
-
-#[tokio::test]
-async fn several_requests_survive_every_fault_of_secrets_manager() {
-    assert_nothing_lost(&vault::run(&harness(), 1).await.unwrap());
-}
-
-#[tokio::test]
 async fn a_thousand_accounts_in_shared_environments_see_only_their_rows() {
     let seed = fastrand::u32(..).into();
-    let report = tenants::run(&harness(), 4_000, seed).await.unwrap();
-    assert_eq!(report.lost, 0, "{report}, seed {seed}");
+    let report = tenants::run(&Harness::quiet(binary()).with_concurrency(EVENTS), 1_000, seed).await.unwrap();
+    assert_eq!((report.tried, report.lost), (1_000, 0), "{report}, seed {seed}");
 }
