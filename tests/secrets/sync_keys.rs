@@ -11,7 +11,8 @@ use list_chat_sessions::auth::{KeyRing, TokenHash};
 use serde_json::{Value, json};
 use testkit::{
     ACCOUNT, Database, Function, FunctionOptions, NEIGHBOUR, Outcome, Secrets, SecretsFault, Server, TOKEN, binary,
-    end_connections, environment::lines, keys, process, product_database, request, role, secrecy, sync_keys_binary,
+    database, end_connections, environment::lines, keys, process, product_database, request, role, secrecy,
+    sync_keys_binary,
 };
 use tokio::sync::Mutex;
 use tokio_postgres::Client;
@@ -537,10 +538,15 @@ async fn a_lost_database_fails_the_run_and_the_next_one_succeeds() {
     world.make_key(FIRST, ACCOUNT).await;
     // Not a change of the role, which the databases of other tests share.
     let name = world.database.url().rsplit('/').next().unwrap();
-    world.execute(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false")).await;
+    let elsewhere = database::connect(&server().url("postgres")).await.unwrap();
+    let allow = async |is_allowed: bool| {
+        let sql = format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {is_allowed}");
+        elsewhere.batch_execute(&sql).await.unwrap();
+    };
+    allow(false).await;
     let error = world.run().await.unwrap_err();
     assert!(error.contains("is not currently accepting connections"), "{error}");
-    world.execute(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")).await;
+    allow(true).await;
     world.run().await.unwrap();
     end_connections(&world.admin).await.unwrap();
     world.run().await.unwrap();
