@@ -77,11 +77,8 @@ async fn an_event_that_is_nearly_done_is_finished() {
     lock.batch_execute("BEGIN; LOCK TABLE chat_sessions IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let end = async {
         wait_for_running(&admin, |running| running == 1).await.unwrap();
-        let unlock = async {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            lock.batch_execute("COMMIT").await.unwrap();
-        };
-        tokio::join!(function.shut_down(), unlock).0.unwrap()
+        // The signal is sent before the lock is released.
+        tokio::join!(function.shut_down(), lock.batch_execute("COMMIT")).0.unwrap()
     };
     let event = request::post(TOKEN, "{}");
     let (status, ended) = tokio::join!(environment::status(&function, &event), end);
